@@ -1,0 +1,38 @@
+#include "base/progress.h"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+namespace cairn {
+
+Progress::Progress(bool quiet) : enabled_(!quiet && isatty(STDERR_FILENO) != 0) {}
+Progress::~Progress() { Finish(); }
+
+bool Progress::Due() const {
+  using namespace std::chrono_literals;
+  return enabled_ && std::chrono::steady_clock::now() - last_ >= 200ms;
+}
+
+void Progress::Show(const std::string& line) {
+  if (!Due()) return;
+  last_ = std::chrono::steady_clock::now();
+  open_ = true;
+  fmt::print(stderr, "\r\033[K{}", line);
+  std::fflush(stderr);
+}
+
+void Progress::Finish() {
+  if (open_) fmt::print(stderr, "\n");
+  open_ = false;
+}
+
+std::string FormatDuration(double seconds) {
+  const auto total = static_cast<long>(seconds + 0.5);
+  const long hours = total / 3600, minutes = total / 60 % 60, rest = total % 60;
+  if (hours > 0) return fmt::format("{}:{:02}:{:02}", hours, minutes, rest);
+  return fmt::format("{}:{:02}", minutes, rest);
+}
+
+}  // namespace cairn

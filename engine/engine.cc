@@ -1,0 +1,51 @@
+#include "engine/engine.h"
+
+#include "engine/stored_shape.h"
+
+namespace cairn {
+
+Result<std::unique_ptr<Engine>> Engine::Open(std::unique_ptr<ColdStore> cold,
+                                             const EngineOptions& options) {
+  CAIRN_TRY(auto catalog, SessionCatalog::Open(*cold, options.read_only));
+  return std::unique_ptr<Engine>(new Engine(std::move(cold), std::move(catalog), options));
+}
+
+Status Engine::OpenTiers(const SessionShape& shape, const SessionOptions& options) {
+  CAIRN_TRY(shape.Validate());
+  CAIRN_TRY(options.Validate(shape));
+  const size_t payload_bytes = shape.block.payload_bytes();
+  if (tiers_ != nullptr) {
+    if (payload_bytes == payload_bytes_) return Ok();
+    return Fail(Errc::kMismatch,
+                "this engine holds blocks of {} bytes; open another one for blocks of {}",
+                payload_bytes_, payload_bytes);
+  }
+  TieredStoreOptions tier_options;
+  tier_options.payload_bytes = payload_bytes;
+  tier_options.host_bytes = options_.host_bytes;
+  tier_options.compute_bytes = options_.compute_bytes;
+  tier_options.min_pinned_blocks = StepAttention::MostBlocksPerFetch(shape, options);
+  CAIRN_TRY(tiers_, TieredStore::Open(tier_options, *cold_));
+  payload_bytes_ = payload_bytes;
+  return Ok();
+}
+
+Result<std::unique_ptr<Session>> Engine::CreateSession(const std::string& name,
+                                                       const SessionShape& shape,
+                                                       const SessionOptions& options,
+                                                       const std::string& properties) {
+  CAIRN_TRY(OpenTiers(shape, options));
+  CAIRN_TRY(auto record,
+            catalog_.Create(name, ToJson({DescribeShape(shape), std::string(), properties})));
+  return Session::Load(shape, options, *tiers_, catalog_, std::move(record));
+}
+
+Result<std::unique_ptr<Session>> Engine::OpenSession(const std::string& name,
+                                                     const SessionShape& shape,
+                                                     const SessionOptions& options) {
+  CAIRN_TRY(auto record, catalog_.Find(name));
+  CAIRN_TRY(OpenTiers(shape, options));
+  return Session::Load(shape, options, *tiers_, catalog_, std::move(record));
+}
+
+}  // namespace cairn

@@ -1,0 +1,62 @@
+// Engine: owns the store, its tiers and its catalog, and opens sessions on them. Everything a
+// program needs to give a model a long memory begins here:
+//
+//   auto cold = RocksColdStore::Open(...);
+//   auto engine = Engine::Open(std::move(cold), EngineOptions{});
+//   auto session = engine->CreateSession("book", shape, options, "{}");
+//   session->BeginStep(rows); session->Attend(layer, q, k, v, o); ... session->Commit("{}");
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "engine/options.h"
+#include "engine/session.h"
+#include "storage/cold_store.h"
+#include "storage/session_catalog.h"
+#include "storage/tiered_store.h"
+
+namespace cairn {
+
+struct EngineOptions {
+  uint64_t host_bytes = 512ull << 20;  ///< budget of the host tier
+  uint64_t compute_bytes = 0;          ///< budget of the compute tier; 0: attend in the host tier
+  bool read_only = false;              ///< sessions can be listed, not made or extended
+};
+
+/// Not thread-safe: one control thread. Sessions must be closed before their engine.
+class Engine {
+ public:
+  static Result<std::unique_ptr<Engine>> Open(std::unique_ptr<ColdStore> cold,
+                                              const EngineOptions& options);
+
+  /// Makes an empty session, durable at once. `properties` is a text of the caller's.
+  Result<std::unique_ptr<Session>> CreateSession(const std::string& name,
+                                                 const SessionShape& shape,
+                                                 const SessionOptions& options,
+                                                 const std::string& properties);
+  /// Opens a session at its last commit. kMismatch if it was made with another shape.
+  Result<std::unique_ptr<Session>> OpenSession(const std::string& name, const SessionShape& shape,
+                                               const SessionOptions& options);
+
+  SessionCatalog& catalog() { return catalog_; }
+  ColdStore& cold() { return *cold_; }
+  /// Null until a session was opened.
+  const TieredStore* tiers() const { return tiers_.get(); }
+
+ private:
+  Engine(std::unique_ptr<ColdStore> cold, SessionCatalog catalog, const EngineOptions& options)
+      : cold_(std::move(cold)), catalog_(std::move(catalog)), options_(options) {}
+  /// All sessions of an engine have blocks of one size: the tiers are slabs of such slots.
+  Status OpenTiers(const SessionShape& shape, const SessionOptions& options);
+
+  std::unique_ptr<ColdStore> cold_;
+  SessionCatalog catalog_;
+  EngineOptions options_;
+  size_t payload_bytes_ = 0;
+  std::unique_ptr<TieredStore> tiers_;
+};
+
+}  // namespace cairn

@@ -1,0 +1,53 @@
+// LocalRows: the blocks a session is still writing, per layer and KV head: the unfinished tail and
+// the rows of the step under way. Rows beyond the committed count are scratch until a step ends.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/options.h"
+
+namespace cairn {
+
+class LocalRows {
+ public:
+  LocalRows(const SessionShape& shape, int32_t max_step_rows);
+
+  /// Blocks that fit per (layer, head).
+  int32_t capacity_blocks() const { return blocks_; }
+  std::byte* block(int32_t layer, int32_t head, int32_t index) {
+    return data_.data() + Offset(layer, head, index);
+  }
+  const std::byte* block(int32_t layer, int32_t head, int32_t index) const {
+    return data_.data() + Offset(layer, head, index);
+  }
+
+  /// Writes `rows` keys and values of one layer and head from local row `first` on. `k` and `v`
+  /// are [rows, D] f32, un-rotated, `stride` elements between rows.
+  void Append(const RopeTable& rope, int32_t layer, int32_t head, int32_t first, int32_t rows,
+              const float* k, const float* v, int64_t stride);
+
+  /// Makes block `complete` block 0 again, keeping `tail_rows` rows of it.
+  void DropBlocks(int32_t complete, int32_t tail_rows);
+
+  /// The first `rows` rows of block 0 of all layers and heads: K rows, V rows, per (layer, head).
+  std::string SaveTail(int32_t rows) const;
+  /// kCorruption if the size does not fit.
+  Status LoadTail(const std::string& bytes, int32_t rows);
+
+ private:
+  size_t Offset(int32_t layer, int32_t head, int32_t index) const {
+    return ((static_cast<size_t>(layer) * heads_ + head) * blocks_ + index) * payload_bytes_;
+  }
+
+  BlockShape shape_;
+  int32_t layers_;
+  int32_t heads_;
+  int32_t blocks_;
+  size_t payload_bytes_;
+  std::vector<std::byte> data_;
+};
+
+}  // namespace cairn

@@ -1,0 +1,219 @@
+#include "engine/session.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "engine/stored_shape.h"
+
+namespace cairn {
+namespace {
+
+constexpr uint16_t kLandmarkKeys = 1;
+constexpr uint16_t kSubBlockMeans = 2;
+
+std::string NextChain(const std::string& chain, const Hasher& block) {
+  Hasher hasher;
+  hasher.Update(chain);
+  hasher.Update(block.Hex());
+  return hasher.Hex();
+}
+
+}  // namespace
+
+Session::Session(const SessionShape& shape, const SessionOptions& options, TieredStore& store,
+                 SessionCatalog& catalog, SessionRecord record,
+                 std::unique_ptr<LandmarkIndex> index)
+    : shape_(shape),
+      options_(options),
+      store_(store),
+      catalog_(catalog),
+      record_(std::move(record)),
+      rope_(shape_.rope_style, shape_.inverse_frequencies),
+      index_(std::move(index)),
+      near_keys_(shape_.partitions(), shape_.block.head_dim),
+      local_(shape_, options_.max_step_rows),
+      selector_(shape_, rope_, *index_, near_keys_),
+      attention_(shape_, rope_, store_) {
+  rope_.Reserve(shape_.context_rows + shape_.block.block_rows);
+}
+
+Session::~Session() {
+  // What was not committed could never be seen again; this frees its space now, not at next open.
+  if (extent_ != 0) (void)store_.Discard(extent_, extent_committed_).has_value();
+}
+
+Result<std::unique_ptr<Session>> Session::Load(const SessionShape& shape,
+                                               const SessionOptions& options, TieredStore& store,
+                                               SessionCatalog& catalog, SessionRecord record) {
+  CAIRN_TRY(shape.Validate());
+  CAIRN_TRY(options.Validate(shape));
+  IndexOptions index_options;
+  index_options.kind = options.index;
+  index_options.partitions = shape.partitions();
+  index_options.dim = shape.block.head_dim;
+  index_options.representatives = shape.representatives;
+  index_options.dtype = shape.block.dtype == DType::kF32 ? DType::kF32 : DType::kBF16;
+  CAIRN_TRY(auto index, MakeIndex(index_options));
+  std::unique_ptr<Session> session(
+      new Session(shape, options, store, catalog, std::move(record), std::move(index)));
+  CAIRN_TRY(session->LoadPast());
+  return session;
+}
+
+Status Session::LoadPast() {
+  CAIRN_TRY(auto stored, ParseStoredShape(record_.properties));
+  if (stored.shape != DescribeShape(shape_)) {
+    return Fail(Errc::kMismatch, "session '{}' was made with {} and cannot go on with {}",
+                record_.name, stored.shape, DescribeShape(shape_));
+  }
+  properties_ = stored.properties;
+  chain_ = committed_chain_ = stored.chain;
+  blocks_ = committed_blocks_ = BlockMap(record_.ranges);
+  rows_ = static_cast<int64_t>(record_.rows);
+  tokens_ = static_cast<int64_t>(record_.tokens);
+  if (blocks_.size() != rows_ / shape_.block.block_rows) {
+    return Fail(Errc::kCorruption, "session '{}' has {} rows but {} stored blocks", record_.name,
+                rows_, blocks_.size());
+  }
+  CAIRN_TRY(committed_tail_, catalog_.ReadTail(record_));
+  CAIRN_TRY(local_.LoadTail(committed_tail_,
+                            static_cast<int32_t>(rows_ % shape_.block.block_rows)));
+  for (int32_t layer = 0; layer < shape_.layers; ++layer) CAIRN_TRY(LoadRepresentatives(layer));
+  new_sections_.resize(static_cast<size_t>(shape_.layers));
+  near_keys_.DropBefore(blocks_.size() - shape_.context_rows / shape_.block.block_rows);
+  return Ok();
+}
+
+Status Session::LoadRepresentatives(int32_t layer) {
+  CAIRN_TRY(auto sections,
+            catalog_.ReadSections(record_, SummaryType(), static_cast<uint16_t>(layer)));
+  int64_t count = 0;
+  for (const SummarySection& section : sections) {
+    if (section.bytes.size() != section.count * SummaryBytes()) {
+      return Fail(Errc::kCorruption, "session '{}': landmarks of layer {} have {} bytes, not {}",
+                  record_.name, layer, section.bytes.size(), section.count * SummaryBytes());
+    }
+    CAIRN_TRY(AddSummaries(layer, section.count, section.bytes.data()));
+    count += section.count;
+  }
+  if (count != blocks_.size()) {
+    return Fail(Errc::kCorruption, "session '{}': layer {} has landmarks of {} blocks, not {}",
+                record_.name, layer, count, blocks_.size());
+  }
+  return Ok();
+}
+
+DType Session::RepresentativeType() const {
+  const bool exact =
+      shape_.mode == AttentionMode::kLandmark || shape_.block.dtype == DType::kF32;
+  return exact ? shape_.block.dtype : DType::kBF16;
+}
+
+size_t Session::SummaryBytes() const {
+  return static_cast<size_t>(shape_.kv_heads) * shape_.representatives * shape_.block.head_dim *
+         DTypeBytes(RepresentativeType());
+}
+
+uint16_t Session::SummaryType() const {
+  return shape_.mode == AttentionMode::kLandmark ? kLandmarkKeys : kSubBlockMeans;
+}
+
+Status Session::AddSummaries(int32_t layer, int64_t count, const char* bytes) {
+  const int32_t heads = shape_.kv_heads;
+  const int64_t per_head = static_cast<int64_t>(shape_.representatives) * shape_.block.head_dim;
+  std::vector<float> packed(static_cast<size_t>(count * heads * per_head));
+  ConvertToFloat(RepresentativeType(), bytes, packed.data(), packed.size());
+  std::vector<float> by_head(packed.size());  // [Hkv, count, R, D] from [count, Hkv, R, D]
+  for (int64_t block = 0; block < count; ++block) {
+    for (int32_t head = 0; head < heads; ++head) {
+      const float* source = packed.data() + (block * heads + head) * per_head;
+      std::copy_n(source, per_head, by_head.data() + (head * count + block) * per_head);
+      if (shape_.mode == AttentionMode::kLandmark) near_keys_.Add(layer * heads + head, source);
+    }
+  }
+  return index_->Add(layer * heads, heads, count, by_head.data());
+}
+
+std::string Session::StoredProperties(const std::string& properties) const {
+  return ToJson({DescribeShape(shape_), chain_, properties});
+}
+
+void Session::ChainPayloads(int32_t complete) {
+  for (int32_t i = 0; i < complete; ++i) {
+    Hasher block;
+    for (int32_t layer = 0; layer < shape_.layers; ++layer) {
+      for (int32_t head = 0; head < shape_.kv_heads; ++head) {
+        block.Update(local_.block(layer, head, i), shape_.block.payload_bytes());
+      }
+    }
+    chain_ = NextChain(chain_, block);
+  }
+}
+
+void Session::AddTokens(std::span<const uint32_t> tokens) {
+  new_tokens_.insert(new_tokens_.end(), tokens.begin(), tokens.end());
+  tokens_ += std::ssize(tokens);
+}
+
+Status Session::Commit(const std::string& properties) {
+  CAIRN_CHECK(step_rows_ == 0);
+  if (extent_ != 0) CAIRN_TRY(store_.Flush(extent_));
+  SessionCommit commit;
+  commit.record = record_;
+  commit.record.properties = StoredProperties(properties);
+  commit.record.tokens = static_cast<uint64_t>(tokens_);
+  commit.record.rows = static_cast<uint64_t>(rows_);
+  commit.record.ranges = blocks_.ranges();
+  commit.record.commits = record_.commits + 1;
+  commit.new_tokens = new_tokens_;
+  commit.tail = local_.SaveTail(static_cast<int32_t>(rows_ % shape_.block.block_rows));
+  commit.record.tail_bytes = commit.tail.size();
+  for (const SummarySection& section : new_sections_) {
+    if (section.count > 0) commit.sections.push_back(section);
+  }
+  CAIRN_TRY(catalog_.Commit(commit));
+
+  record_ = std::move(commit.record);
+  properties_ = properties;
+  committed_tail_ = std::move(commit.tail);
+  committed_chain_ = chain_;
+  committed_blocks_ = blocks_;
+  extent_committed_ = extent_blocks_;
+  new_tokens_.clear();
+  for (SummarySection& section : new_sections_) section = {};
+  near_keys_.DropBefore(blocks_.size() - shape_.context_rows / shape_.block.block_rows);
+  return Ok();
+}
+
+Status Session::Revert() {
+  step_rows_ = 0;
+  if (extent_ != 0) CAIRN_TRY(store_.Discard(extent_, extent_committed_));
+  extent_ = 0;  // a cut extent is never written to again
+  extent_blocks_ = extent_committed_ = 0;
+  index_->Truncate(0, shape_.partitions(), committed_blocks_.size());
+  near_keys_.Truncate(committed_blocks_.size());
+  blocks_ = committed_blocks_;
+  chain_ = committed_chain_;
+  rows_ = static_cast<int64_t>(record_.rows);
+  tokens_ = static_cast<int64_t>(record_.tokens);
+  new_tokens_.clear();
+  for (SummarySection& section : new_sections_) section = {};
+  return local_.LoadTail(committed_tail_, static_cast<int32_t>(rows_ % shape_.block.block_rows));
+}
+
+Result<std::string> SessionDigest(const SessionCatalog& catalog, const SessionRecord& record,
+                                  std::string_view more) {
+  CAIRN_TRY(auto stored, ParseStoredShape(record.properties));
+  CAIRN_TRY(auto tokens, catalog.ReadTokens(record));
+  CAIRN_TRY(auto tail, catalog.ReadTail(record));
+  Hasher hasher;
+  hasher.Update(more);
+  hasher.Update(stored.shape);
+  hasher.Update(stored.chain);
+  hasher.Update(tokens.data(), tokens.size() * sizeof(uint32_t));
+  hasher.Update(tail);
+  return hasher.Hex();
+}
+
+}  // namespace cairn

@@ -1,0 +1,134 @@
+// Session: one sequence and its past. A model runs it layer by layer:
+//
+//   BeginStep(rows); for each layer: Attend(layer, q, k, v, o); EndStep(); AddTokens(ids);
+//   ... Commit(properties);
+//
+// A step that fails half-way is undone on all layers by AbortStep. What is not committed is
+// scratch: Revert drops it, and so does closing the session. One control thread; blocks live in the
+// engine's TieredStore, which must outlive the session.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "engine/block_map.h"
+#include "engine/local_rows.h"
+#include "engine/near_keys.h"
+#include "engine/options.h"
+#include "engine/position_map.h"
+#include "engine/selector.h"
+#include "engine/step_attention.h"
+#include "index/landmark_index.h"
+#include "storage/session_catalog.h"
+#include "storage/tiered_store.h"
+
+namespace cairn {
+
+class Session {
+ public:
+  /// Use Engine::CreateSession or OpenSession. Loads tail and representatives, not payloads.
+  static Result<std::unique_ptr<Session>> Load(const SessionShape& shape,
+                                               const SessionOptions& options, TieredStore& store,
+                                               SessionCatalog& catalog, SessionRecord record);
+  ~Session();
+
+  /// Freezes what the step may see: blocks complete now are memory, its positions are fixed.
+  /// kInvalidArgument if `rows` is not in [1, max_step_rows] or reaches past the context.
+  Status BeginStep(int32_t rows);
+  /// Appends the step's keys and values to `layer` and attends. `q`, `o`: [rows, Hq, D]; `k`, `v`:
+  /// [rows, Hkv, D]; dense f32, un-rotated. Layers in any order, each once a step.
+  Status Attend(int32_t layer, const float* q, const float* k, const float* v, float* o);
+  /// Seals the blocks the step completed. On an error the step is still open: abort it.
+  Status EndStep();
+  /// Undoes an open step on all layers; nothing else changes.
+  void AbortStep() { step_rows_ = 0; }
+
+  /// Tokens the finished steps stood for (landmark rows are none).
+  void AddTokens(std::span<const uint32_t> tokens);
+  /// Makes everything so far durable in one atomic step over all layers, with `properties` of the
+  /// caller. On an error the session on disk is what it was at the last commit.
+  Status Commit(const std::string& properties);
+  /// Returns to the last commit.
+  Status Revert();
+
+  int64_t rows() const { return rows_; }
+  int64_t tokens() const { return tokens_; }
+  int64_t committed_tokens() const { return static_cast<int64_t>(record_.tokens); }
+  const SessionRecord& record() const { return record_; }
+  /// The caller's properties at the last commit.
+  const std::string& properties() const { return properties_; }
+  const SessionShape& shape() const { return shape_; }
+  const SessionOptions& options() const { return options_; }
+  /// Changes how the past is used from the next step on.
+  Status SetOptions(const SessionOptions& options);
+
+  /// Blocks chosen by the last Attend.
+  const Choice& last_choice() const { return choice_; }
+  /// From now on each Attend adds to `counts` how often it chose a block (null: stop).
+  void CountChoices(std::map<int64_t, int64_t>* counts) { choice_counts_ = counts; }
+  uint64_t index_bytes() const { return index_->memory_bytes(); }
+  std::string_view index_name() const { return index_->name(); }
+
+ private:
+  Session(const SessionShape& shape, const SessionOptions& options, TieredStore& store,
+          SessionCatalog& catalog, SessionRecord record, std::unique_ptr<LandmarkIndex> index);
+  Status LoadPast();
+  Status LoadRepresentatives(int32_t layer);
+  Status CheckReach(int32_t rows) const;
+  Status SealBlocks(int32_t complete);
+  Status AddRepresentatives(int32_t complete);
+  void ChainPayloads(int32_t complete);
+  /// Bytes of one block's representatives in one layer: [Hkv, R, D] of RepresentativeType().
+  size_t SummaryBytes() const;
+  DType RepresentativeType() const;
+  uint16_t SummaryType() const;
+  /// Adds packed summaries of `count` blocks to the layer's partitions.
+  Status AddSummaries(int32_t layer, int64_t count, const char* bytes);
+  /// The caller's part, the shape and the chain, as they are stored.
+  std::string StoredProperties(const std::string& properties) const;
+
+  SessionShape shape_;
+  SessionOptions options_;
+  TieredStore& store_;
+  SessionCatalog& catalog_;
+  SessionRecord record_;        // as of the last commit
+  std::string properties_;      // as of the last commit
+  std::string committed_chain_;
+  std::string committed_tail_;
+  BlockMap committed_blocks_;
+
+  RopeTable rope_;
+  std::unique_ptr<LandmarkIndex> index_;
+  NearKeys near_keys_;
+  LocalRows local_;
+  Selector selector_;
+  StepAttention attention_;
+
+  int64_t rows_ = 0;
+  int64_t tokens_ = 0;
+  BlockMap blocks_;
+  std::string chain_;
+  uint64_t extent_ = 0;             // that this run writes; 0: none yet
+  uint32_t extent_blocks_ = 0;      // blocks sealed into it
+  uint32_t extent_committed_ = 0;   // of them, committed
+  std::vector<uint32_t> new_tokens_;
+  std::vector<SummarySection> new_sections_;  // one per layer, growing
+
+  int32_t step_rows_ = 0;  // 0: no step is open
+  StepPlan plan_;
+  Choice choice_;
+  std::map<int64_t, int64_t>* choice_counts_ = nullptr;
+};
+
+/// The digest of a committed session: its shape, payloads, tokens and tail in session order, and
+/// `more` (what the caller wants covered too: model, options). Equal for equal content, whatever
+/// extents hold it.
+Result<std::string> SessionDigest(const SessionCatalog& catalog, const SessionRecord& record,
+                                  std::string_view more);
+
+}  // namespace cairn

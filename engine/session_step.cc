@@ -1,0 +1,138 @@
+// The steps of a session: append, select, attend, seal.
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/parallel.h"
+#include "engine/session.h"
+#include "kernels/append.h"
+
+namespace cairn {
+
+Status Session::SetOptions(const SessionOptions& options) {
+  CAIRN_TRY(options.Validate(shape_));
+  if (options.max_step_rows > options_.max_step_rows) {
+    return Fail(Errc::kInvalidArgument, "steps of {} rows: the session was opened for {}",
+                options.max_step_rows, options_.max_step_rows);
+  }
+  const int32_t opened_rows = options_.max_step_rows;
+  options_ = options;
+  options_.max_step_rows = opened_rows;
+  return Ok();
+}
+
+Status Session::CheckReach(int32_t rows) const {
+  const int64_t reach =
+      static_cast<int64_t>(plan_.local_slot) * shape_.block.block_rows + plan_.tail_rows + rows;
+  if (reach <= shape_.context_rows) return Ok();
+  return Fail(Errc::kInvalidArgument,
+              "a step of {} rows would reach position {}, past the {} the model was trained on; "
+              "use shorter steps, or retrieve fewer blocks",
+              rows, reach, shape_.context_rows);
+}
+
+Status Session::BeginStep(int32_t rows) {
+  CAIRN_CHECK(step_rows_ == 0);
+  if (rows < 1 || rows > options_.max_step_rows) {
+    return Fail(Errc::kInvalidArgument, "a step of {} rows: the session takes 1 to {}", rows,
+                options_.max_step_rows);
+  }
+  plan_ = PlanStep(shape_, options_, rows_);
+  CAIRN_TRY(CheckReach(rows));
+  step_rows_ = rows;
+  return Ok();
+}
+
+Status Session::Attend(int32_t layer, const float* q, const float* k, const float* v, float* o) {
+  CAIRN_CHECK(step_rows_ > 0 && layer >= 0 && layer < shape_.layers);
+  const int64_t stride = static_cast<int64_t>(shape_.kv_heads) * shape_.block.head_dim;
+  ParallelFor(step_rows_ < 16 ? 1 : shape_.kv_heads, [&](int64_t task) {
+    const int32_t heads = shape_.kv_heads;
+    for (int32_t head = static_cast<int32_t>(task); head < heads;
+         head += step_rows_ < 16 ? 1 : heads) {
+      const int64_t offset = static_cast<int64_t>(head) * shape_.block.head_dim;
+      local_.Append(rope_, layer, head, plan_.tail_rows, step_rows_, k + offset, v + offset,
+                    stride);
+    }
+  });
+  const int32_t first_position = plan_.local_slot * shape_.block.block_rows + plan_.tail_rows;
+  CAIRN_TRY(selector_.Select(options_, plan_, layer, q, step_rows_, first_position, &choice_));
+  if (choice_counts_ != nullptr) {
+    for (const int64_t block : choice_.blocks) ++(*choice_counts_)[block];
+  }
+  return attention_.Run(plan_, layer, q, step_rows_, choice_, local_, blocks_, o);
+}
+
+Status Session::SealBlocks(int32_t complete) {
+  if (extent_ == 0) {
+    CAIRN_TRY(extent_, catalog_.NewExtent());
+    extent_blocks_ = extent_committed_ = 0;
+  }
+  for (int32_t i = 0; i < complete; ++i) {
+    for (int32_t layer = 0; layer < shape_.layers; ++layer) {
+      for (int32_t head = 0; head < shape_.kv_heads; ++head) {
+        const BlockId id{extent_, extent_blocks_ + static_cast<uint32_t>(i),
+                         static_cast<uint16_t>(layer), static_cast<uint16_t>(head)};
+        CAIRN_TRY(store_.Seal(
+            id, {local_.block(layer, head, i), shape_.block.payload_bytes()}));
+      }
+    }
+  }
+  return Ok();
+}
+
+Status Session::AddRepresentatives(int32_t complete) {
+  const int32_t dim = shape_.block.head_dim;
+  const size_t per_head = static_cast<size_t>(shape_.representatives) * dim;
+  const DType type = RepresentativeType();
+  const size_t bytes = SummaryBytes() * complete;
+  std::vector<std::string> packed(static_cast<size_t>(shape_.layers), std::string(bytes, '\0'));
+  ParallelFor(shape_.layers, [&](int64_t layer) {
+    std::vector<float> vectors(per_head);
+    char* target = packed[layer].data();
+    for (int32_t i = 0; i < complete; ++i) {
+      for (int32_t head = 0; head < shape_.kv_heads; ++head) {
+        const std::byte* payload = local_.block(static_cast<int32_t>(layer), head, i);
+        if (shape_.mode == AttentionMode::kLandmark) {
+          LandmarkKey(shape_.block, payload, vectors.data());
+        } else {
+          SubBlockMeans(shape_.block, payload, shape_.representatives, vectors.data());
+        }
+        ConvertFromFloat(type, vectors.data(), target, per_head);
+        target += per_head * DTypeBytes(type);
+      }
+    }
+  });
+  for (int32_t layer = 0; layer < shape_.layers; ++layer) {
+    CAIRN_TRY(AddSummaries(layer, complete, packed[layer].data()));
+    SummarySection& section = new_sections_[layer];
+    if (section.count == 0) {
+      section = {SummaryType(), 1, extent_, static_cast<uint16_t>(layer), extent_blocks_, 0, {}};
+    }
+    section.count += static_cast<uint32_t>(complete);
+    section.bytes += packed[layer];
+  }
+  return Ok();
+}
+
+Status Session::EndStep() {
+  CAIRN_CHECK(step_rows_ > 0);
+  const int32_t local_rows = plan_.tail_rows + step_rows_;
+  const int32_t complete = local_rows / shape_.block.block_rows;
+  if (complete > 0) {
+    const Status sealed = SealBlocks(complete);
+    if (!sealed.has_value()) {
+      if (extent_ != 0) CAIRN_TRY(store_.Discard(extent_, extent_blocks_));
+      return sealed;
+    }
+    CAIRN_TRY(AddRepresentatives(complete));
+    ChainPayloads(complete);
+    blocks_.Append({extent_, extent_blocks_, static_cast<uint32_t>(complete)});
+    extent_blocks_ += static_cast<uint32_t>(complete);
+    local_.DropBlocks(complete, local_rows % shape_.block.block_rows);
+  }
+  rows_ += step_rows_;
+  step_rows_ = 0;
+  return Ok();
+}
+
+}  // namespace cairn

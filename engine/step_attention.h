@@ -1,0 +1,65 @@
+// StepAttention: one layer's attention in one step. Starts the reads of the chosen blocks, attends
+// over the local rows meanwhile, then over what was fetched, and merges the two parts.
+//
+// The two parts are always computed apart and merged in the same order, whatever was resident, so
+// that results do not depend on memory budgets.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/block_map.h"
+#include "engine/local_rows.h"
+#include "engine/options.h"
+#include "engine/position_map.h"
+#include "engine/selector.h"
+#include "kernels/attention.h"
+#include "storage/tiered_store.h"
+
+namespace cairn {
+
+/// Keeps buffers between calls; one thread at a time. What it refers to must outlive it.
+class StepAttention {
+ public:
+  StepAttention(const SessionShape& shape, const RopeTable& rope, TieredStore& store)
+      : shape_(shape), rope_(rope), store_(store) {}
+
+  /// `q` and `o` are [rows, Hq, D]. Local rows of the step are in `local` already.
+  Status Run(const StepPlan& plan, int32_t layer, const float* q, int32_t rows,
+             const Choice& choice, const LocalRows& local, const BlockMap& blocks, float* o);
+
+  /// Blocks one fetch asks for at most, with these options.
+  static size_t MostBlocksPerFetch(const SessionShape& shape, const SessionOptions& options);
+
+ private:
+  struct Call {
+    const StepPlan& plan;
+    int32_t layer;
+    const float* q;
+    int32_t rows;
+    const Choice& choice;
+    const BlockMap& blocks;
+    float* o;
+  };
+
+  /// Groups of rows whose choices are fetched together.
+  int32_t GroupsPerFetch(const Call& call) const;
+  void ListBlocks(const Call& call, int32_t first_group, int32_t groups);
+  void AttendLocal(const Call& call, const LocalRows& local);
+  void AttendFetched(const Call& call, int32_t first_group, int32_t groups, const Pins& pins);
+  void AttendRows(const Call& call, int32_t head, int32_t first_row, int32_t rows,
+                  std::span<const BlockRef> refs, float* o, float* lse);
+
+  const SessionShape& shape_;
+  const RopeTable& rope_;
+  TieredStore& store_;
+  std::vector<int32_t> positions_;    // [rows]
+  std::vector<BlockId> ids_;          // [groups, Hkv, blocks per group]
+  std::vector<BlockRef> refs_;        // the same, placed
+  std::vector<BlockRef> local_refs_;  // [Hkv, local blocks]
+  std::vector<float> lse_;            // [Hkv, rows, G]
+  std::vector<float> fetched_o_;      // [rows, Hq, D]
+  std::vector<float> fetched_lse_;    // [Hkv, rows, G]
+};
+
+}  // namespace cairn

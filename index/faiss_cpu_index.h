@@ -1,0 +1,13 @@
+// The FAISS index: one flat inner-product index per partition, searched by FAISS on the CPU.
+#pragma once
+
+#include <memory>
+
+#include "index/landmark_index.h"
+
+namespace cairn {
+
+/// `options` are valid. kResource if FAISS refuses.
+Result<std::unique_ptr<LandmarkIndex>> MakeFaissCpuIndex(const IndexOptions& options);
+
+}  // namespace cairn

@@ -1,0 +1,90 @@
+// Llama: the forward pass of a llama-architecture model (RMSNorm, RoPE, grouped-query attention,
+// SwiGLU) over an AttentionBackend. Weights come from a GGUF file; a LoRA adapter is merged into
+// them in f32 before they are rounded to the compute type, so that it costs nothing at run time.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "kernels/rope.h"
+#include "model/adapter.h"
+#include "model/attention_backend.h"
+#include "model/gguf.h"
+#include "model/linear.h"
+
+namespace cairn {
+
+struct LlamaConfig {
+  int32_t layers = 0;
+  int32_t hidden = 0;
+  int32_t ffn = 0;
+  int32_t query_heads = 0;
+  int32_t kv_heads = 0;
+  int32_t head_dim = 0;
+  int32_t vocab = 0;
+  int32_t context = 0;  ///< rows the model was trained on
+  float rms_epsilon = 1e-5f;
+  RopeStyle rope_style = RopeStyle::kInterleaved;  ///< GGUF's row order of q and k
+  std::vector<double> inverse_frequencies;         ///< with rope_freqs factors applied
+};
+
+/// How products are computed. kFast: bf16 where the CPU has it, else f32.
+enum class LinearKind : uint8_t { kFast, kF32, kReference };
+
+/// The id of a landmark row in Forward's input.
+inline constexpr int32_t kLandmarkRow = -1;
+
+class Llama {
+ public:
+  /// `file` must outlive the model (the token embedding is read from it); `adapter` may be null
+  /// and may go. kUnsupported names an architecture, RoPE scaling or tensor it does not know;
+  /// kCorruption names a tensor that is missing or of the wrong shape.
+  static Result<std::unique_ptr<Llama>> Load(const GgufFile& file, const Adapter* adapter,
+                                             LinearKind kind);
+
+  const LlamaConfig& config() const { return config_; }
+  uint64_t weight_bytes() const;
+
+  /// Runs one step of `ids` (token ids or kLandmarkRow) through all layers. Returns the normalised
+  /// hidden rows [ids, hidden], valid until the next call. On an error the step is aborted.
+  Result<const float*> Forward(std::span<const int32_t> ids, AttentionBackend& attention);
+
+  /// Logits [rows, vocab] of hidden rows.
+  void Logits(const float* hidden, int64_t rows, float* logits) const {
+    output_->Apply(hidden, rows, logits);
+  }
+
+ private:
+  struct Layer {
+    std::vector<float> attention_norm;  // [hidden]
+    std::vector<float> ffn_norm;        // [hidden]
+    std::unique_ptr<Linear> qkv;        // [(Hq + 2 Hkv)·D, hidden]
+    std::unique_ptr<Linear> output;     // [hidden, Hq·D]
+    std::unique_ptr<Linear> gate_up;    // [2·ffn, hidden]
+    std::unique_ptr<Linear> down;       // [hidden, ffn]
+  };
+  struct Loader;
+
+  explicit Llama(const GgufFile& file) : file_(file) {}
+  Status Embed(std::span<const int32_t> ids);
+  Status RunLayer(int32_t index, int32_t rows, AttentionBackend& attention);
+  void ResizeBuffers(int64_t rows);
+
+  const GgufFile& file_;
+  LlamaConfig config_;
+  const GgufTensor* embedding_ = nullptr;
+  std::vector<float> landmark_embedding_;  // [hidden], or empty
+  std::vector<float> output_norm_;
+  std::vector<Layer> layers_;
+  std::unique_ptr<Linear> output_;
+
+  std::vector<float> x_, normed_, qkv_, q_, k_, v_, attended_, projected_, gate_up_, activated_,
+      hidden_;
+};
+
+}  // namespace cairn

@@ -1,0 +1,217 @@
+// Reading a llama-architecture GGUF file: hyperparameters, checks by name, weights.
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "base/matmul.h"
+#include "model/llama.h"
+
+namespace cairn {
+namespace {
+
+constexpr std::array<std::string_view, 9> kLayerTensors{
+    "attn_norm.weight", "attn_q.weight",   "attn_k.weight", "attn_v.weight",  "attn_output.weight",
+    "ffn_norm.weight",  "ffn_gate.weight", "ffn_up.weight", "ffn_down.weight"};
+constexpr std::array<std::string_view, 4> kModelTensors{"token_embd.weight", "output_norm.weight",
+                                                        "output.weight", "rope_freqs.weight"};
+
+bool Contains(std::span<const std::string_view> names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// A tensor this forward pass would ignore would silently make it another model.
+Status CheckTensorNames(const GgufFile& file) {
+  for (const GgufTensor& tensor : file.tensors()) {
+    std::string_view name = tensor.name;
+    if (Contains(kModelTensors, name)) continue;
+    if (name.starts_with("blk.")) {
+      const size_t dot = name.find('.', 4);
+      if (dot != std::string_view::npos && Contains(kLayerTensors, name.substr(dot + 1))) continue;
+    }
+    return Fail(Errc::kUnsupported,
+                "{}: tensor '{}' is not part of the llama architecture as cairn runs it",
+                file.path(), tensor.name);
+  }
+  return Ok();
+}
+
+Result<int32_t> ReadCount(const GgufFile& file, std::string_view key, uint64_t highest) {
+  CAIRN_TRY(const uint64_t value, file.Uint(key));
+  if (value == 0 || value > highest) {
+    return Fail(Errc::kCorruption, "{}: {} is {}, outside 1 to {}", file.path(), key, value,
+                highest);
+  }
+  return static_cast<int32_t>(value);
+}
+
+Status CheckSupported(const GgufFile& file) {
+  CAIRN_TRY(auto type, file.StringOr("general.type", "model"));
+  if (type != "model") {
+    return Fail(Errc::kInvalidArgument, "{} is a GGUF {}, not a model{}", file.path(), type,
+                type == "adapter" ? "; give it as --adapter" : "");
+  }
+  CAIRN_TRY(auto architecture, file.String("general.architecture"));
+  if (architecture != "llama") {
+    return Fail(Errc::kUnsupported, "{}: architecture '{}' is not supported; cairn runs 'llama'",
+                file.path(), architecture);
+  }
+  CAIRN_TRY(auto scaling, file.StringOr("llama.rope.scaling.type", "none"));
+  if (scaling != "none") {
+    return Fail(Errc::kUnsupported, "{}: RoPE scaling '{}' is not supported (only rope_freqs is)",
+                file.path(), scaling);
+  }
+  return CheckTensorNames(file);
+}
+
+Status ReadRope(const GgufFile& file, LlamaConfig* config) {
+  CAIRN_TRY(auto rotary,
+            file.UintOr("llama.rope.dimension_count", static_cast<uint64_t>(config->head_dim)));
+  if (rotary != static_cast<uint64_t>(config->head_dim)) {
+    return Fail(Errc::kUnsupported, "{}: rotary dimension {} of head dimension {} is not supported",
+                file.path(), rotary, config->head_dim);
+  }
+  CAIRN_TRY(auto base, file.FloatOr("llama.rope.freq_base", 10000.0));
+  config->inverse_frequencies = RopeTable::InverseFrequencies(base, config->head_dim);
+  if (file.Find("rope_freqs.weight") == nullptr) return Ok();
+  CAIRN_TRY(auto factors, file.ReadFloats("rope_freqs.weight"));
+  if (factors.size() != config->inverse_frequencies.size()) {
+    return Fail(Errc::kCorruption, "{}: rope_freqs has {} factors, not {}", file.path(),
+                factors.size(), config->inverse_frequencies.size());
+  }
+  for (size_t i = 0; i < factors.size(); ++i) config->inverse_frequencies[i] /= factors[i];
+  return Ok();
+}
+
+Result<LlamaConfig> ReadConfig(const GgufFile& file) {
+  LlamaConfig config;
+  CAIRN_TRY(config.layers, ReadCount(file, "llama.block_count", 1000));
+  CAIRN_TRY(config.hidden, ReadCount(file, "llama.embedding_length", 1 << 20));
+  CAIRN_TRY(config.ffn, ReadCount(file, "llama.feed_forward_length", 1 << 22));
+  CAIRN_TRY(config.query_heads, ReadCount(file, "llama.attention.head_count", 4096));
+  config.kv_heads = config.query_heads;
+  if (file.Has("llama.attention.head_count_kv")) {
+    CAIRN_TRY(config.kv_heads, ReadCount(file, "llama.attention.head_count_kv", 4096));
+  }
+  config.head_dim = config.hidden / config.query_heads;
+  if (file.Has("llama.attention.key_length")) {
+    CAIRN_TRY(config.head_dim, ReadCount(file, "llama.attention.key_length", 4096));
+  }
+  CAIRN_TRY(auto value_dim,
+            file.UintOr("llama.attention.value_length", static_cast<uint64_t>(config.head_dim)));
+  if (value_dim != static_cast<uint64_t>(config.head_dim) || config.head_dim % 2 != 0) {
+    return Fail(Errc::kUnsupported, "{}: key dimension {} with value dimension {}", file.path(),
+                config.head_dim, value_dim);
+  }
+  if (config.query_heads % config.kv_heads != 0) {
+    return Fail(Errc::kCorruption, "{}: {} query heads do not divide among {} KV heads",
+                file.path(), config.query_heads, config.kv_heads);
+  }
+  CAIRN_TRY(config.context, ReadCount(file, "llama.context_length", 1 << 28));
+  CAIRN_TRY(auto epsilon, file.FloatOr("llama.attention.layer_norm_rms_epsilon", 1e-5));
+  config.rms_epsilon = static_cast<float>(epsilon);
+  CAIRN_TRY(ReadRope(file, &config));
+  return config;
+}
+
+}  // namespace
+
+// Reads weights, adds the adapter's part and packs them.
+struct Llama::Loader {
+  const GgufFile& file;
+  const Adapter* adapter;
+  LinearKind kind;
+
+  /// Appends the [n, k] weight `name` to `out`.
+  Status Append(const std::string& name, int64_t n, int64_t k, std::vector<float>* out) const {
+    const GgufTensor* tensor = file.Find(name);
+    if (tensor == nullptr) {
+      return Fail(Errc::kCorruption, "{}: tensor '{}' is missing", file.path(), name);
+    }
+    if (tensor->RowLength() != static_cast<uint64_t>(k) ||
+        tensor->Rows() != static_cast<uint64_t>(n)) {
+      return Fail(Errc::kCorruption, "{}: tensor '{}' is {} x {}, not {} x {}", file.path(), name,
+                  tensor->Rows(), tensor->RowLength(), n, k);
+    }
+    CAIRN_TRY(auto weights, file.ReadFloats(name));
+    if (adapter != nullptr) CAIRN_TRY(adapter->AddTo(name, weights.data(), n, k));
+    out->insert(out->end(), weights.begin(), weights.end());
+    return Ok();
+  }
+
+  std::unique_ptr<Linear> Pack(const std::vector<float>& weights, int64_t n, int64_t k) const {
+    if (kind == LinearKind::kReference) return MakeReferenceLinear(weights.data(), n, k);
+    const DType type = kind == LinearKind::kF32 ? DType::kF32 : FastMatmulType();
+    return MakeOneDnnLinear(type, weights.data(), n, k);
+  }
+
+  Result<std::unique_ptr<Linear>> Read(std::initializer_list<std::pair<std::string, int64_t>> parts,
+                                       int64_t k) const {
+    std::vector<float> weights;
+    int64_t n = 0;
+    for (const auto& [name, rows] : parts) {
+      CAIRN_TRY(Append(name, rows, k, &weights));
+      n += rows;
+    }
+    return Pack(weights, n, k);
+  }
+
+  Result<Layer> ReadLayer(const LlamaConfig& c, int32_t index) const {
+    const std::string prefix = fmt::format("blk.{}.", index);
+    const int64_t q = static_cast<int64_t>(c.query_heads) * c.head_dim;
+    const int64_t kv = static_cast<int64_t>(c.kv_heads) * c.head_dim;
+    Layer layer;
+    CAIRN_TRY(Append(prefix + "attn_norm.weight", 1, c.hidden, &layer.attention_norm));
+    CAIRN_TRY(Append(prefix + "ffn_norm.weight", 1, c.hidden, &layer.ffn_norm));
+    CAIRN_TRY(layer.qkv, Read({{prefix + "attn_q.weight", q},
+                               {prefix + "attn_k.weight", kv},
+                               {prefix + "attn_v.weight", kv}},
+                              c.hidden));
+    CAIRN_TRY(layer.output, Read({{prefix + "attn_output.weight", c.hidden}}, q));
+    CAIRN_TRY(
+        layer.gate_up,
+        Read({{prefix + "ffn_gate.weight", c.ffn}, {prefix + "ffn_up.weight", c.ffn}}, c.hidden));
+    CAIRN_TRY(layer.down, Read({{prefix + "ffn_down.weight", c.hidden}}, c.ffn));
+    return layer;
+  }
+};
+
+Result<std::unique_ptr<Llama>> Llama::Load(const GgufFile& file, const Adapter* adapter,
+                                           LinearKind kind) {
+  CAIRN_TRY(CheckSupported(file));
+  std::unique_ptr<Llama> model(new Llama(file));
+  CAIRN_TRY(model->config_, ReadConfig(file));
+  LlamaConfig& config = model->config_;
+  if (adapter != nullptr) CAIRN_TRY(adapter->CheckTargets(file));
+
+  model->embedding_ = file.Find("token_embd.weight");
+  if (model->embedding_ == nullptr ||
+      model->embedding_->RowLength() != static_cast<uint64_t>(config.hidden)) {
+    return Fail(Errc::kCorruption, "{}: tensor 'token_embd.weight' is missing or not {} wide",
+                file.path(), config.hidden);
+  }
+  if (adapter != nullptr && adapter->Has("token_embd.weight")) {
+    return Fail(Errc::kUnsupported, "{}: adapters of the token embedding are not supported",
+                adapter->path());
+  }
+  if (!CanDequantize(model->embedding_->type)) {
+    return Fail(Errc::kUnsupported, "{}: tensor 'token_embd.weight' has type {}, not supported",
+                file.path(), GgmlTypeName(model->embedding_->type));
+  }
+  config.vocab = static_cast<int32_t>(model->embedding_->Rows());
+  const Loader loader{file, adapter, kind};
+  CAIRN_TRY(loader.Append("output_norm.weight", 1, config.hidden, &model->output_norm_));
+  const bool tied = file.Find("output.weight") == nullptr;
+  CAIRN_TRY(
+      model->output_,
+      loader.Read({{tied ? "token_embd.weight" : "output.weight", config.vocab}}, config.hidden));
+  for (int32_t i = 0; i < config.layers; ++i) {
+    CAIRN_TRY(auto layer, loader.ReadLayer(config, i));
+    model->layers_.push_back(std::move(layer));
+  }
+  if (adapter != nullptr && adapter->landmark().has_value()) {
+    model->landmark_embedding_ = adapter->landmark()->embedding;
+  }
+  return model;
+}
+
+}  // namespace cairn

@@ -1,0 +1,126 @@
+#include "storage/faulty_cold_store.h"
+
+#include <algorithm>
+
+namespace cairn {
+namespace {
+
+constexpr const char* kNames[] = {"WriteBlocks", "ReadBlocks", "DropExtent", "Extents",
+                                  "WriteMeta",   "ReadMeta",   "ScanMeta",   "call"};
+
+}  // namespace
+
+void FaultyColdStore::FailNth(ColdOperation operation, uint64_t nth, Errc code) {
+  std::lock_guard lock(mutex_);
+  Order& order = orders_[static_cast<size_t>(operation)];
+  order.left = nth;
+  order.code = code;
+}
+
+void FaultyColdStore::Heal() {
+  std::lock_guard lock(mutex_);
+  for (Order& order : orders_) order.left = 0;
+  flips_.clear();
+  swaps_.clear();
+  space_left_bytes_.reset();
+}
+
+bool FaultyColdStore::Armed() const {
+  std::lock_guard lock(mutex_);
+  return std::ranges::any_of(orders_, [](const Order& order) { return order.left > 0; });
+}
+
+void FaultyColdStore::FlipByte(const BlockId& id, size_t offset) {
+  std::lock_guard lock(mutex_);
+  flips_[id] = offset;
+}
+
+void FaultyColdStore::Swap(const BlockId& id, const BlockId& other) {
+  std::lock_guard lock(mutex_);
+  swaps_[id] = other;
+}
+
+void FaultyColdStore::LimitSpace(uint64_t bytes) {
+  std::lock_guard lock(mutex_);
+  space_left_bytes_ = bytes;
+}
+
+uint64_t FaultyColdStore::calls(ColdOperation operation) const {
+  std::lock_guard lock(mutex_);
+  return orders_[static_cast<size_t>(operation)].calls;
+}
+
+Status FaultyColdStore::Count(Order& order, const char* name) {
+  ++order.calls;
+  if (order.left == 0 || --order.left > 0) return Ok();
+  return Fail(order.code, "{} number {} failed as the test ordered", name, order.calls);
+}
+
+Status FaultyColdStore::Enter(ColdOperation operation) {
+  std::lock_guard lock(mutex_);
+  const size_t kind = static_cast<size_t>(operation);
+  CAIRN_TRY(Count(orders_.back(), kNames[kind]));
+  return Count(orders_[kind], kNames[kind]);
+}
+
+Status FaultyColdStore::WriteBlocks(std::span<const BlockRecord> records) {
+  CAIRN_TRY(Enter(ColdOperation::kWriteBlocks));
+  {
+    std::lock_guard lock(mutex_);
+    uint64_t bytes = 0;
+    for (const BlockRecord& record : records) bytes += record.bytes.size();
+    if (space_left_bytes_ && bytes > *space_left_bytes_) {
+      return Fail(Errc::kOutOfSpace, "no space left, as the test ordered");
+    }
+    if (space_left_bytes_) *space_left_bytes_ -= bytes;
+  }
+  return inner_.WriteBlocks(records);
+}
+
+Status FaultyColdStore::ReadBlocks(std::span<const BlockId> ids, size_t record_bytes,
+                                   std::span<std::byte* const> targets) {
+  CAIRN_TRY(Enter(ColdOperation::kReadBlocks));
+  std::vector<BlockId> asked(ids.begin(), ids.end());
+  {
+    std::lock_guard lock(mutex_);
+    for (BlockId& id : asked) {
+      const auto swap = swaps_.find(id);
+      if (swap != swaps_.end()) id = swap->second;
+    }
+  }
+  CAIRN_TRY(inner_.ReadBlocks(asked, record_bytes, targets));
+  std::lock_guard lock(mutex_);
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const auto flip = flips_.find(ids[i]);
+    if (flip == flips_.end() || flip->second >= record_bytes) continue;
+    targets[i][flip->second] ^= std::byte{0x40};
+  }
+  return Ok();
+}
+
+Status FaultyColdStore::DropExtent(uint64_t extent, uint32_t from) {
+  CAIRN_TRY(Enter(ColdOperation::kDropExtent));
+  return inner_.DropExtent(extent, from);
+}
+
+Result<std::vector<uint64_t>> FaultyColdStore::Extents() {
+  CAIRN_TRY(Enter(ColdOperation::kExtents));
+  return inner_.Extents();
+}
+
+Status FaultyColdStore::WriteMeta(const MetaBatch& batch) {
+  CAIRN_TRY(Enter(ColdOperation::kWriteMeta));
+  return inner_.WriteMeta(batch);
+}
+
+Result<std::optional<std::string>> FaultyColdStore::ReadMeta(std::string_view key) {
+  CAIRN_TRY(Enter(ColdOperation::kReadMeta));
+  return inner_.ReadMeta(key);
+}
+
+Result<MetaEntries> FaultyColdStore::ScanMeta(std::string_view prefix) {
+  CAIRN_TRY(Enter(ColdOperation::kScanMeta));
+  return inner_.ScanMeta(prefix);
+}
+
+}  // namespace cairn

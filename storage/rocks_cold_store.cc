@@ -1,0 +1,318 @@
+#include "storage/rocks_cold_store.h"
+
+#include <rocksdb/convenience.h>
+#include <rocksdb/write_batch.h>
+
+#include <atomic>
+#include <cstring>
+#include <mutex>
+#include <set>
+#include <utility>
+
+#include "base/byte_size.h"
+#include "storage/block_format.h"
+#include "storage/rocks_database.h"
+#include "storage/rocks_options.h"
+#include "storage/sst_writer.h"
+#include "storage/store_directory.h"
+#include "storage/worker_pool.h"
+
+namespace cairn {
+namespace {
+
+using rocksdb::Slice;
+using Purpose = RocksDatabase::Purpose;
+
+/// What a file holds beside its records, generously: index, filter, properties.
+constexpr uint64_t kFileOverheadBytes = 64 * kKiB;
+
+Slice AsSlice(const BlockKey& key) { return {key.data(), key.size()}; }
+
+/// The least key above every key that begins with `prefix`; empty if there is none.
+std::string PrefixEnd(std::string prefix) {
+  while (!prefix.empty() && static_cast<uint8_t>(prefix.back()) == 0xff) prefix.pop_back();
+  if (!prefix.empty()) prefix.back() = static_cast<char>(static_cast<uint8_t>(prefix.back()) + 1);
+  return prefix;
+}
+
+/// The key range [begin, end) of an extent from `from` on; `end` has the form of a key, because
+/// RocksDB reports it as a bound of files that hold a tombstone.
+struct KeyRange {
+  KeyRange(uint64_t extent, uint32_t from)
+      : begin(EncodeBlockKey({.extent = extent, .ordinal = from})),
+        end(EncodeBlockKey({.extent = extent + 1})) {}
+  BlockKey begin;
+  BlockKey end;
+};
+
+/// Whether records lie in the range. Records too damaged to be looked at count as there, so that
+/// damage can still be dropped.
+Result<bool> AnyRecord(const RocksDatabase::Access& access, const KeyRange& range) {
+  rocksdb::ReadOptions read;
+  const Slice end = AsSlice(range.end);
+  read.iterate_upper_bound = &end;
+  std::unique_ptr<rocksdb::Iterator> it(access.db->NewIterator(read, access.payload));
+  it->Seek(AsSlice(range.begin));
+  if (it->status().IsCorruption()) return true;
+  CAIRN_TRY(FromRocks(it->status(), "cannot list the blocks of the store"));
+  return it->Valid();
+}
+
+/// Adds every extent in [first, last] that may have records, and perhaps others.
+Status AddCandidates(const RocksDatabase::Access& access, uint64_t first, uint64_t last,
+                     std::set<uint64_t>& extents) {
+  extents.insert({first, last});
+  std::unique_ptr<rocksdb::Iterator> it(
+      access.db->NewIterator(rocksdb::ReadOptions(), access.payload));
+  for (uint64_t extent = first; extent < last;) {
+    const KeyRange next(extent + 1, 0);
+    it->Seek(AsSlice(next.begin));
+    if (it->status().IsCorruption()) {
+      extents.insert(++extent);
+      continue;
+    }
+    CAIRN_TRY(FromRocks(it->status(), "cannot list the blocks of the store"));
+    if (!it->Valid()) break;
+    CAIRN_TRY(const BlockId id, DecodeBlockKey(it->key().ToStringView()));
+    extent = id.extent;
+    if (extent < last) extents.insert(extent);
+  }
+  return Ok();
+}
+
+}  // namespace
+
+struct RocksColdStore::Impl {
+  Impl(std::unique_ptr<RocksDatabase> opened, const RocksSetup& setup,
+       const RocksColdStoreOptions& opts)
+      : options(opts),
+        database(std::move(opened)),
+        readers(opts.read_threads - 1),
+        writers(opts.write_threads - 1),
+        sst(database->directory().incoming_path(),
+            rocksdb::Options(MakeDbOptions(setup), MakePayloadOptions()), writers,
+            opts.write_threads) {}
+
+  Status CheckDiskLimit(std::span<const BlockRecord> records) const;
+  Status Ingest(const RocksDatabase::Access& access, std::span<const BlockRecord> records);
+  Status Drop(const RocksDatabase::Access& access, const KeyRange& keys);
+  Status Apply(const RocksDatabase::Access& access, const MetaBatch& batch);
+  std::string Action(std::string_view action) const {
+    return fmt::format("cannot {} the store {}", action, database->directory().path());
+  }
+
+  const RocksColdStoreOptions options;
+  std::unique_ptr<RocksDatabase> database;
+  WorkerPool readers;
+  WorkerPool writers;
+  SstWriter sst;
+  std::mutex write_mutex;  // one WriteBlocks or DropExtent at a time: the limit is checked first
+  std::atomic<uint64_t> bytes_written = 0;
+  std::atomic<uint64_t> bytes_read = 0;
+};
+
+Result<std::unique_ptr<RocksColdStore>> RocksColdStore::Open(const std::string& directory,
+                                                             const RocksColdStoreOptions& options) {
+  if (options.read_threads < 1 || options.write_threads < 1) {
+    return Fail(Errc::kInvalidArgument, "a store needs at least one thread to read and to write");
+  }
+  using Use = StoreDirectory::Use;
+  const Use use = options.read_only ? Use::kRead
+                  : options.create  ? Use::kWriteOrCreate
+                                    : Use::kWrite;
+  CAIRN_TRY(StoreDirectory opened, StoreDirectory::Open(directory, use));
+  RocksSetup setup;
+  setup.create = use == Use::kWriteOrCreate;
+  setup.read_only = options.read_only;
+  setup.direct_io = opened.SupportsDirectIo();
+  CAIRN_TRY(auto database, RocksDatabase::Open(std::move(opened), setup));
+  return std::make_unique<RocksColdStore>(
+      std::make_unique<Impl>(std::move(database), setup, options));
+}
+
+RocksColdStore::RocksColdStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+RocksColdStore::~RocksColdStore() = default;
+
+Status RocksColdStore::Impl::CheckDiskLimit(std::span<const BlockRecord> records) const {
+  if (options.disk_limit_bytes == 0) return Ok();
+  uint64_t new_bytes = kFileOverheadBytes;
+  for (const BlockRecord& record : records) new_bytes += record.bytes.size() + kBlockKeyBytes;
+  const uint64_t now_bytes = database->directory().Bytes();
+  if (now_bytes + new_bytes <= options.disk_limit_bytes) return Ok();
+  return Fail(Errc::kOutOfSpace,
+              "the store {} would grow past --disk-limit {} (it has {} and needs {} more); raise "
+              "it or delete sessions",
+              database->directory().path(), FormatByteSize(options.disk_limit_bytes),
+              FormatByteSize(now_bytes), FormatByteSize(new_bytes));
+}
+
+Status RocksColdStore::WriteBlocks(std::span<const BlockRecord> records) {
+  CAIRN_TRY(CheckWriteOrder(records));
+  const std::lock_guard lock(impl_->write_mutex);
+  return impl_->database->Write(Purpose::kAdd, [&](const RocksDatabase::Access& access) {
+    return impl_->Ingest(access, records);
+  });
+}
+
+Status RocksColdStore::Impl::Ingest(const RocksDatabase::Access& access,
+                                    std::span<const BlockRecord> records) {
+  if (records.empty()) return Ok();
+  CAIRN_TRY(CheckDiskLimit(records));
+  CAIRN_TRY(const IncomingFiles files, sst.Write(records));
+  rocksdb::IngestExternalFileOptions options;
+  options.move_files = true;
+  options.snapshot_consistency = false;
+  options.write_global_seqno = false;
+  CAIRN_TRY(
+      database->AfterWrite(access.db->IngestExternalFile(access.payload, files.paths(), options),
+                           Action("add blocks to")));
+  for (const BlockRecord& record : records) bytes_written += record.bytes.size();
+  return Ok();
+}
+
+namespace {
+
+Status ReadRecord(const RocksDatabase::Access& access, const BlockId& id, size_t record_bytes,
+                  std::byte* target) {
+  const BlockKey key = EncodeBlockKey(id);
+  rocksdb::PinnableSlice value;
+  const rocksdb::Status status =
+      access.db->Get(rocksdb::ReadOptions(), access.payload, AsSlice(key), &value);
+  if (status.IsNotFound()) return BlockAbsent(id);
+  if (!status.ok()) return RocksError(status, "cannot read " + ToString(id));
+  if (value.size() != record_bytes) return BlockOfOtherSize(id, value.size(), record_bytes);
+  std::memcpy(target, value.data(), record_bytes);
+  return Ok();
+}
+
+}  // namespace
+
+Status RocksColdStore::ReadBlocks(std::span<const BlockId> ids, size_t record_bytes,
+                                  std::span<std::byte* const> targets) {
+  CAIRN_TRY(const RocksDatabase::Access access, impl_->database->Read());
+  std::mutex mutex;
+  size_t first_bad = ids.size();
+  Status result = Ok();
+  impl_->readers.Run(ids.size(), [&](size_t i) {
+    Status status = ReadRecord(access, ids[i], record_bytes, targets[i]);
+    if (status) return;
+    std::lock_guard lock(mutex);
+    if (i >= first_bad) return;
+    first_bad = i;
+    result = std::move(status);
+  });
+  if (result) impl_->bytes_read += ids.size() * record_bytes;
+  return result;
+}
+
+Status RocksColdStore::DropExtent(uint64_t extent, uint32_t from) {
+  if (extent == UINT64_MAX) {
+    return Fail(Errc::kInvalidArgument, "extent {} is out of range", extent);
+  }
+  const std::lock_guard lock(impl_->write_mutex);
+  return impl_->database->Write(Purpose::kFree, [&](const RocksDatabase::Access& access) {
+    return impl_->Drop(access, KeyRange(extent, from));
+  });
+}
+
+Status RocksColdStore::Impl::Drop(const RocksDatabase::Access& access, const KeyRange& keys) {
+  CAIRN_TRY(bool left, AnyRecord(access, keys));
+  if (!left) return Ok();
+  // Whole files go at once; a tombstone covers what shares a file with blocks that stay.
+  const Slice begin = AsSlice(keys.begin), end = AsSlice(keys.end);
+  const rocksdb::RangePtr range(&begin, &end);
+  CAIRN_TRY(database->AfterWrite(
+      rocksdb::DeleteFilesInRanges(access.db, access.payload, &range, 1, false),
+      Action("drop blocks from")));
+  CAIRN_TRY(left, AnyRecord(access, keys));
+  if (!left) return Ok();
+  rocksdb::WriteOptions write;
+  write.sync = true;
+  return database->AfterWrite(access.db->DeleteRange(write, access.payload, begin, end),
+                              Action("drop blocks from"));
+}
+
+Result<std::vector<uint64_t>> RocksColdStore::Extents() {
+  CAIRN_TRY(const RocksDatabase::Access access, impl_->database->Read());
+  // The bounds of each file are known without reading it; a file holds several extents only where
+  // RocksDB has merged files.
+  std::vector<rocksdb::LiveFileMetaData> files;
+  access.db->GetLiveFilesMetaData(&files);
+  std::set<uint64_t> candidates;
+  for (const rocksdb::LiveFileMetaData& file : files) {
+    if (file.column_family_name != kPayloadFamily) continue;
+    CAIRN_TRY(const BlockId smallest, DecodeBlockKey(file.smallestkey));
+    CAIRN_TRY(const BlockId largest, DecodeBlockKey(file.largestkey));
+    CAIRN_TRY(AddCandidates(access, smallest.extent, largest.extent, candidates));
+  }
+  std::vector<uint64_t> extents;
+  for (const uint64_t extent : candidates) {
+    CAIRN_TRY(const bool any, AnyRecord(access, KeyRange(extent, 0)));
+    if (any) extents.push_back(extent);
+  }
+  return extents;
+}
+
+Status RocksColdStore::WriteMeta(const MetaBatch& batch) {
+  return impl_->database->Write(
+      batch.puts.empty() ? Purpose::kFree : Purpose::kAdd,
+      [&](const RocksDatabase::Access& access) { return impl_->Apply(access, batch); });
+}
+
+Status RocksColdStore::Impl::Apply(const RocksDatabase::Access& access, const MetaBatch& batch) {
+  const std::string action = Action("write metadata of");
+  rocksdb::WriteBatch writes;
+  for (const std::string& prefix : batch.delete_prefixes) {
+    const std::string end = PrefixEnd(prefix);
+    if (end.empty()) return Fail(Errc::kInvalidArgument, "a prefix to delete must not be empty");
+    CAIRN_TRY(FromRocks(writes.DeleteRange(access.meta, prefix, end), action));
+  }
+  for (const std::string& key : batch.deletes) {
+    CAIRN_TRY(FromRocks(writes.Delete(access.meta, key), action));
+  }
+  for (const auto& [key, value] : batch.puts) {
+    CAIRN_TRY(FromRocks(writes.Put(access.meta, key, value), action));
+  }
+  rocksdb::WriteOptions write;
+  write.sync = true;
+  return database->AfterWrite(access.db->Write(write, &writes), action);
+}
+
+Result<std::optional<std::string>> RocksColdStore::ReadMeta(std::string_view key) {
+  CAIRN_TRY(const RocksDatabase::Access access, impl_->database->Read());
+  std::string value;
+  const rocksdb::Status status =
+      access.db->Get(rocksdb::ReadOptions(), access.meta, Slice(key), &value);
+  if (status.IsNotFound()) return std::optional<std::string>();
+  CAIRN_TRY(FromRocks(status, impl_->Action("read metadata of")));
+  return std::optional<std::string>(std::move(value));
+}
+
+Result<MetaEntries> RocksColdStore::ScanMeta(std::string_view prefix) {
+  CAIRN_TRY(const RocksDatabase::Access access, impl_->database->Read());
+  MetaEntries entries;
+  std::unique_ptr<rocksdb::Iterator> it(
+      access.db->NewIterator(rocksdb::ReadOptions(), access.meta));
+  for (it->Seek(Slice(prefix)); it->Valid() && it->key().starts_with(Slice(prefix)); it->Next()) {
+    entries.emplace_back(it->key().ToString(), it->value().ToString());
+  }
+  CAIRN_TRY(FromRocks(it->status(), impl_->Action("read metadata of")));
+  return entries;
+}
+
+ColdStoreStats RocksColdStore::Stats() {
+  ColdStoreStats stats;
+  stats.disk_bytes = impl_->database->directory().Bytes();
+  stats.bytes_written = impl_->bytes_written;
+  stats.bytes_read = impl_->bytes_read;
+  const Result<RocksDatabase::Access> access = impl_->database->Read();
+  uint64_t payload_bytes = 0;
+  if (access &&
+      access.value().db->GetIntProperty(
+          access.value().payload, rocksdb::DB::Properties::kLiveSstFilesSize, &payload_bytes)) {
+    stats.payload_bytes = payload_bytes;
+  }
+  return stats;
+}
+
+}  // namespace cairn

@@ -1,0 +1,117 @@
+#include "storage/rocks_database.h"
+
+#include <utility>
+#include <vector>
+
+namespace cairn {
+
+Result<std::unique_ptr<RocksDatabase>> RocksDatabase::Open(StoreDirectory directory,
+                                                           const RocksSetup& setup) {
+  auto database = std::make_unique<RocksDatabase>(std::move(directory), setup);
+  database->has_reserve_ = database->directory_.HasReserve();
+  CAIRN_TRY(database->OpenDbOnAnyDisk());
+  return database;
+}
+
+Status RocksDatabase::OpenDbOnAnyDisk() {
+  Status status = OpenDb(setup_.read_only);
+  if (status || setup_.read_only || status.error().code != Errc::kOutOfSpace) return status;
+  GiveUpReserve();
+  return OpenDb(false);
+}
+
+Status RocksDatabase::KeepReserve() {
+  const std::lock_guard lock(reserve_mutex_);
+  if (has_reserve_) return Ok();
+  CAIRN_TRY(directory_.MakeReserve());
+  has_reserve_ = true;
+  return Ok();
+}
+
+void RocksDatabase::GiveUpReserve() {
+  const std::lock_guard lock(reserve_mutex_);
+  directory_.RemoveReserve();
+  has_reserve_ = false;
+}
+
+Status RocksDatabase::OpenDb(bool read_only) {
+  RocksSetup setup = setup_;
+  setup.read_only = read_only;
+  const rocksdb::DBOptions options = MakeDbOptions(setup);
+  const std::vector<rocksdb::ColumnFamilyDescriptor> families = {
+      {rocksdb::kDefaultColumnFamilyName, MakeMetaOptions()},
+      {kPayloadFamily, MakePayloadOptions()}};
+  // A reader may meet the writer between replacing a file and deleting the old one: look again.
+  constexpr int kReaderAttempts = 5;
+  const std::string path = directory_.db_path();
+  rocksdb::Status status;
+  for (int attempt = 0; attempt < (read_only ? kReaderAttempts : 1); ++attempt) {
+    std::vector<rocksdb::ColumnFamilyHandle*> handles;
+    rocksdb::DB* opened = nullptr;
+    status = read_only ? rocksdb::DB::OpenForReadOnly(options, path, families, &handles, &opened)
+                       : rocksdb::DB::Open(options, path, families, &handles, &opened);
+    if (!status.ok()) continue;
+    db_.reset(opened);
+    meta_ = handles[0];
+    payload_ = handles[1];
+    return Ok();
+  }
+  return RocksError(status, "cannot open the store " + directory_.path());
+}
+
+void RocksDatabase::Close() {
+  if (db_ == nullptr) return;
+  (void)db_->DestroyColumnFamilyHandle(payload_);
+  (void)db_->DestroyColumnFamilyHandle(meta_);
+  (void)db_->Close();
+  db_.reset();
+}
+
+Status RocksDatabase::OpenAgain() {
+  const std::unique_lock alone(mutex_);
+  if (!broken_) return Ok();
+  Close();
+  Status status = OpenDbOnAnyDisk();
+  broken_ = !status;
+  // Until it works, what is there can at least be read.
+  if (!status) (void)OpenDb(true);
+  return status;
+}
+
+Result<RocksDatabase::Access> RocksDatabase::Read() {
+  std::shared_lock lock(mutex_);
+  if (db_ == nullptr) {
+    return Fail(Errc::kIo,
+                "the store {} could not be opened again after a failed write; make sure its disk "
+                "works and is not full, then open the store anew",
+                directory_.path());
+  }
+  return Access{std::move(lock), db_.get(), meta_, payload_};
+}
+
+Status RocksDatabase::WriteOnce(Purpose purpose, FunctionRef<Status(const Access&)> write) {
+  if (broken_) CAIRN_TRY(OpenAgain());
+  if (purpose == Purpose::kAdd) CAIRN_TRY(KeepReserve());
+  CAIRN_TRY(const Access access, Read());
+  return write(access);
+}
+
+Status RocksDatabase::Write(Purpose purpose, FunctionRef<Status(const Access&)> write) {
+  if (setup_.read_only) {
+    return Fail(Errc::kInvalidArgument, "the store {} is open for reading only", directory_.path());
+  }
+  Status status = WriteOnce(purpose, write);
+  if (status || purpose == Purpose::kAdd || status.error().code != Errc::kOutOfSpace) {
+    return status;
+  }
+  GiveUpReserve();
+  return WriteOnce(purpose, write);
+}
+
+Status RocksDatabase::AfterWrite(const rocksdb::Status& status, std::string_view action) {
+  if (status.ok()) return Ok();
+  broken_ = true;
+  return RocksError(status, action);
+}
+
+}  // namespace cairn

@@ -1,0 +1,99 @@
+#include "storage/rocks_options.h"
+
+#include <rocksdb/cache.h>
+#include <rocksdb/env.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/table.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "base/byte_size.h"
+
+namespace cairn {
+namespace {
+
+/// Swallows RocksDB's own log: on a full disk an assertion in its writer would end the process, and
+/// a reader must leave no files in a store that a writer owns.
+class NullLogger final : public rocksdb::Logger {
+ public:
+  using rocksdb::Logger::Logv;
+  void Logv(const char*, va_list) override {}
+};
+
+/// All files stay open if the process may have that many; else three quarters of what it may.
+int MaxOpenFiles() {
+  constexpr rlim_t kPlenty = 65536;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 512;
+  if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= kPlenty) return -1;
+  return static_cast<int>(std::max<rlim_t>(64, limit.rlim_cur / 4 * 3));
+}
+
+rocksdb::ColumnFamilyOptions MakeCommonOptions() {
+  rocksdb::ColumnFamilyOptions options;
+  options.compression = rocksdb::kNoCompression;
+  options.bottommost_compression = rocksdb::kNoCompression;
+  options.ttl = 0;
+  options.periodic_compaction_seconds = 0;
+  return options;
+}
+
+}  // namespace
+
+rocksdb::DBOptions MakeDbOptions(const RocksSetup& setup) {
+  rocksdb::DBOptions options;
+  options.create_if_missing = setup.create;
+  options.create_missing_column_families = !setup.read_only;
+  options.use_direct_reads = setup.direct_io;
+  options.use_direct_io_for_flush_and_compaction = setup.direct_io;
+  options.max_open_files = MaxOpenFiles();
+  options.max_background_jobs = 2;
+  options.max_total_wal_size = 64 * kMiB;
+  // Every write is synced before it is acknowledged, so only an unacknowledged last one may be
+  // torn; damage anywhere before it must be an error, not the silent loss of what follows.
+  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+  // Opening must need next to no space: on a full disk it comes before deleting.
+  options.avoid_flush_during_recovery = true;
+  options.allow_fallocate = false;  // the log would set 17 MiB aside, and a small disk not have it
+  options.stats_dump_period_sec = 0;
+  options.stats_persist_period_sec = 0;
+  options.info_log = std::make_shared<NullLogger>();
+  return options;
+}
+
+rocksdb::ColumnFamilyOptions MakeMetaOptions() {
+  rocksdb::ColumnFamilyOptions options = MakeCommonOptions();
+  options.write_buffer_size = 16 * kMiB;
+  rocksdb::BlockBasedTableOptions table;
+  table.checksum = rocksdb::kXXH3;
+  table.block_cache = rocksdb::NewLRUCache(8 * kMiB);
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  return options;
+}
+
+rocksdb::ColumnFamilyOptions MakePayloadOptions() {
+  rocksdb::ColumnFamilyOptions options = MakeCommonOptions();
+  options.write_buffer_size = kMiB;  // tombstones only; records come as whole files
+  rocksdb::BlockBasedTableOptions table;
+  table.checksum = rocksdb::kXXH3;
+  table.no_block_cache = true;  // the host tier is the only cache of payloads
+  table.block_size = 4096;      // smaller than a record: each has a data block of its own
+  table.filter_policy.reset(rocksdb::NewRibbonFilterPolicy(10));
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  return options;
+}
+
+Error RocksError(const rocksdb::Status& status, std::string_view action) {
+  const std::string text = status.ToString();
+  if (status.IsNoSpace()) {
+    return Fail(Errc::kOutOfSpace, "{}: the disk is full; free some space or delete sessions ({})",
+                action, text);
+  }
+  if (status.IsCorruption()) return Fail(Errc::kCorruption, "{}: {}", action, text);
+  if (status.IsNotFound()) return Fail(Errc::kNotFound, "{}: {}", action, text);
+  return Fail(Errc::kIo, "{}: {}", action, text);
+}
+
+}  // namespace cairn

@@ -1,0 +1,35 @@
+// How RocksDB is set up, and how its statuses become errors. Private to RocksColdStore and its
+// parts: it includes RocksDB headers.
+#pragma once
+
+#include <rocksdb/options.h>
+#include <rocksdb/status.h>
+
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+
+namespace cairn {
+
+/// Name of the column family that holds block records; metadata is in the default one.
+inline constexpr const char* kPayloadFamily = "payload";
+
+struct RocksSetup {
+  bool create = false;
+  bool read_only = false;
+  bool direct_io = true;
+};
+
+rocksdb::DBOptions MakeDbOptions(const RocksSetup& setup);
+rocksdb::ColumnFamilyOptions MakeMetaOptions();
+rocksdb::ColumnFamilyOptions MakePayloadOptions();
+
+/// kCorruption, kOutOfSpace, kNotFound or kIo: "`action`: what RocksDB says".
+Error RocksError(const rocksdb::Status& status, std::string_view action);
+inline Status FromRocks(const rocksdb::Status& status, std::string_view action) {
+  if (status.ok()) return Ok();
+  return RocksError(status, action);
+}
+
+}  // namespace cairn

@@ -1,0 +1,285 @@
+#include "storage/session_catalog.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "storage/catalog_format.h"
+
+namespace cairn {
+namespace {
+
+constexpr size_t kMaxNameBytes = 128;
+
+void Put(MetaBatch& batch, std::string key, std::string body) {
+  std::string value = SealValue(key, std::move(body));
+  batch.puts.emplace_back(std::move(key), std::move(value));
+}
+
+/// The body of an entry, empty optional if there is none.
+Result<std::optional<std::string>> ReadBody(ColdStore& cold, std::string_view key) {
+  CAIRN_TRY(std::optional<std::string> value, cold.ReadMeta(key));
+  if (!value) return std::optional<std::string>();
+  CAIRN_TRY(std::string body, OpenValue(key, std::move(*value)));
+  return std::optional<std::string>(std::move(body));
+}
+
+/// For each extent in use, the ordinal after the last one that a session's range covers.
+std::map<uint64_t, uint64_t> EndsInUse(const std::vector<SessionRecord>& sessions) {
+  std::map<uint64_t, uint64_t> ends;
+  for (const SessionRecord& session : sessions) {
+    for (const ExtentRange& range : session.ranges) {
+      uint64_t& end = ends[range.extent];
+      end = std::max(end, uint64_t{range.first} + range.count);
+    }
+  }
+  return ends;
+}
+
+Status DropFrom(ColdStore& cold, uint64_t extent, uint64_t end) {
+  if (end > UINT32_MAX) return Ok();  // in use to the last possible ordinal
+  return cold.DropExtent(extent, static_cast<uint32_t>(end));
+}
+
+/// The part of `section` that lies in `range`; count 0 if none does.
+SummarySection CutTo(const ExtentRange& range, SummarySection section) {
+  const uint64_t part_bytes = section.bytes.size() / section.count;
+  const uint64_t begin = std::max<uint64_t>(section.first, range.first);
+  const uint64_t end =
+      std::min(uint64_t{section.first} + section.count, uint64_t{range.first} + range.count);
+  const uint64_t count = end > begin ? end - begin : 0;
+  if (count < section.count) {
+    section.bytes = section.bytes.substr(count > 0 ? (begin - section.first) * part_bytes : 0,
+                                         count * part_bytes);
+  }
+  section.first = static_cast<uint32_t>(begin);
+  section.count = static_cast<uint32_t>(count);
+  return section;
+}
+
+}  // namespace
+
+Status SessionCatalog::ValidateName(std::string_view name) {
+  const auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
+  };
+  const bool good = !name.empty() && name.size() <= kMaxNameBytes && name[0] != '.' &&
+                    name[0] != '-' && std::ranges::all_of(name, allowed);
+  if (good) return Ok();
+  return Fail(Errc::kInvalidArgument,
+              "{} cannot name a session; use 1 to {} letters, digits, '.', '_' and '-', starting "
+              "with a letter, a digit or '_'",
+              DescribeKey(name.substr(0, kMaxNameBytes)), kMaxNameBytes);
+}
+
+Result<SessionCatalog> SessionCatalog::Open(ColdStore& cold, bool read_only) {
+  CAIRN_TRY(const std::optional<std::string> format, ReadBody(cold, kFormatKey));
+  if (!format) {
+    if (!read_only) {
+      MetaBatch batch;
+      Put(batch, std::string(kFormatKey), EncodeFormat(kStoreFormatVersion));
+      Put(batch, std::string(kNextKey), EncodeNext(NextIds()));
+      CAIRN_TRY(cold.WriteMeta(batch));
+    }
+    return SessionCatalog(cold, NextIds().extent, NextIds().session);
+  }
+  CAIRN_TRY(const uint32_t version, DecodeFormat(*format));
+  if (version > kStoreFormatVersion) {
+    return Fail(Errc::kUnsupported,
+                "the store has format {} and this program knows formats up to {}; use a newer "
+                "cairn",
+                version, kStoreFormatVersion);
+  }
+  CAIRN_TRY(const std::optional<std::string> next_body, ReadBody(cold, kNextKey));
+  if (!next_body) return Fail(Errc::kCorruption, "the store has no entry 'next'; it is damaged");
+  CAIRN_TRY(const NextIds next, DecodeNext(*next_body));
+  SessionCatalog catalog(cold, next.extent, next.session);
+  if (!read_only) CAIRN_TRY(catalog.DropOrphans());
+  return catalog;
+}
+
+Status SessionCatalog::DropOrphans() {
+  CAIRN_TRY(const std::vector<SessionRecord> sessions, List());
+  const std::map<uint64_t, uint64_t> ends = EndsInUse(sessions);
+  CAIRN_TRY(const std::vector<uint64_t> extents, cold_->Extents());
+  for (const uint64_t extent : extents) {
+    const auto end = ends.find(extent);
+    CAIRN_TRY(DropFrom(*cold_, extent, end == ends.end() ? 0 : end->second));
+  }
+  return Ok();
+}
+
+Result<std::vector<SessionRecord>> SessionCatalog::List() const {
+  CAIRN_TRY(MetaEntries entries, cold_->ScanMeta(kSessionPrefix));
+  std::vector<SessionRecord> sessions;
+  sessions.reserve(entries.size());
+  for (auto& [key, value] : entries) {
+    CAIRN_TRY(const std::string body, OpenValue(key, std::move(value)));
+    CAIRN_TRY(SessionRecord record, DecodeSession(key, body));
+    sessions.push_back(std::move(record));
+  }
+  return sessions;
+}
+
+Result<std::string> SessionCatalog::NamesForMessage() const {
+  constexpr size_t kMostNames = 20;
+  CAIRN_TRY(const MetaEntries entries, cold_->ScanMeta(kSessionPrefix));
+  if (entries.empty()) return std::string("the store has none");
+  std::string text = "there are: ";
+  for (size_t i = 0; i < std::min(entries.size(), kMostNames); ++i) {
+    if (i > 0) text += ", ";
+    text += NameInKey(entries[i].first);
+  }
+  if (entries.size() > kMostNames) text += fmt::format(" and {} more", entries.size() - kMostNames);
+  return text;
+}
+
+Result<SessionRecord> SessionCatalog::Find(std::string_view name) const {
+  CAIRN_TRY(ValidateName(name));
+  const std::string key = SessionKey(name);
+  CAIRN_TRY(const std::optional<std::string> body, ReadBody(*cold_, key));
+  if (body) return DecodeSession(key, *body);
+  CAIRN_TRY(const std::string names, NamesForMessage());
+  return Fail(Errc::kNotFound, "there is no session '{}'; {}", name, names);
+}
+
+Result<SessionRecord> SessionCatalog::Create(std::string_view name, std::string properties) {
+  CAIRN_TRY(ValidateName(name));
+  const std::string key = SessionKey(name);
+  CAIRN_TRY(const std::optional<std::string> taken, cold_->ReadMeta(key));
+  if (taken) {
+    return Fail(Errc::kExists,
+                "there is a session '{}' already; open it, delete it or choose "
+                "another name",
+                name);
+  }
+  SessionRecord record;
+  record.id = next_session_;
+  record.name = name;
+  record.properties = std::move(properties);
+  MetaBatch batch;
+  Put(batch, key, EncodeSession(record));
+  Put(batch, std::string(kNextKey), EncodeNext({next_extent_, next_session_ + 1}));
+  CAIRN_TRY(cold_->WriteMeta(batch));
+  ++next_session_;
+  return record;
+}
+
+Result<uint64_t> SessionCatalog::NewExtent() {
+  MetaBatch batch;
+  Put(batch, std::string(kNextKey), EncodeNext({next_extent_ + 1, next_session_}));
+  CAIRN_TRY(cold_->WriteMeta(batch));
+  return next_extent_++;
+}
+
+Status SessionCatalog::Commit(const SessionCommit& commit) {
+  const SessionRecord& record = commit.record;
+  CAIRN_TRY(const SessionRecord before, Find(record.name));
+  if (before.id != record.id) {
+    return Fail(Errc::kMismatch, "session '{}' was deleted and made anew; open it again",
+                record.name);
+  }
+  if (record.tokens != before.tokens + commit.new_tokens.size() ||
+      record.tail_bytes != commit.tail.size()) {
+    return Fail(Errc::kMismatch,
+                "the commit of session '{}' does not continue its last one ({} tokens, then {} "
+                "new, now {}; tail of {} bytes, now {}); open it again",
+                record.name, before.tokens, commit.new_tokens.size(), record.tokens,
+                commit.tail.size(), record.tail_bytes);
+  }
+  MetaBatch batch;
+  Put(batch, SessionKey(record.name), EncodeSession(record));
+  if (!commit.new_tokens.empty()) {
+    Put(batch, TokensKey(record.id, before.tokens), EncodeTokens(commit.new_tokens));
+  }
+  if (commit.tail.empty()) {
+    batch.deletes.push_back(TailKey(record.id));
+  } else {
+    Put(batch, TailKey(record.id), commit.tail);
+  }
+  for (const SummarySection& section : commit.sections) {
+    if (section.count == 0 || section.bytes.size() % section.count != 0) {
+      return Fail(Errc::kInvalidArgument,
+                  "a summary of {} blocks cannot have {} bytes: blocks have equal parts",
+                  section.count, section.bytes.size());
+    }
+    Put(batch, SectionKey(section), EncodeSection(section));
+  }
+  return cold_->WriteMeta(batch);
+}
+
+Status SessionCatalog::Delete(std::string_view name) {
+  CAIRN_TRY(const SessionRecord record, Find(name));
+  CAIRN_TRY(std::vector<SessionRecord> others, List());
+  std::erase_if(others, [&](const SessionRecord& other) { return other.id == record.id; });
+  const std::map<uint64_t, uint64_t> ends = EndsInUse(others);
+  MetaBatch batch;
+  batch.deletes = {SessionKey(record.name), TailKey(record.id)};
+  batch.delete_prefixes = {TokensPrefix(record.id)};
+  for (const ExtentRange& range : record.ranges) {
+    if (!ends.contains(range.extent)) batch.delete_prefixes.push_back(SectionsPrefix(range.extent));
+  }
+  // From here the session is gone; should we stop before its blocks are, the next writer finds
+  // blocks that no session covers and drops them.
+  CAIRN_TRY(cold_->WriteMeta(batch));
+  for (const ExtentRange& range : record.ranges) {
+    const auto end = ends.find(range.extent);
+    const Status dropped = DropFrom(*cold_, range.extent, end == ends.end() ? 0 : end->second);
+    if (dropped) continue;
+    return Fail(dropped.error().code,
+                "session '{}' is deleted, but its space is freed only when the store is next "
+                "opened: {}",
+                name, dropped.error().message);
+  }
+  return Ok();
+}
+
+Result<std::vector<uint32_t>> SessionCatalog::ReadTokens(const SessionRecord& record) const {
+  CAIRN_TRY(MetaEntries entries, cold_->ScanMeta(TokensPrefix(record.id)));
+  std::vector<uint32_t> tokens;
+  for (auto& [key, value] : entries) {
+    CAIRN_TRY(const uint64_t first, FirstTokenInKey(key));
+    if (first != tokens.size()) break;
+    CAIRN_TRY(const std::string body, OpenValue(key, std::move(value)));
+    CAIRN_TRY(const std::vector<uint32_t> part, DecodeTokens(key, body));
+    tokens.insert(tokens.end(), part.begin(), part.end());
+  }
+  if (tokens.size() < record.tokens) {
+    return Fail(Errc::kCorruption,
+                "session '{}' has {} tokens and the store holds the first {}; it is damaged",
+                record.name, record.tokens, tokens.size());
+  }
+  tokens.resize(record.tokens);
+  return tokens;
+}
+
+Result<std::string> SessionCatalog::ReadTail(const SessionRecord& record) const {
+  CAIRN_TRY(std::optional<std::string> body, ReadBody(*cold_, TailKey(record.id)));
+  std::string tail = std::move(body).value_or("");
+  if (tail.size() != record.tail_bytes) {
+    return Fail(Errc::kCorruption,
+                "session '{}' has a tail of {} bytes and the store holds {}; it is damaged",
+                record.name, record.tail_bytes, tail.size());
+  }
+  return tail;
+}
+
+Result<std::vector<SummarySection>> SessionCatalog::ReadSections(const SessionRecord& record,
+                                                                 uint16_t type,
+                                                                 uint16_t layer) const {
+  std::vector<SummarySection> sections;
+  for (const ExtentRange& range : record.ranges) {
+    CAIRN_TRY(MetaEntries entries, cold_->ScanMeta(SectionsPrefix(range.extent, layer)));
+    for (auto& [key, value] : entries) {
+      CAIRN_TRY(const std::string body, OpenValue(key, std::move(value)));
+      CAIRN_TRY(SummarySection section, DecodeSection(key, body));
+      if (section.type != type) continue;
+      section = CutTo(range, std::move(section));
+      if (section.count > 0) sections.push_back(std::move(section));
+    }
+  }
+  return sections;
+}
+
+}  // namespace cairn

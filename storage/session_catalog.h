@@ -1,0 +1,94 @@
+// SessionCatalog: the durable list of sessions, and the one atomic step that extends one.
+//
+// It speaks to the ColdStore's metadata. Everything above storage/ that must survive travels in
+// `properties`, a JSON text this room does not read. docs/format.md gives every byte. Not
+// thread-safe: one control thread.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "storage/block_id.h"
+#include "storage/cold_store.h"
+
+namespace cairn {
+
+/// The version of everything in a store; docs/format.md describes this one.
+inline constexpr uint32_t kStoreFormatVersion = 1;
+
+struct SessionRecord {
+  uint64_t id = 0;  ///< never used again
+  std::string name{};
+  std::string properties{};  ///< JSON, of the layers above
+  uint64_t tokens = 0;       ///< committed tokens
+  uint64_t rows = 0;         ///< committed rows (tokens, and landmark rows if there are any)
+  uint64_t tail_bytes = 0;   ///< size of the unfinished blocks' bytes
+  std::vector<ExtentRange> ranges{};  ///< its sealed blocks, in order
+  uint64_t commits = 0;
+};
+
+/// Packed summaries of consecutive blocks of one layer (all heads): landmarks, say. Typed and
+/// versioned so that other kinds can be added beside it.
+struct SummarySection {
+  uint16_t type = 0;
+  uint16_t version = 0;
+  uint64_t extent = 0;
+  uint16_t layer = 0;
+  uint32_t first = 0;   ///< ordinal in the extent
+  uint32_t count = 0;   ///< blocks summarised
+  std::string bytes{};  ///< `count` equal parts
+};
+
+/// What one commit adds. `record` is the session's state after it.
+struct SessionCommit {
+  SessionRecord record{};
+  std::vector<uint32_t> new_tokens{};      ///< tokens added since the previous commit
+  std::string tail{};                      ///< replaces the unfinished blocks' bytes
+  std::vector<SummarySection> sections{};  ///< of the blocks sealed since the previous commit
+};
+
+class SessionCatalog {
+ public:
+  /// Checks the store's format version (kUnsupported: newer than this program; an empty store gets
+  /// the current one unless `read_only`). As a writer it also drops what a crashed run left:
+  /// blocks no session's range covers. `cold` must outlive the catalog.
+  static Result<SessionCatalog> Open(ColdStore& cold, bool read_only);
+
+  /// A name is 1 to 128 of letters, digits, '.', '_', '-', not starting with '.' or '-'.
+  static Status ValidateName(std::string_view name);
+
+  Result<std::vector<SessionRecord>> List() const;
+  /// kNotFound names the session and says what sessions there are.
+  Result<SessionRecord> Find(std::string_view name) const;
+  /// A new empty session, durable on return. kExists if the name is taken.
+  Result<SessionRecord> Create(std::string_view name, std::string properties);
+  /// An extent id that was never given before; durable before it is returned.
+  Result<uint64_t> NewExtent();
+  /// The commit point: all of it becomes the session's state, or nothing does. Blocks of the
+  /// ranges must have been flushed before.
+  Status Commit(const SessionCommit& commit);
+  /// Removes the session, and the extents no other session uses.
+  Status Delete(std::string_view name);
+
+  Result<std::vector<uint32_t>> ReadTokens(const SessionRecord& record) const;
+  Result<std::string> ReadTail(const SessionRecord& record) const;
+  /// Sections of one layer that lie in the record's ranges, in session order. A section reaching
+  /// past a range is cut to it.
+  Result<std::vector<SummarySection>> ReadSections(const SessionRecord& record, uint16_t type,
+                                                   uint16_t layer) const;
+
+ private:
+  SessionCatalog(ColdStore& cold, uint64_t next_extent, uint64_t next_session)
+      : cold_(&cold), next_extent_(next_extent), next_session_(next_session) {}
+  Status DropOrphans();
+  Result<std::string> NamesForMessage() const;
+  ColdStore* cold_;
+  uint64_t next_extent_;
+  uint64_t next_session_;
+};
+
+}  // namespace cairn

@@ -1,0 +1,52 @@
+// SlabPool: slots of one fixed size, cut from one allocation made at open; never grows.
+//
+// Pages are touched when a slot is first used. Slots are 64-byte aligned and are handed out by
+// index. Not thread-safe; the pool owns the memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/error.h"
+
+namespace cairn {
+
+/// Stands for "no slot" wherever a slot index is.
+inline constexpr uint32_t kNoSlot = UINT32_MAX;
+
+class SlabPool {
+ public:
+  static constexpr size_t kAlignment = 64;
+
+  /// Bytes a slot takes for `bytes` of content.
+  static constexpr size_t SlotBytes(size_t bytes) {
+    return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  }
+
+  /// `slots` slots for `bytes` of content each. kResource if the system gives no address space.
+  static Result<SlabPool> Open(size_t bytes, uint32_t slots);
+  ~SlabPool();
+  SlabPool(SlabPool&& other) noexcept;
+  SlabPool& operator=(SlabPool&&) = delete;
+
+  /// A free slot, or kNoSlot.
+  uint32_t Take();
+  /// Gives back a slot that was taken.
+  void Give(uint32_t slot);
+
+  std::byte* At(uint32_t slot) const { return memory_ + slot_bytes_ * slot; }
+  uint32_t slots() const { return slots_; }
+  uint32_t free_slots() const { return static_cast<uint32_t>(free_.size()) + slots_ - fresh_; }
+
+ private:
+  SlabPool() = default;
+
+  std::byte* memory_ = nullptr;
+  size_t slot_bytes_ = 0;
+  uint32_t slots_ = 0;
+  uint32_t fresh_ = 0;  // slots below were taken at least once
+  std::vector<uint32_t> free_;
+};
+
+}  // namespace cairn

@@ -1,0 +1,58 @@
+// SstWriter: turns sorted block records into finished RocksDB table files, ready to be ingested.
+// Part of RocksColdStore.
+#pragma once
+
+#include <rocksdb/options.h>
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "storage/cold_store.h"
+#include "storage/worker_pool.h"
+
+namespace cairn {
+
+/// Paths of finished files that are removed with this object, those already moved aside.
+class IncomingFiles {
+ public:
+  IncomingFiles() = default;
+  ~IncomingFiles();
+  IncomingFiles(IncomingFiles&&) noexcept = default;
+  IncomingFiles& operator=(IncomingFiles&&) = delete;
+
+  void Add(std::string path) { paths_.push_back(std::move(path)); }
+  const std::vector<std::string>& paths() const { return paths_; }
+
+ private:
+  std::vector<std::string> paths_;
+};
+
+/// Thread-safe.
+class SstWriter {
+ public:
+  /// Files go to `directory`. `workers` write beside the caller and must outlive this.
+  SstWriter(std::string directory, const rocksdb::Options& options, WorkerPool& workers,
+            int threads);
+
+  /// Writes `records` (sorted by id) to files of at most 64 MiB, none holding two extents, and
+  /// syncs them. On an error no file is left.
+  Result<IncomingFiles> Write(std::span<const BlockRecord> records);
+
+ private:
+  using Records = std::span<const BlockRecord>;
+
+  std::vector<Records> Split(Records records) const;
+  Status WriteFile(Records records, const std::string& path) const;
+
+  std::string directory_;
+  rocksdb::Options options_;
+  WorkerPool& workers_;
+  int threads_;
+  std::atomic<uint64_t> next_file_ = 1;
+};
+
+}  // namespace cairn

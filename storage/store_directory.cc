@@ -1,0 +1,183 @@
+#include "storage/store_directory.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <string_view>
+#include <utility>
+
+namespace cairn {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr off_t kReserveBytes = 1 << 20;
+
+Error SystemError(std::string_view action, const std::string& path) {
+  const int code = errno;
+  const Errc kind = code == ENOSPC || code == EDQUOT ? Errc::kOutOfSpace : Errc::kIo;
+  return Fail(kind, "cannot {} {}: {}", action, path, std::strerror(code));
+}
+
+bool HoldsStore(const std::string& path) {
+  std::error_code ignored;
+  return fs::exists(path + "/db/CURRENT", ignored);
+}
+
+/// The name of something in `path` that is no part of a store; empty if there is none.
+Result<std::string> ForeignEntry(const std::string& path) {
+  std::error_code error;
+  fs::directory_iterator entries(path, error);
+  if (error) return Fail(Errc::kIo, "cannot list {}: {}", path, error.message());
+  for (; entries != fs::directory_iterator(); entries.increment(error)) {
+    if (error) return Fail(Errc::kIo, "cannot list {}: {}", path, error.message());
+    const std::string name = entries->path().filename().string();
+    const bool ours = name == "db" || name == "incoming" || name == "lock" || name == "reserve";
+    if (!ours && name != "lost+found") return name;
+  }
+  return std::string();
+}
+
+Status MakeDirectory(const std::string& path) {
+  if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
+    return SystemError("create directory", path);
+  }
+  return Ok();
+}
+
+}  // namespace
+
+Status SyncPath(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return SystemError("open", path);
+  const int failed = fsync(fd);
+  const Status status = failed == 0 ? Status(Ok()) : Status(SystemError("sync", path));
+  close(fd);
+  return status;
+}
+
+Result<StoreDirectory> StoreDirectory::Open(const std::string& path, Use use) {
+  StoreDirectory directory(path);
+  std::error_code ignored;
+  if (!HoldsStore(path)) {
+    if (use != Use::kWriteOrCreate) {
+      return Fail(Errc::kNotFound,
+                  "there is no store at {}; check the path or create a session "
+                  "there first",
+                  path);
+    }
+    CAIRN_TRY(directory.Create());
+  }
+  if (use == Use::kRead) return directory;
+  CAIRN_TRY(directory.Lock());
+  CAIRN_TRY(MakeDirectory(directory.incoming_path()));
+  CAIRN_TRY(directory.EmptyIncoming());
+  return directory;
+}
+
+Status StoreDirectory::Create() {
+  std::error_code error;
+  const bool existed = fs::exists(path_, error);
+  if (existed && !fs::is_directory(path_, error)) {
+    return Fail(Errc::kInvalidArgument, "{} is a file, not a directory; name another store", path_);
+  }
+  if (existed) {
+    CAIRN_TRY(const std::string foreign, ForeignEntry(path_));
+    if (!foreign.empty()) {
+      return Fail(Errc::kInvalidArgument,
+                  "{} holds '{}' and no store; name an empty or a new directory", path_, foreign);
+    }
+    if (chmod(path_.c_str(), 0700) != 0) return SystemError("make private", path_);
+  }
+  const fs::path parent = fs::absolute(path_, error).parent_path();
+  if (!existed && !fs::exists(parent, error)) {
+    return Fail(Errc::kNotFound, "cannot create the store {}: {} does not exist; create it first",
+                path_, parent.string());
+  }
+  CAIRN_TRY(MakeDirectory(path_));
+  CAIRN_TRY(MakeDirectory(db_path()));
+  CAIRN_TRY(MakeDirectory(incoming_path()));
+  CAIRN_TRY(SyncPath(path_));
+  return existed ? Status(Ok()) : SyncPath(parent.string());
+}
+
+Status StoreDirectory::Lock() {
+  const std::string name = path_ + "/lock";
+  lock_fd_ = open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (lock_fd_ < 0) return SystemError("open", name);
+  if (flock(lock_fd_, LOCK_EX | LOCK_NB) == 0) return Ok();
+  if (errno != EWOULDBLOCK) return SystemError("lock", name);
+  return Fail(Errc::kBusy,
+              "the store {} is in use by another process; wait for it or use another --store",
+              path_);
+}
+
+Status StoreDirectory::EmptyIncoming() const {
+  std::error_code error;
+  fs::directory_iterator entries(incoming_path(), error);
+  for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
+    if (unlink(entries->path().c_str()) != 0) {
+      return SystemError("remove", entries->path().string());
+    }
+  }
+  if (error) return Fail(Errc::kIo, "cannot list {}: {}", incoming_path(), error.message());
+  return Ok();
+}
+
+StoreDirectory::StoreDirectory(StoreDirectory&& other) noexcept
+    : path_(std::move(other.path_)), lock_fd_(std::exchange(other.lock_fd_, -1)) {}
+
+StoreDirectory::~StoreDirectory() {
+  if (lock_fd_ >= 0) close(lock_fd_);  // and with it the lock
+}
+
+bool StoreDirectory::SupportsDirectIo() const {
+  const std::string name = db_path() + "/CURRENT";
+  int fd = open(name.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC);
+  if (fd < 0 && errno == ENOENT) {
+    const std::string probe = incoming_path() + "/probe";
+    fd = open(probe.c_str(), O_RDWR | O_CREAT | O_DIRECT | O_CLOEXEC, 0600);
+    unlink(probe.c_str());
+  }
+  if (fd < 0) return false;
+  close(fd);
+  return true;
+}
+
+Status StoreDirectory::MakeReserve() const {
+  const std::string name = path_ + "/reserve";
+  const int fd = open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return SystemError("create", name);
+  const int failure = posix_fallocate(fd, 0, kReserveBytes);
+  close(fd);
+  if (failure == 0) return Ok();
+  RemoveReserve();
+  errno = failure;
+  return SystemError("keep some space free in", name);
+}
+
+void StoreDirectory::RemoveReserve() const { unlink((path_ + "/reserve").c_str()); }
+
+bool StoreDirectory::HasReserve() const {
+  struct stat info {};
+  return stat((path_ + "/reserve").c_str(), &info) == 0 && info.st_size >= kReserveBytes;
+}
+
+uint64_t StoreDirectory::Bytes() const {
+  uint64_t bytes = 0;
+  std::error_code error;
+  fs::recursive_directory_iterator entries(path_, error);
+  for (; !error && entries != fs::recursive_directory_iterator(); entries.increment(error)) {
+    std::error_code gone;  // files may vanish while we look
+    const uintmax_t size = entries->is_regular_file(gone) ? entries->file_size(gone) : 0;
+    if (!gone) bytes += size;
+  }
+  return bytes;
+}
+
+}  // namespace cairn

@@ -1,0 +1,57 @@
+// StoreDirectory: the directory a RocksColdStore lives in, and the lock on it.
+//
+//   DIR/lock       locked by the process that writes
+//   DIR/db/        RocksDB
+//   DIR/incoming/  block files being written; emptied by the next writer
+//   DIR/reserve    1 MiB of nothing, given up when a full disk leaves no room to delete
+//
+// Private to the owner (mode 0700). Holds the lock until destroyed.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/error.h"
+
+namespace cairn {
+
+class StoreDirectory {
+ public:
+  enum class Use { kRead, kWrite, kWriteOrCreate };
+
+  /// kNotFound if there is no store (and none is to be created), kInvalidArgument if the directory
+  /// holds other things, kBusy if another process writes to it (readers need no lock).
+  static Result<StoreDirectory> Open(const std::string& path, Use use);
+  ~StoreDirectory();
+  StoreDirectory(StoreDirectory&& other) noexcept;
+  StoreDirectory& operator=(StoreDirectory&&) = delete;
+
+  const std::string& path() const { return path_; }
+  std::string db_path() const { return path_ + "/db"; }
+  std::string incoming_path() const { return path_ + "/incoming"; }
+
+  /// True if files here can be opened past the page cache.
+  bool SupportsDirectIo() const;
+  /// Makes the reserve file; kOutOfSpace if there is no room for it.
+  Status MakeReserve() const;
+  void RemoveReserve() const;
+  bool HasReserve() const;
+
+  /// Sizes of all files in it, together.
+  uint64_t Bytes() const;
+
+ private:
+  explicit StoreDirectory(std::string path) : path_(std::move(path)) {}
+
+  Status Create();
+  Status Lock();
+  Status EmptyIncoming() const;
+
+  std::string path_;
+  int lock_fd_ = -1;
+};
+
+/// Makes file contents, or the entries of a directory, survive power loss.
+Status SyncPath(const std::string& path);
+
+}  // namespace cairn

@@ -1,0 +1,189 @@
+#include "storage/tiered_store.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <utility>
+
+#include "base/byte_size.h"
+#include "base/check.h"
+#include "storage/block_format.h"
+#include "storage/tiered_store_impl.h"
+
+namespace cairn {
+namespace {
+
+/// Fetches that may wait for the I/O thread; beyond it the caller of Wait does the work.
+constexpr size_t kFetchQueueLimit = 64;
+
+uint64_t HostBytesPerSlot(const TieredStoreOptions& options) {
+  return SlabPool::SlotBytes(RecordBytes(options.payload_bytes)) + BlockTable::kBytesPerSlot;
+}
+
+uint64_t ComputeBytesPerSlot(const TieredStoreOptions& options) {
+  return SlabPool::SlotBytes(options.payload_bytes) + BlockTable::kBytesPerSlot;
+}
+
+uint32_t Slots(uint64_t budget_bytes, uint64_t bytes_per_slot) {
+  return static_cast<uint32_t>(std::min<uint64_t>(budget_bytes / bytes_per_slot, kNoSlot - 1));
+}
+
+Status CheckBudget(const char* tier, uint64_t budget_bytes, uint64_t bytes_per_slot,
+                   uint64_t least_slots) {
+  if (Slots(budget_bytes, bytes_per_slot) >= least_slots) return Ok();
+  const uint64_t least_bytes = least_slots * bytes_per_slot;
+  return Fail(Errc::kResource,
+              "the {} tier must hold {} blocks of {} at once: give it at least {} bytes ({}); it "
+              "has {}",
+              tier, least_slots, FormatByteSize(bytes_per_slot), least_bytes,
+              FormatByteSize(least_bytes), FormatByteSize(budget_bytes));
+}
+
+}  // namespace
+
+Status TieredStoreOptions::Validate() const {
+  if (payload_bytes == 0 || payload_bytes > UINT32_MAX - kTrailerBytes) {
+    return Fail(Errc::kInvalidArgument, "a block's payload must have 1 byte to 4 GiB, not {} bytes",
+                payload_bytes);
+  }
+  // One block beside what a fetch pins, so that Seal finds room while pins are held.
+  const uint64_t host_slots = std::max<uint64_t>(2, uint64_t{min_pinned_blocks} + 1);
+  CAIRN_TRY(CheckBudget("host", host_bytes, HostBytesPerSlot(*this), host_slots));
+  if (compute_bytes == 0) return Ok();
+  return CheckBudget("compute", compute_bytes, ComputeBytesPerSlot(*this),
+                     std::max<uint64_t>(1, min_pinned_blocks));
+}
+
+Pins::Pins(Pins&& other) noexcept
+    : store_(std::exchange(other.store_, nullptr)),
+      slots_(std::move(other.slots_)),
+      payloads_(std::move(other.payloads_)) {}
+
+Pins& Pins::operator=(Pins&& other) noexcept {
+  std::swap(store_, other.store_);
+  std::swap(slots_, other.slots_);
+  std::swap(payloads_, other.payloads_);
+  Pins released(std::move(other));
+  return *this;
+}
+
+Pins::~Pins() {
+  if (store_ != nullptr) store_->impl_->Unpin(slots_);
+}
+
+/// What the caller and the I/O thread share. Its destructor waits for the I/O thread.
+struct TieredStore::Ticket::State {
+  ~State() {
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [this] { return !posted || result.has_value(); });
+  }
+
+  void Finish(Result<Pins> pins) {
+    // Notifies under the lock: the moment it is free, the waiting owner may destroy this.
+    std::lock_guard lock(mutex);
+    result.emplace(std::move(pins));
+    changed.notify_all();
+  }
+
+  TieredStore* store = nullptr;
+  std::vector<BlockId> ids;
+  bool posted = false;  // if not, Wait does the work
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::optional<Result<Pins>> result;
+};
+
+TieredStore::Ticket::Ticket() = default;
+TieredStore::Ticket::~Ticket() = default;
+TieredStore::Ticket::Ticket(Ticket&&) noexcept = default;
+TieredStore::Ticket& TieredStore::Ticket::operator=(Ticket&&) noexcept = default;
+
+Result<Pins> TieredStore::Ticket::Wait() {
+  if (ready_) {
+    Result<Pins> pins = std::move(*ready_);
+    ready_.reset();
+    return pins;
+  }
+  CAIRN_CHECK(state_ != nullptr);
+  const std::unique_ptr<State> state = std::move(state_);
+  if (!state->posted) return state->store->Fetch(state->ids);
+  std::unique_lock lock(state->mutex);
+  state->changed.wait(lock, [&] { return state->result.has_value(); });
+  Result<Pins> pins = std::move(*state->result);
+  return pins;
+}
+
+Result<std::unique_ptr<TieredStore>> TieredStore::Open(const TieredStoreOptions& options,
+                                                       ColdStore& cold) {
+  return Open(options, cold, std::make_unique<ThreadExecutor>(kFetchQueueLimit));
+}
+
+Result<std::unique_ptr<TieredStore>> TieredStore::Open(const TieredStoreOptions& options,
+                                                       ColdStore& cold,
+                                                       std::unique_ptr<Executor> executor) {
+  CAIRN_TRY(options.Validate());
+  CAIRN_TRY(SlabPool host, SlabPool::Open(RecordBytes(options.payload_bytes),
+                                          Slots(options.host_bytes, HostBytesPerSlot(options))));
+  std::optional<SlabPool> compute;
+  if (options.compute_bytes > 0) {
+    const uint32_t slots = Slots(options.compute_bytes, ComputeBytesPerSlot(options));
+    CAIRN_TRY(SlabPool slabs, SlabPool::Open(options.payload_bytes, slots));
+    compute.emplace(std::move(slabs));
+  }
+  return std::make_unique<TieredStore>(std::make_unique<Impl>(
+      options, cold, std::move(host), std::move(compute), std::move(executor)));
+}
+
+TieredStore::TieredStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+TieredStore::~TieredStore() {
+  impl_->executor.reset();  // ends the I/O thread while everything it uses is still there
+}
+
+Status TieredStore::Seal(const BlockId& id, std::span<const std::byte> payload) {
+  return impl_->Seal(id, payload);
+}
+
+Status TieredStore::Flush(uint64_t extent) { return impl_->Flush(extent); }
+
+Status TieredStore::Discard(uint64_t extent, uint32_t from) { return impl_->Discard(extent, from); }
+
+Result<Pins> TieredStore::Fetch(std::span<const BlockId> ids) {
+  Pins pins;
+  pins.slots_.assign(ids.size(), kNoSlot);
+  CAIRN_TRY(impl_->Fetch(ids, pins.slots_));
+  Complete(pins);
+  return pins;
+}
+
+void TieredStore::Complete(Pins& pins) {
+  pins.store_ = this;
+  pins.payloads_.reserve(pins.slots_.size());
+  for (const uint32_t slot : pins.slots_) pins.payloads_.push_back(impl_->top().pool.At(slot));
+}
+
+TieredStore::Ticket TieredStore::StartFetch(std::span<const BlockId> ids) {
+  Ticket ticket;
+  Pins pins;
+  pins.slots_.assign(ids.size(), kNoSlot);
+  if (impl_->FetchResident(ids, pins.slots_)) {
+    Complete(pins);
+    ticket.ready_.emplace(std::move(pins));
+    return ticket;
+  }
+  ticket.state_ = std::make_unique<Ticket::State>();
+  Ticket::State* state = ticket.state_.get();
+  state->store = this;
+  state->ids.assign(ids.begin(), ids.end());
+  state->posted = true;  // before the job may run
+  if (!impl_->executor->Post([state] { state->Finish(state->store->Fetch(state->ids)); })) {
+    state->posted = false;
+  }
+  return ticket;
+}
+
+std::vector<TierReport> TieredStore::Report() const { return impl_->Report(); }
+
+uint64_t TieredStore::DirtyBytes(uint64_t extent) const { return impl_->DirtyBytes(extent); }
+
+}  // namespace cairn

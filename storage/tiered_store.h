@@ -1,0 +1,131 @@
+// TieredStore: the tiers as one. Seal makes a block immutable, Fetch brings blocks to compute
+// memory and pins them there, Flush makes sealed blocks durable.
+//
+// Tiers: compute (a slab of its own, if compute_bytes > 0), host (a slab), cold (a ColdStore).
+// Without a compute tier pins point into host slots. A sealed block is dirty until a Flush has
+// written it; a dirty block is never evicted. Seal flushes by itself when dirty blocks fill half
+// of the host tier, so a small budget slows down but does not fail. Thread-safe.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/error.h"
+#include "storage/block_id.h"
+#include "storage/cold_store.h"
+#include "storage/executor.h"
+#include "storage/latency_histogram.h"
+
+namespace cairn {
+
+struct TieredStoreOptions {
+  size_t payload_bytes = 0;            ///< bytes of a block's payload, the same for all blocks
+  uint64_t host_bytes = 512ull << 20;  ///< budget of the host tier: slots and their table
+  uint64_t compute_bytes = 0;          ///< budget of the compute tier; 0: attend in the host tier
+  size_t min_pinned_blocks = 0;        ///< the most blocks one Fetch will ask for
+
+  /// kResource with the least budget that would work if a tier cannot hold what one Fetch pins.
+  Status Validate() const;
+};
+
+/// What one tier did since open.
+struct TierReport {
+  const char* name = "";        ///< "compute", "host" or "cold"
+  uint64_t capacity_bytes = 0;  ///< 0: unlimited
+  uint64_t held_bytes = 0;      ///< payload bytes in it now (cold: written by this process or not)
+  uint64_t fetched_blocks = 0;  ///< look-ups that reached this tier
+  uint64_t hit_blocks = 0;      ///< of them, found here
+  uint64_t bytes_in = 0;        ///< payload bytes copied or read into it
+  LatencyHistogram latency_ns;  ///< of a batch served by this tier, per batch
+};
+
+class TieredStore;
+
+/// Proof that blocks sit in compute memory: pointers stay valid until it is destroyed. Move-only.
+class Pins {
+ public:
+  Pins() = default;
+  Pins(Pins&& other) noexcept;
+  Pins& operator=(Pins&& other) noexcept;
+  ~Pins();
+
+  /// Payloads in the order of the ids that were fetched.
+  std::span<const std::byte* const> payloads() const { return payloads_; }
+
+ private:
+  friend class TieredStore;
+  TieredStore* store_ = nullptr;
+  std::vector<uint32_t> slots_;
+  std::vector<const std::byte*> payloads_;
+};
+
+class TieredStore {
+ private:
+  struct Impl;
+
+ public:
+  /// A fetch under way on the store's I/O thread. Wait() once; destroying it waits.
+  class Ticket {
+   public:
+    Ticket();
+    ~Ticket();
+    Ticket(Ticket&&) noexcept;
+    Ticket& operator=(Ticket&&) noexcept;
+    Result<Pins> Wait();
+
+   private:
+    friend class TieredStore;
+    struct State;
+    std::optional<Result<Pins>> ready_;  // if no work was needed
+    std::unique_ptr<State> state_;       // else
+  };
+
+  /// `cold` must outlive the store.
+  static Result<std::unique_ptr<TieredStore>> Open(const TieredStoreOptions& options,
+                                                   ColdStore& cold);
+  /// As above with an executor of the caller's for StartFetch, e.g. one that a test drives.
+  static Result<std::unique_ptr<TieredStore>> Open(const TieredStoreOptions& options,
+                                                   ColdStore& cold,
+                                                   std::unique_ptr<Executor> executor);
+  explicit TieredStore(std::unique_ptr<Impl> impl);
+  ~TieredStore();
+
+  /// Copies a payload (payload_bytes) into the host tier under a new id. Blocks of an extent are
+  /// sealed in ascending id order. kOutOfSpace / kIo if room had to be made on disk and was not.
+  Status Seal(const BlockId& id, std::span<const std::byte> payload);
+
+  /// Writes every dirty block of `extent` (0: of all extents) to the cold tier; durable on success.
+  /// On an error all of them stay dirty and in memory.
+  Status Flush(uint64_t extent);
+
+  /// Forgets the blocks of `extent` with ordinal ≥ `from` in all tiers; kBusy if one is pinned. If
+  /// the cold tier fails, memory keeps them and the call can be repeated.
+  Status Discard(uint64_t extent, uint32_t from);
+
+  /// Pins all of `ids` (duplicates allowed) in compute memory: a table look-up for hits, one
+  /// batched copy for host hits (with a compute tier), one batched read for the rest. Every record
+  /// read from the cold tier is verified against its identity; kCorruption names the block and
+  /// nothing is pinned. kResource if they do not fit beside what is pinned now.
+  Result<Pins> Fetch(std::span<const BlockId> ids);
+
+  /// As Fetch, on the I/O thread, while the caller computes. If every block is resident already
+  /// the ticket is ready at once and no thread is woken.
+  Ticket StartFetch(std::span<const BlockId> ids);
+
+  /// Reports of the tiers present, fastest first.
+  std::vector<TierReport> Report() const;
+  /// Payload bytes of `extent` or of all extents (0) that are only in memory, waiting for a Flush.
+  uint64_t DirtyBytes(uint64_t extent = 0) const;
+
+ private:
+  friend class Pins;
+  /// Makes pins of slots that are pinned.
+  void Complete(Pins& pins);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace cairn

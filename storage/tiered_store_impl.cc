@@ -1,0 +1,370 @@
+#include "storage/tiered_store_impl.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+#include "base/check.h"
+#include "storage/block_format.h"
+
+namespace cairn {
+namespace {
+
+class Stopwatch {
+ public:
+  uint64_t Nanoseconds() const {
+    const auto passed = std::chrono::steady_clock::now() - start_;
+    return static_cast<uint64_t>(
+        std::chrono::duration_cast<std::chrono::nanoseconds>(passed).count());
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace
+
+uint32_t MemoryTier::TakeSlot() {
+  const uint32_t slot = pool.Take();
+  return slot != kNoSlot ? slot : table.Evict();
+}
+
+TieredStore::Impl::Impl(const TieredStoreOptions& options_in, ColdStore& cold_in,
+                        SlabPool host_slabs, std::optional<SlabPool> compute_slabs,
+                        std::unique_ptr<Executor> executor_in)
+    : options(options_in),
+      cold(cold_in),
+      host("host", std::move(host_slabs)),
+      dirty_limit(std::max<size_t>(1, host.pool.slots() / 2)),
+      executor(std::move(executor_in)) {
+  if (compute_slabs) compute.emplace("compute", std::move(*compute_slabs));
+  dirty.reserve(dirty_limit);
+}
+
+size_t TieredStore::Impl::record_bytes() const { return RecordBytes(options.payload_bytes); }
+
+// ---- Sealing, flushing, discarding
+
+Result<uint32_t> TieredStore::Impl::BeginSeal(const BlockId& id) {
+  std::lock_guard lock(mutex);
+  if (host.table.Find(id) != kNoSlot) {
+    return Fail(Errc::kInvalidArgument, "{} was sealed before; discard it first", ToString(id));
+  }
+  if (dirty.size() >= dirty_limit) return kNoSlot;
+  const uint32_t slot = host.TakeSlot();
+  if (slot == kNoSlot && dirty.empty()) {
+    return Fail(Errc::kResource,
+                "all {} blocks of the host tier are pinned; raise the memory budget",
+                host.pool.slots());
+  }
+  if (slot == kNoSlot) return slot;
+  host.table.Insert(id, slot);
+  host.table.SetLoading(slot, true);
+  return slot;
+}
+
+void TieredStore::Impl::FinishSeal(const BlockId& id, uint32_t slot) {
+  {
+    std::lock_guard lock(mutex);
+    host.table.SetLoading(slot, false);
+    host.table.SetDirty(slot, true);
+    dirty.push_back({id, slot});
+    host_counters.bytes_in += options.payload_bytes;
+  }
+  loaded.notify_all();
+}
+
+Status TieredStore::Impl::Seal(const BlockId& id, std::span<const std::byte> payload) {
+  if (payload.size() != options.payload_bytes) {
+    return Fail(Errc::kInvalidArgument, "{} has {} bytes; this store's blocks have {}",
+                ToString(id), payload.size(), options.payload_bytes);
+  }
+  CAIRN_TRY(uint32_t slot, BeginSeal(id));
+  while (slot == kNoSlot) {
+    CAIRN_TRY(Flush(0));
+    CAIRN_TRY(slot, BeginSeal(id));
+  }
+  const std::span record(host.pool.At(slot), record_bytes());
+  std::memcpy(record.data(), payload.data(), payload.size());
+  SealRecord(id, record);
+  FinishSeal(id, slot);
+  return Ok();
+}
+
+Status TieredStore::Impl::Flush(uint64_t extent) {
+  std::lock_guard flushing(flush_mutex);
+  std::vector<SlottedBlock> batch;
+  {
+    std::lock_guard lock(mutex);
+    std::ranges::copy_if(dirty, std::back_inserter(batch), [&](const SlottedBlock& block) {
+      return extent == 0 || block.id.extent == extent;
+    });
+  }
+  if (batch.empty()) return Ok();
+  std::ranges::sort(batch, {}, &SlottedBlock::id);
+  std::vector<BlockRecord> records;
+  records.reserve(batch.size());
+  for (const SlottedBlock& block : batch) {
+    records.push_back({block.id, std::span(host.pool.At(block.slot), record_bytes())});
+  }
+  CAIRN_TRY(cold.WriteBlocks(records));
+  std::lock_guard lock(mutex);
+  for (const SlottedBlock& block : batch) host.table.SetDirty(block.slot, false);
+  std::erase_if(dirty, [&](const SlottedBlock& block) { return !host.table.dirty(block.slot); });
+  cold_counters.bytes_in += batch.size() * options.payload_bytes;
+  return Ok();
+}
+
+Status TieredStore::Impl::CheckUnpinned(uint64_t extent, uint32_t from) {
+  const MemoryTier* tiers[] = {&host, compute ? &*compute : nullptr};
+  for (const MemoryTier* tier : tiers) {
+    for (uint32_t slot = 0; tier != nullptr && slot < tier->table.slots(); ++slot) {
+      const BlockId& id = tier->table.id(slot);
+      if (!tier->table.occupied(slot) || id.extent != extent || id.ordinal < from) continue;
+      if (tier->table.pins(slot) == 0 && !tier->table.loading(slot)) continue;
+      return Fail(Errc::kBusy, "{} cannot be discarded while it is in use", ToString(id));
+    }
+  }
+  return Ok();
+}
+
+void TieredStore::Impl::Forget(MemoryTier& tier, uint64_t extent, uint32_t from) {
+  for (uint32_t slot = 0; slot < tier.table.slots(); ++slot) {
+    const BlockId& id = tier.table.id(slot);
+    if (!tier.table.occupied(slot) || id.extent != extent || id.ordinal < from) continue;
+    tier.table.SetDirty(slot, false);
+    tier.table.Erase(slot);
+    tier.pool.Give(slot);
+  }
+}
+
+Status TieredStore::Impl::Discard(uint64_t extent, uint32_t from) {
+  std::lock_guard flushing(flush_mutex);
+  {
+    std::lock_guard lock(mutex);
+    CAIRN_TRY(CheckUnpinned(extent, from));
+  }
+  CAIRN_TRY(cold.DropExtent(extent, from));
+  std::lock_guard lock(mutex);
+  CAIRN_TRY(CheckUnpinned(extent, from));
+  std::erase_if(dirty, [&](const SlottedBlock& block) {
+    return block.id.extent == extent && block.id.ordinal >= from;
+  });
+  Forget(host, extent, from);
+  if (compute) Forget(*compute, extent, from);
+  return Ok();
+}
+
+// ---- Fetching
+
+bool TieredStore::Impl::FetchResident(std::span<const BlockId> ids, std::span<uint32_t> slots) {
+  const Stopwatch watch;
+  std::lock_guard lock(mutex);
+  MemoryTier& tier = top();
+  for (size_t i = 0; i < ids.size(); ++i) {
+    slots[i] = tier.table.Find(ids[i]);
+    if (slots[i] == kNoSlot || tier.table.loading(slots[i])) {
+      std::ranges::fill(slots, kNoSlot);
+      return false;
+    }
+  }
+  for (const uint32_t slot : slots) {
+    tier.table.Pin(slot);
+    tier.table.Touch(slot);
+  }
+  TierCounters& counters = top_counters();
+  counters.fetched_blocks += ids.size();
+  counters.hit_blocks += ids.size();
+  counters.latency_ns.Record(watch.Nanoseconds());
+  return true;
+}
+
+Status TieredStore::Impl::Fetch(std::span<const BlockId> ids, std::span<uint32_t> slots) {
+  if (FetchResident(ids, slots)) return Ok();
+  Status status = PinInTop(ids, slots);
+  if (status || status.error().code != Errc::kResource || DirtyBytes(0) == 0) return status;
+  // Blocks that wait for a flush take room which they need not.
+  CAIRN_TRY(Flush(0));
+  return PinInTop(ids, slots);
+}
+
+Status TieredStore::Impl::PinInTop(std::span<const BlockId> ids, std::span<uint32_t> slots) {
+  return PinAll(top(), top_counters(), ids, slots, [this](std::span<const SlottedBlock> blocks) {
+    return compute ? LoadFromHost(blocks) : LoadFromCold(blocks);
+  });
+}
+
+Status TieredStore::Impl::PinAll(MemoryTier& tier, TierCounters& counters,
+                                 std::span<const BlockId> ids, std::span<uint32_t> slots,
+                                 Loader load) {
+  std::vector<SlottedBlock> claimed;
+  std::unique_lock lock(mutex);
+  bool waiting = PinPresent(tier, ids, slots, claimed);
+  counters.fetched_blocks += ids.size();
+  counters.hit_blocks += ids.size() - static_cast<size_t>(std::ranges::count(slots, kNoSlot));
+  for (;; waiting = PinPresent(tier, ids, slots, claimed)) {
+    if (!claimed.empty()) {
+      Status status = Claim(tier, claimed);
+      if (status) {
+        lock.unlock();
+        status = load(claimed);
+        lock.lock();
+        FinishLoad(tier, claimed, status.has_value());
+      }
+      if (!status) {
+        UnpinIn(tier, slots);
+        std::ranges::fill(slots, kNoSlot);
+        return status;
+      }
+    } else if (waiting) {
+      loaded.wait(lock);
+    } else {
+      return Ok();
+    }
+  }
+}
+
+/// Pins those of `ids` without a slot that are there; `absent` gets the others, sorted, once each.
+/// True if some are on their way, for another fetch.
+bool TieredStore::Impl::PinPresent(MemoryTier& tier, std::span<const BlockId> ids,
+                                   std::span<uint32_t> slots, std::vector<SlottedBlock>& absent) {
+  absent.clear();
+  bool waiting = false;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (slots[i] != kNoSlot) continue;
+    const uint32_t slot = tier.table.Find(ids[i]);
+    if (slot == kNoSlot) {
+      absent.push_back({ids[i], kNoSlot});
+    } else if (tier.table.loading(slot)) {
+      waiting = true;
+    } else {
+      tier.table.Pin(slot);
+      tier.table.Touch(slot);
+      slots[i] = slot;
+    }
+  }
+  std::ranges::sort(absent, {}, &SlottedBlock::id);
+  const auto repeated = std::ranges::unique(absent, {}, &SlottedBlock::id);
+  absent.erase(repeated.begin(), repeated.end());
+  return waiting;
+}
+
+Status TieredStore::Impl::Claim(MemoryTier& tier, std::span<SlottedBlock> blocks) {
+  if (blocks.size() > tier.available()) {
+    return Fail(Errc::kResource,
+                "{} blocks are missing from the {} tier and only {} of its {} slots are not in "
+                "use; raise its budget or fetch fewer at once",
+                blocks.size(), tier.name, tier.available(), tier.pool.slots());
+  }
+  for (SlottedBlock& block : blocks) {
+    block.slot = tier.TakeSlot();
+    CAIRN_CHECK(block.slot != kNoSlot);
+    tier.table.Insert(block.id, block.slot);
+    tier.table.SetLoading(block.slot, true);
+  }
+  return Ok();
+}
+
+void TieredStore::Impl::FinishLoad(MemoryTier& tier, std::span<const SlottedBlock> blocks,
+                                   bool good) {
+  for (const SlottedBlock& block : blocks) {
+    tier.table.SetLoading(block.slot, false);
+    if (good) continue;
+    tier.table.Erase(block.slot);
+    tier.pool.Give(block.slot);
+  }
+  loaded.notify_all();
+}
+
+Status TieredStore::Impl::LoadFromCold(std::span<const SlottedBlock> blocks) {
+  std::vector<BlockId> ids;
+  std::vector<std::byte*> targets;
+  ids.reserve(blocks.size());
+  targets.reserve(blocks.size());
+  for (const SlottedBlock& block : blocks) {
+    ids.push_back(block.id);
+    targets.push_back(host.pool.At(block.slot));
+  }
+  const Stopwatch watch;
+  Status status = cold.ReadBlocks(ids, record_bytes(), targets);
+  const uint64_t passed_ns = watch.Nanoseconds();
+  for (size_t i = 0; status && i < ids.size(); ++i) {
+    status = VerifyRecord(ids[i], std::span(targets[i], record_bytes()));
+  }
+  std::lock_guard lock(mutex);
+  cold_counters.fetched_blocks += ids.size();
+  if (!status) return status;
+  cold_counters.hit_blocks += ids.size();
+  cold_counters.latency_ns.Record(passed_ns);
+  host_counters.bytes_in += ids.size() * options.payload_bytes;
+  return status;
+}
+
+Status TieredStore::Impl::LoadFromHost(std::span<const SlottedBlock> blocks) {
+  std::vector<BlockId> ids;
+  ids.reserve(blocks.size());
+  for (const SlottedBlock& block : blocks) ids.push_back(block.id);
+  std::vector<uint32_t> host_slots(ids.size(), kNoSlot);
+  CAIRN_TRY(
+      PinAll(host, host_counters, ids, host_slots,
+             [this](std::span<const SlottedBlock> missing) { return LoadFromCold(missing); }));
+  const Stopwatch watch;
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    std::memcpy(compute->pool.At(blocks[i].slot), host.pool.At(host_slots[i]),
+                options.payload_bytes);
+  }
+  const uint64_t passed_ns = watch.Nanoseconds();
+  std::lock_guard lock(mutex);
+  UnpinIn(host, host_slots);
+  host_counters.latency_ns.Record(passed_ns);
+  compute_counters.bytes_in += ids.size() * options.payload_bytes;
+  return Ok();
+}
+
+void TieredStore::Impl::UnpinIn(MemoryTier& tier, std::span<const uint32_t> slots) {
+  for (const uint32_t slot : slots) {
+    if (slot != kNoSlot) tier.table.Unpin(slot);
+  }
+}
+
+void TieredStore::Impl::Unpin(std::span<const uint32_t> slots) {
+  std::lock_guard lock(mutex);
+  UnpinIn(top(), slots);
+}
+
+// ---- Reports
+
+std::vector<TierReport> TieredStore::Impl::Report() {
+  const ColdStoreStats on_disk = cold.Stats();
+  std::lock_guard lock(mutex);
+  const auto report = [](const char* name, const TierCounters& counters, uint64_t capacity_bytes,
+                         uint64_t held_bytes) {
+    return TierReport{.name = name,
+                      .capacity_bytes = capacity_bytes,
+                      .held_bytes = held_bytes,
+                      .fetched_blocks = counters.fetched_blocks,
+                      .hit_blocks = counters.hit_blocks,
+                      .bytes_in = counters.bytes_in,
+                      .latency_ns = counters.latency_ns};
+  };
+  const auto in_memory = [&](const MemoryTier& tier, const TierCounters& counters) {
+    return report(tier.name, counters, tier.pool.slots() * uint64_t{options.payload_bytes},
+                  tier.table.size() * uint64_t{options.payload_bytes});
+  };
+  std::vector<TierReport> reports;
+  if (compute) reports.push_back(in_memory(*compute, compute_counters));
+  reports.push_back(in_memory(host, host_counters));
+  reports.push_back(report("cold", cold_counters, 0, on_disk.payload_bytes));
+  return reports;
+}
+
+uint64_t TieredStore::Impl::DirtyBytes(uint64_t extent) {
+  std::lock_guard lock(mutex);
+  const auto count = std::ranges::count_if(dirty, [extent](const SlottedBlock& block) {
+    return extent == 0 || block.id.extent == extent;
+  });
+  return static_cast<uint64_t>(count) * options.payload_bytes;
+}
+
+}  // namespace cairn

@@ -1,0 +1,106 @@
+// The inside of TieredStore: two tiers in memory over a ColdStore. Private to tiered_store.cc.
+//
+// Two locks. `mutex` guards tables, pools and counters, and is never held over I/O or copies.
+// `flush_mutex` is held over the writing or dropping of blocks, one at a time; it is taken first.
+// A block on its way into a tier is in its table as loading: others who want it wait for `loaded`
+// and look again, so that each block is read once.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/parallel.h"
+#include "storage/block_table.h"
+#include "storage/executor.h"
+#include "storage/slab_pool.h"
+#include "storage/tiered_store.h"
+
+namespace cairn {
+
+/// A tier in memory: slots and what lies in them.
+struct MemoryTier {
+  MemoryTier(const char* tier_name, SlabPool slabs)
+      : name(tier_name), pool(std::move(slabs)), table(pool.slots()) {}
+
+  /// A free slot, made free by eviction if need be; kNoSlot if everything is held.
+  uint32_t TakeSlot();
+  uint32_t available() const { return pool.free_slots() + table.evictable(); }
+
+  const char* name;
+  SlabPool pool;
+  BlockTable table;
+};
+
+struct TierCounters {
+  uint64_t fetched_blocks = 0;
+  uint64_t hit_blocks = 0;
+  uint64_t bytes_in = 0;
+  LatencyHistogram latency_ns;
+};
+
+struct TieredStore::Impl {
+  struct SlottedBlock {
+    BlockId id;
+    uint32_t slot = kNoSlot;
+  };
+  /// Fills the slots of blocks that a fetch has claimed; called without the mutex.
+  using Loader = FunctionRef<Status(std::span<const SlottedBlock>)>;
+
+  Impl(const TieredStoreOptions& options_in, ColdStore& cold_in, SlabPool host_slabs,
+       std::optional<SlabPool> compute_slabs, std::unique_ptr<Executor> executor_in);
+
+  Status Seal(const BlockId& id, std::span<const std::byte> payload);
+  /// Extent 0: every dirty block.
+  Status Flush(uint64_t extent);
+  Status Discard(uint64_t extent, uint32_t from);
+  /// Pins all of `ids` in the fastest tier; on an error none. slots.size() == ids.size().
+  Status Fetch(std::span<const BlockId> ids, std::span<uint32_t> slots);
+  /// As Fetch if that takes neither copies nor I/O; else false and nothing is pinned.
+  bool FetchResident(std::span<const BlockId> ids, std::span<uint32_t> slots);
+  void Unpin(std::span<const uint32_t> slots);
+  std::vector<TierReport> Report();
+  uint64_t DirtyBytes(uint64_t extent);
+
+  MemoryTier& top() { return compute ? *compute : host; }
+  TierCounters& top_counters() { return compute ? compute_counters : host_counters; }
+  size_t record_bytes() const;
+
+  /// Takes a host slot for a block to be sealed; kNoSlot if blocks must be flushed first.
+  Result<uint32_t> BeginSeal(const BlockId& id);
+  void FinishSeal(const BlockId& id, uint32_t slot);
+
+  Status PinAll(MemoryTier& tier, TierCounters& counters, std::span<const BlockId> ids,
+                std::span<uint32_t> slots, Loader load);
+  bool PinPresent(MemoryTier& tier, std::span<const BlockId> ids, std::span<uint32_t> slots,
+                  std::vector<SlottedBlock>& absent);
+  Status Claim(MemoryTier& tier, std::span<SlottedBlock> blocks);
+  void FinishLoad(MemoryTier& tier, std::span<const SlottedBlock> blocks, bool good);
+  void UnpinIn(MemoryTier& tier, std::span<const uint32_t> slots);
+
+  Status PinInTop(std::span<const BlockId> ids, std::span<uint32_t> slots);
+  Status LoadFromCold(std::span<const SlottedBlock> blocks);
+  Status LoadFromHost(std::span<const SlottedBlock> blocks);
+  Status CheckUnpinned(uint64_t extent, uint32_t from);
+  void Forget(MemoryTier& tier, uint64_t extent, uint32_t from);
+
+  const TieredStoreOptions options;
+  ColdStore& cold;
+  std::mutex flush_mutex;
+  std::mutex mutex;
+  std::condition_variable loaded;
+  MemoryTier host;
+  std::optional<MemoryTier> compute;
+  std::vector<SlottedBlock> dirty;
+  const size_t dirty_limit;
+  TierCounters host_counters;
+  TierCounters compute_counters;
+  TierCounters cold_counters;
+  std::unique_ptr<Executor> executor;
+};
+
+}  // namespace cairn

@@ -1,0 +1,167 @@
+// One table of cases, run on every instruction set this machine has.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "hwy/targets.h"
+#include "kernels/attention_scratch.h"
+#include "tests/kernels/attention_case.h"
+#include "tests/support/tolerance.h"
+
+namespace cairn {
+namespace {
+
+constexpr auto kPlain = SoftmaxMode::kPlain;
+constexpr auto kGrouped = SoftmaxMode::kGrouped;
+constexpr auto kSplit = RopeStyle::kHalfSplit;
+constexpr auto kWoven = RopeStyle::kInterleaved;
+constexpr auto kF32 = DType::kF32;
+constexpr auto kF16 = DType::kF16;
+constexpr auto kBF16 = DType::kBF16;
+
+// name, T, G, D, B, blocks, rows of the last, type, mode, style, hole, first slot, back
+const std::vector<AttentionCase>& Table() {
+  static const std::vector<AttentionCase> table = {
+      {"decode", 1, 3, 64, 64, 9, 17, kF16, kPlain, kSplit},
+      {"decode_grouped", 1, 3, 64, 64, 9, 17, kF16, kGrouped, kSplit, true},
+      {"decode_one_query", 1, 1, 64, 64, 5, 64, kF32, kPlain, kSplit},
+      {"decode_eight_heads", 1, 8, 128, 64, 5, 33, kBF16, kPlain, kSplit},
+      {"decode_eight_grouped", 1, 8, 128, 64, 5, 33, kBF16, kGrouped, kWoven},
+      {"decode_five_heads", 1, 5, 64, 16, 7, 5, kF32, kPlain, kWoven},
+      {"decode_wide", 1, 2, 256, 32, 3, 1, kF16, kGrouped, kSplit},
+      {"decode_80", 1, 4, 80, 16, 6, 9, kF16, kPlain, kSplit},
+      {"decode_odd_dim", 1, 4, 36, 16, 6, 9, kF16, kPlain, kSplit},
+      {"decode_first_row", 1, 2, 64, 64, 1, 1, kF16, kPlain, kSplit},
+      {"token_and_landmark", 2, 3, 64, 64, 6, 64, kF16, kGrouped, kSplit},
+      {"landmark_then_token", 2, 3, 64, 64, 6, 1, kF16, kGrouped, kSplit},
+      {"decode_sees_less", 2, 2, 64, 16, 4, 16, kF16, kPlain, kSplit, false, 0, 20},
+      {"decode_sees_nothing", 2, 2, 64, 16, 2, 16, kF16, kPlain, kSplit, false, 4, 40},
+      {"prefill_small", 16, 1, 64, 64, 1, 16, kF32, kPlain, kSplit},
+      {"prefill", 256, 3, 64, 64, 8, 64, kF16, kPlain, kSplit},
+      {"prefill_grouped", 256, 3, 64, 64, 8, 64, kF16, kGrouped, kSplit},
+      {"prefill_ragged", 201, 3, 64, 64, 6, 11, kBF16, kPlain, kSplit, true},
+      {"prefill_ragged_grouped", 201, 3, 64, 64, 6, 11, kBF16, kGrouped, kSplit, true},
+      {"prefill_all_grouped", 331, 1, 64, 64, 6, 11, kF32, kGrouped, kWoven},
+      {"prefill_f32", 97, 2, 128, 32, 9, 20, kF32, kPlain, kWoven},
+      {"prefill_two_passes", 700, 3, 64, 64, 12, 64, kF16, kGrouped, kSplit},
+      {"prefill_wide", 65, 4, 256, 16, 7, 16, kF16, kGrouped, kSplit},
+      {"prefill_51", 120, 2, 64, 51, 4, 50, kF16, kGrouped, kSplit},
+      {"prefill_odd_dim", 40, 3, 36, 8, 9, 3, kF32, kGrouped, kWoven},
+      {"prefill_tiny", 22, 1, 4, 4, 6, 2, kF32, kGrouped, kSplit},
+      {"prefill_tiny_dim2", 9, 2, 2, 3, 4, 2, kF32, kPlain, kSplit},
+      {"block_of_one", 12, 1, 16, 1, 12, 1, kF32, kGrouped, kSplit},
+      {"many_blocks", 48, 1, 32, 8, 120, 8, kF16, kGrouped, kSplit, true},
+      {"later_blocks_invisible", 64, 2, 64, 16, 12, 16, kF16, kPlain, kSplit, false, 0, 70},
+      {"first_rows_see_nothing", 64, 2, 64, 16, 3, 16, kF16, kGrouped, kSplit, false, 5, 5},
+      {"no_row_sees_anything", 24, 2, 64, 16, 2, 16, kF16, kPlain, kSplit, false, 9, 64},
+      {"no_rows_written", 4, 4, 64, 16, 1, 0, kF16, kPlain, kSplit},
+      {"no_blocks", 10, 2, 64, 16, 0, 0, kF16, kGrouped, kSplit},
+      {"no_queries", 0, 3, 64, 64, 2, 64, kF16, kPlain, kSplit},
+  };
+  return table;
+}
+
+// What this machine can run out of what is built.
+std::vector<int64_t> Targets() { return hwy::SupportedAndGeneratedTargets(); }
+
+using Param = std::tuple<AttentionCase, int64_t>;
+
+class AttentionTable : public testing::TestWithParam<Param> {
+ protected:
+  void SetUp() override {
+    const int64_t target = std::get<1>(GetParam());
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  }
+  void TearDown() override {
+    hwy::SetSupportedTargetsForTest(0);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  }
+};
+
+TEST_P(AttentionTable, AgreesWithReference) {
+  const auto& [from, target] = GetParam();
+  ASSERT_STREQ(AttendTarget(), hwy::TargetName(target));  // what was forced is what runs
+  AttentionData data(from, 1);
+  const AttentionResult expected = data.Reference();
+  const AttentionResult result = data.Fast();
+  const float tolerance = ToleranceOf(from.dtype).kernel;
+  EXPECT_LE(LargestDifference(result.o, expected.o), tolerance);
+  EXPECT_LE(LargestDifference(result.lse, expected.lse), tolerance);
+}
+
+TEST_P(AttentionTable, SameCallSameBits) {
+  AttentionData data(std::get<0>(GetParam()), 2);
+  const AttentionResult first = data.Fast();
+  const AttentionResult second = data.Fast();
+  EXPECT_EQ(first.o, second.o);
+  EXPECT_EQ(first.lse, second.lse);
+}
+
+class AttentionRanges : public AttentionTable {};
+
+// Ranges of rows give the bits of the whole call as long as both have many queries.
+TEST_P(AttentionRanges, GiveTheBitsOfTheWhole) {
+  const auto& [from, target] = GetParam();
+  AttentionData data(from, 3);
+  const int32_t split = from.rows / 3;
+  const AttentionResult whole = data.Fast();
+  AttentionResult parts = data.Fast(0, split);
+  const AttentionResult rest = data.Fast(split);
+  parts.o.insert(parts.o.end(), rest.o.begin(), rest.o.end());
+  parts.lse.insert(parts.lse.end(), rest.lse.begin(), rest.lse.end());
+  EXPECT_EQ(whole.o, parts.o);
+  EXPECT_EQ(whole.lse, parts.lse);
+}
+
+std::vector<AttentionCase> ManyQueries() {
+  std::vector<AttentionCase> cases;
+  for (const AttentionCase& c : Table()) {
+    if (c.rows / 3 * c.group > kFewQueries) cases.push_back(c);
+  }
+  return cases;
+}
+
+std::string ParamName(const testing::TestParamInfo<Param>& info) {
+  return std::get<0>(info.param).name + "_" + hwy::TargetName(std::get<1>(info.param));
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, AttentionTable,
+                         testing::Combine(testing::ValuesIn(Table()), testing::ValuesIn(Targets())),
+                         ParamName);
+
+INSTANTIATE_TEST_SUITE_P(Cases, AttentionRanges,
+                         testing::Combine(testing::ValuesIn(ManyQueries()),
+                                          testing::ValuesIn(Targets())),
+                         ParamName);
+
+class ReferenceTable : public testing::TestWithParam<AttentionCase> {};
+
+TEST_P(ReferenceTable, AgreesWithOracle) {
+  AttentionData data(GetParam(), 4);
+  const AttentionResult expected = data.Oracle();
+  const AttentionResult result = data.Reference();
+  const float tolerance = ToleranceOf(GetParam().dtype).storage;
+  EXPECT_LE(LargestDifference(result.o, expected.o), tolerance);
+  EXPECT_LE(LargestDifference(result.lse, expected.lse), tolerance);
+}
+
+std::vector<AttentionCase> SmallCases() {
+  std::vector<AttentionCase> cases;
+  for (const AttentionCase& c : Table()) {
+    if (int64_t{c.rows} * c.group * c.blocks * c.block_rows * c.head_dim < 20'000'000) {
+      cases.push_back(c);
+    }
+  }
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, ReferenceTable, testing::ValuesIn(SmallCases()),
+                         [](const auto& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace cairn

@@ -1,0 +1,202 @@
+// What every ColdStore promises, over every implementation.
+#include "storage/cold_store.h"
+
+#include <functional>
+#include <thread>
+
+#include "storage/faulty_cold_store.h"
+#include "storage/memory_cold_store.h"
+#include "store_fixture.h"
+
+namespace cairn {
+namespace {
+
+constexpr size_t kPayloadBytes = 1000;
+
+/// An implementation under test with what it stands on.
+struct Subject {
+  virtual ~Subject() = default;
+  virtual ColdStore& store() = 0;
+};
+struct MemorySubject final : Subject {
+  ColdStore& store() override { return memory; }
+  MemoryColdStore memory;
+};
+struct FaultySubject final : Subject {
+  ColdStore& store() override { return faulty; }
+  MemoryColdStore memory;
+  FaultyColdStore faulty{memory};
+};
+struct RocksSubject final : Subject {
+  ColdStore& store() override { return *rocks; }
+  TempDirectory directory;
+  std::unique_ptr<RocksColdStore> rocks = OpenWriter(directory.store());
+};
+
+struct Implementation {
+  const char* name;
+  std::function<std::unique_ptr<Subject>()> make;
+};
+
+class ColdStoreContract : public testing::TestWithParam<Implementation> {
+ protected:
+  void SetUp() override { subject_ = GetParam().make(); }
+  ColdStore& store() { return subject_->store(); }
+
+ private:
+  std::unique_ptr<Subject> subject_;
+};
+
+TEST_P(ColdStoreContract, ReadsWhatWasWritten) {
+  const std::vector<BlockId> ids = BlocksOf(1, 0, 5, 2, 3);
+  ASSERT_GOOD(WriteAll(store(), ids, kPayloadBytes));
+  for (const BlockId& id : ids) ExpectReads(store(), id, kPayloadBytes);
+  const ColdStoreStats stats = store().Stats();
+  EXPECT_EQ(stats.bytes_written, ids.size() * (kPayloadBytes + 16));
+  EXPECT_EQ(stats.bytes_read, ids.size() * (kPayloadBytes + 16));
+  EXPECT_GE(stats.payload_bytes, stats.bytes_written);
+}
+
+TEST_P(ColdStoreContract, ReadsBatchesInAnyOrderWithDuplicates) {
+  std::mt19937_64 random = SeededRandom();
+  const std::vector<BlockId> written = BlocksOf(3, 10, 20, 2, 2);
+  ASSERT_GOOD(WriteAll(store(), written, kPayloadBytes));
+  std::vector<BlockId> ids;
+  for (int i = 0; i < 200; ++i) {
+    ids.push_back(written[Pick(random, static_cast<uint32_t>(written.size()))]);
+  }
+  std::vector<std::vector<std::byte>> records(ids.size(),
+                                              std::vector<std::byte>(kPayloadBytes + 16));
+  std::vector<std::byte*> targets;
+  for (auto& record : records) targets.push_back(record.data());
+  ASSERT_GOOD(store().ReadBlocks(ids, kPayloadBytes + 16, targets));
+  for (size_t i = 0; i < ids.size(); ++i) EXPECT_EQ(records[i], RecordOf(ids[i], kPayloadBytes));
+}
+
+TEST_P(ColdStoreContract, NamesTheBlockThatIsAbsentOrOfAnotherSize) {
+  ASSERT_GOOD(WriteAll(store(), BlocksOf(1, 0, 4, 1, 1), kPayloadBytes));
+  EXPECT_ERROR(ReadOne(store(), {1, 9, 0, 0}, kPayloadBytes), Errc::kNotFound,
+               "extent 1 block 9 layer 0 head 0");
+  EXPECT_ERROR(ReadOne(store(), {1, 2, 0, 0}, kPayloadBytes - 1), Errc::kCorruption,
+               "extent 1 block 2 layer 0 head 0");
+  const std::vector<BlockId> ids = {{1, 0, 0, 0}, {2, 7, 0, 0}, {2, 8, 0, 0}};
+  std::vector<std::byte> bytes(3 * (kPayloadBytes + 16));
+  std::vector<std::byte*> targets;
+  for (size_t i = 0; i < 3; ++i) targets.push_back(bytes.data() + i * (kPayloadBytes + 16));
+  EXPECT_ERROR(store().ReadBlocks(ids, kPayloadBytes + 16, targets), Errc::kNotFound,
+               "extent 2 block 7");
+}
+
+TEST_P(ColdStoreContract, EmptyBatchesDoNothing) {
+  EXPECT_TRUE(store().WriteBlocks({}).has_value());
+  EXPECT_TRUE(store().ReadBlocks({}, 100, {}).has_value());
+  EXPECT_TRUE(store().WriteMeta({}).has_value());
+  EXPECT_TRUE(store().DropExtent(5, 0).has_value());
+}
+
+TEST_P(ColdStoreContract, RefusesUnsortedRecords) {
+  EXPECT_ERROR(WriteAll(store(), {{1, 1, 0, 0}, {1, 0, 0, 0}}, kPayloadBytes),
+               Errc::kInvalidArgument, "sorted");
+  EXPECT_ERROR(WriteAll(store(), {{1, 1, 0, 0}, {1, 1, 0, 0}}, kPayloadBytes),
+               Errc::kInvalidArgument, "sorted");
+  EXPECT_FALSE(ReadOne(store(), {1, 1, 0, 0}, kPayloadBytes).has_value());
+}
+
+TEST_P(ColdStoreContract, DropsExtentsWhollyAndFromAnOrdinal) {
+  ASSERT_GOOD(WriteAll(store(), BlocksOf(1, 0, 4, 2, 2), kPayloadBytes));
+  ASSERT_GOOD(WriteAll(store(), BlocksOf(2, 0, 4, 2, 2), kPayloadBytes));
+  ASSERT_GOOD(WriteAll(store(), BlocksOf(2, 4, 4, 2, 2), kPayloadBytes));
+  ASSERT_GOOD(WriteAll(store(), BlocksOf(9, 0, 1, 1, 1), kPayloadBytes));
+  EXPECT_EQ(store().Extents().value(), (std::vector<uint64_t>{1, 2, 9}));
+  ASSERT_GOOD(store().DropExtent(1, 0));
+  ASSERT_GOOD(store().DropExtent(2, 3));
+  EXPECT_EQ(store().Extents().value(), (std::vector<uint64_t>{2, 9}));
+  for (const BlockId& id : BlocksOf(2, 0, 3, 2, 2)) ExpectReads(store(), id, kPayloadBytes);
+  for (const BlockId& id : BlocksOf(2, 3, 5, 2, 2)) {
+    EXPECT_ERROR(ReadOne(store(), id, kPayloadBytes), Errc::kNotFound, ToString(id));
+  }
+  ExpectReads(store(), {9, 0, 0, 0}, kPayloadBytes);
+  ASSERT_GOOD(WriteAll(store(), BlocksOf(2, 3, 2, 2, 2), kPayloadBytes));  // in their place
+  for (const BlockId& id : BlocksOf(2, 0, 5, 2, 2)) ExpectReads(store(), id, kPayloadBytes);
+  ASSERT_GOOD(store().DropExtent(2, 0));
+  EXPECT_EQ(store().Extents().value(), (std::vector<uint64_t>{9}));
+}
+
+TEST_P(ColdStoreContract, MetadataIsKeptAndScannedInOrder) {
+  const std::string binary("b/\0\xff\xff", 5);
+  ASSERT_GOOD(store().WriteMeta(
+      {.puts = {{"b/2", "two"}, {"a", ""}, {binary, "x"}, {"b/1", "one"}, {"c", "see"}}}));
+  EXPECT_EQ(store().ReadMeta("b/2").value(), std::optional<std::string>("two"));
+  EXPECT_EQ(store().ReadMeta("a").value(), std::optional<std::string>(""));
+  EXPECT_EQ(store().ReadMeta("b/").value(), std::nullopt);
+  EXPECT_EQ(store().ScanMeta("b/").value(),
+            (MetaEntries{{binary, "x"}, {"b/1", "one"}, {"b/2", "two"}}));
+  EXPECT_EQ(store().ScanMeta("").value().size(), 5u);
+  EXPECT_EQ(store().ScanMeta("d").value().size(), 0u);
+}
+
+TEST_P(ColdStoreContract, MetadataBatchesDeleteFirstThenPut) {
+  ASSERT_GOOD(store().WriteMeta(
+      {.puts = {{"p/1", "1"}, {"p/2", "2"}, {"p/\xff", "3"}, {"q", "4"}, {"p0", "5"}}}));
+  ASSERT_GOOD(store().WriteMeta({.puts = {{"p/2", "new"}, {"q", "new"}},
+                                 .deletes = {"q", "none"},
+                                 .delete_prefixes = {"p/"}}));
+  EXPECT_EQ(store().ScanMeta("").value(), (MetaEntries{{"p/2", "new"}, {"p0", "5"}, {"q", "new"}}));
+}
+
+TEST_P(ColdStoreContract, ReadersAndWritersMayWorkAtOnce) {
+  ASSERT_GOOD(WriteAll(store(), BlocksOf(1, 0, 10, 1, 2), kPayloadBytes));
+  std::thread writer([&] {
+    for (uint32_t i = 0; i < 10; ++i) {
+      EXPECT_TRUE(WriteAll(store(), BlocksOf(2, i, 1, 1, 2), kPayloadBytes).has_value());
+      EXPECT_TRUE(store().WriteMeta({.puts = {{"k", std::to_string(i)}}}).has_value());
+    }
+  });
+  for (int round = 0; round < 10; ++round) {
+    for (const BlockId& id : BlocksOf(1, 0, 10, 1, 2)) ExpectReads(store(), id, kPayloadBytes);
+  }
+  writer.join();
+  EXPECT_EQ(store().ReadMeta("k").value(), std::optional<std::string>("9"));
+  for (const BlockId& id : BlocksOf(2, 0, 10, 1, 2)) ExpectReads(store(), id, kPayloadBytes);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, ColdStoreContract,
+    testing::Values(Implementation{"Memory", [] { return std::make_unique<MemorySubject>(); }},
+                    Implementation{"Faulty", [] { return std::make_unique<FaultySubject>(); }},
+                    Implementation{"Rocks", [] { return std::make_unique<RocksSubject>(); }}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+TEST(MemoryColdStore, KeepsToItsLimit) {
+  MemoryColdStore store(10 * (kPayloadBytes + 16));
+  ASSERT_GOOD(WriteAll(store, BlocksOf(1, 0, 8, 1, 1), kPayloadBytes));
+  EXPECT_ERROR(WriteAll(store, BlocksOf(1, 8, 3, 1, 1), kPayloadBytes), Errc::kOutOfSpace, "limit");
+  ASSERT_GOOD(store.DropExtent(1, 4));
+  ASSERT_GOOD(WriteAll(store, BlocksOf(1, 8, 3, 1, 1), kPayloadBytes));
+}
+
+TEST(FaultyColdStore, FailsWhatItIsToldTo) {
+  MemoryColdStore memory;
+  FaultyColdStore store(memory);
+  store.FailNth(ColdOperation::kReadMeta, 2, Errc::kBusy);
+  store.FailNth(ColdOperation::kAny, 4);
+  EXPECT_TRUE(store.ReadMeta("a").has_value());
+  EXPECT_ERROR(store.ReadMeta("a"), Errc::kBusy, "ReadMeta number 2");
+  EXPECT_TRUE(store.Armed());
+  EXPECT_TRUE(store.WriteMeta({}).has_value());
+  EXPECT_ERROR(store.Extents(), Errc::kIo, "Extents");
+  EXPECT_FALSE(store.Armed());
+  EXPECT_EQ(store.calls(ColdOperation::kReadMeta), 2u);
+  store.LimitSpace(kPayloadBytes + 16);
+  ASSERT_GOOD(WriteAll(store, BlocksOf(1, 0, 1, 1, 1), kPayloadBytes));
+  EXPECT_ERROR(WriteAll(store, BlocksOf(1, 1, 1, 1, 1), kPayloadBytes), Errc::kOutOfSpace, "space");
+  store.Heal();
+  ASSERT_GOOD(WriteAll(store, BlocksOf(1, 1, 1, 1, 1), kPayloadBytes));
+  store.FlipByte({1, 0, 0, 0}, 3);
+  store.Swap({1, 1, 0, 0}, {1, 0, 0, 0});
+  EXPECT_ERROR(ReadOne(store, {1, 0, 0, 0}, kPayloadBytes), Errc::kCorruption, "block 0");
+  EXPECT_ERROR(ReadOne(store, {1, 1, 0, 0}, kPayloadBytes), Errc::kCorruption, "block 1");
+}
+
+}  // namespace
+}  // namespace cairn

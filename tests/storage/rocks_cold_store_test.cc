@@ -1,0 +1,220 @@
+#include "storage/rocks_cold_store.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "storage/session_catalog.h"
+#include "store_fixture.h"
+
+namespace cairn {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kPayloadBytes = 4000;
+
+/// No file of this process may grow past `bytes` while the object lives.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) {
+    previous_handler_ = signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &previous_);
+    const rlimit limit{bytes, previous_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() {
+    setrlimit(RLIMIT_FSIZE, &previous_);
+    signal(SIGXFSZ, previous_handler_);
+  }
+
+ private:
+  rlimit previous_{};
+  sighandler_t previous_handler_;
+};
+
+TEST(RocksColdStore, KeepsBlocksAndMetadataOverAReopen) {
+  const TempDirectory directory;
+  const std::vector<BlockId> ids = BlocksOf(1, 0, 50, 2, 2);
+  {
+    const auto store = OpenWriter(directory.store());
+    ASSERT_GOOD(WriteAll(*store, ids, kPayloadBytes));
+    ASSERT_GOOD(store->WriteMeta({.puts = {{"key", "value"}}}));
+    ASSERT_GOOD(store->DropExtent(1, 40));
+  }
+  const auto store = OpenRocks(directory.store(), {});
+  for (const BlockId& id : BlocksOf(1, 0, 40, 2, 2)) ExpectReads(*store, id, kPayloadBytes);
+  EXPECT_ERROR(ReadOne(*store, {1, 40, 0, 0}, kPayloadBytes), Errc::kNotFound, "block 40");
+  EXPECT_EQ(store->ReadMeta("key").value(), std::optional<std::string>("value"));
+}
+
+TEST(RocksColdStore, LargeBatchesAreSplitIntoFilesAndRead) {
+  const TempDirectory directory;
+  const auto store = OpenWriter(directory.store());
+  constexpr size_t kLargeBytes = 1 << 20;
+  std::vector<BlockId> ids = BlocksOf(1, 0, 10, 2, 2);
+  const std::vector<BlockId> second = BlocksOf(2, 0, 1, 1, 1);
+  ids.insert(ids.end(), second.begin(), second.end());
+  ASSERT_GOOD(WriteAll(*store, ids, kLargeBytes));
+  for (const BlockId& id : ids) ExpectReads(*store, id, kLargeBytes);
+  EXPECT_EQ(store->Extents().value(), (std::vector<uint64_t>{1, 2}));
+  EXPECT_TRUE(fs::is_empty(directory.store() + "/incoming"));
+}
+
+TEST(RocksColdStore, IsPrivate) {
+  const TempDirectory directory;
+  const auto store = OpenWriter(directory.store());
+  struct stat info {};
+  ASSERT_EQ(stat(directory.store().c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0700u);
+}
+
+TEST(RocksColdStore, MissingOrForeignDirectoriesAreRefused) {
+  const TempDirectory directory;
+  EXPECT_ERROR(RocksColdStore::Open(directory.store(), {}), Errc::kNotFound, directory.store());
+  EXPECT_ERROR(RocksColdStore::Open(directory.store(), {.read_only = true}), Errc::kNotFound,
+               directory.store());
+  EXPECT_FALSE(fs::exists(directory.store()));
+  std::ofstream(directory.path() + "/thesis.txt") << "words";
+  EXPECT_ERROR(RocksColdStore::Open(directory.path(), {.create = true}), Errc::kInvalidArgument,
+               "thesis.txt");
+  EXPECT_ERROR(RocksColdStore::Open(directory.path() + "/thesis.txt", {.create = true}),
+               Errc::kInvalidArgument, "not a directory");
+  EXPECT_ERROR(RocksColdStore::Open(directory.path() + "/no/store", {.create = true}),
+               Errc::kNotFound, "/no does not exist");
+  EXPECT_ERROR(RocksColdStore::Open(directory.store(), {.create = true, .read_threads = 0}),
+               Errc::kInvalidArgument, "thread");
+  fs::create_directory(directory.path() + "/empty");
+  EXPECT_NE(OpenWriter(directory.path() + "/empty"), nullptr);
+}
+
+TEST(RocksColdStore, ASecondWriterIsToldToWait) {
+  const TempDirectory directory;
+  auto store = OpenWriter(directory.store());
+  EXPECT_ERROR(RocksColdStore::Open(directory.store(), {.create = true}), Errc::kBusy,
+               "is in use by another process; wait for it or use another --store");
+  store.reset();
+  EXPECT_NE(OpenWriter(directory.store()), nullptr);
+}
+
+TEST(RocksColdStore, AReaderWorksBesideTheWriter) {
+  const TempDirectory directory;
+  const auto writer = OpenWriter(directory.store());
+  ASSERT_GOOD(WriteAll(*writer, BlocksOf(1, 0, 10, 1, 1), kPayloadBytes));
+  ASSERT_GOOD(writer->WriteMeta({.puts = {{"key", "1"}}}));
+  const auto reader = OpenRocks(directory.store(), {.read_only = true});
+  ASSERT_GOOD(WriteAll(*writer, BlocksOf(1, 10, 10, 1, 1), kPayloadBytes));
+  ASSERT_GOOD(writer->WriteMeta({.puts = {{"key", "2"}}}));
+  ASSERT_GOOD(writer->DropExtent(1, 0));
+  for (const BlockId& id : BlocksOf(1, 0, 10, 1, 1)) ExpectReads(*reader, id, kPayloadBytes);
+  EXPECT_EQ(reader->ReadMeta("key").value(), std::optional<std::string>("1"));
+  EXPECT_ERROR(WriteAll(*reader, BlocksOf(5, 0, 1, 1, 1), kPayloadBytes), Errc::kInvalidArgument,
+               "reading only");
+  EXPECT_ERROR(reader->WriteMeta({.puts = {{"key", "3"}}}), Errc::kInvalidArgument, "reading only");
+  EXPECT_ERROR(reader->DropExtent(1, 0), Errc::kInvalidArgument, "reading only");
+}
+
+TEST(RocksColdStore, StaysBelowItsDiskLimit) {
+  const TempDirectory directory;
+  constexpr uint64_t kLimitBytes = 4 << 20;
+  const auto store =
+      OpenRocks(directory.store(), {.create = true, .disk_limit_bytes = kLimitBytes});
+  uint32_t written = 0;
+  Status status = Ok();
+  while ((status = WriteAll(*store, BlocksOf(1, written, 10, 4, 1), kPayloadBytes))) written += 10;
+  EXPECT_ERROR(status, Errc::kOutOfSpace, "--disk-limit 4.0 MiB");
+  EXPECT_GT(written, 100u);
+  EXPECT_LE(store->Stats().disk_bytes, kLimitBytes);
+  for (const BlockId& id : BlocksOf(1, 0, written, 4, 1)) ExpectReads(*store, id, kPayloadBytes);
+  EXPECT_FALSE(ReadOne(*store, {1, written, 0, 0}, kPayloadBytes).has_value());
+  ASSERT_GOOD(store->WriteMeta({.puts = {{"small", "things still fit"}}}));
+  ASSERT_GOOD(store->DropExtent(1, written / 2));
+  ASSERT_GOOD(WriteAll(*store, BlocksOf(2, 0, 10, 4, 1), kPayloadBytes));
+}
+
+TEST(RocksColdStore, AFailedWriteLeavesNothingAndTheStoreGoesOn) {
+  const TempDirectory directory;
+  const auto store = OpenWriter(directory.store());
+  ASSERT_GOOD(WriteAll(*store, BlocksOf(1, 0, 10, 1, 1), kPayloadBytes));
+  {
+    const FileSizeLimit limit(64 << 10);
+    const Status status = WriteAll(*store, BlocksOf(1, 10, 100, 1, 1), kPayloadBytes);
+    EXPECT_ERROR(status, Errc::kIo, directory.store());
+    EXPECT_TRUE(fs::is_empty(directory.store() + "/incoming"));
+    for (const BlockId& id : BlocksOf(1, 0, 10, 1, 1)) ExpectReads(*store, id, kPayloadBytes);
+  }
+  EXPECT_FALSE(ReadOne(*store, {1, 10, 0, 0}, kPayloadBytes).has_value());
+  ASSERT_GOOD(WriteAll(*store, BlocksOf(1, 10, 100, 1, 1), kPayloadBytes));
+  for (const BlockId& id : BlocksOf(1, 0, 110, 1, 1)) ExpectReads(*store, id, kPayloadBytes);
+}
+
+TEST(RocksColdStore, AFailedMetadataWriteLeavesNothingAndTheStoreGoesOn) {
+  const TempDirectory directory;
+  {
+    const auto store = OpenWriter(directory.store());
+    ASSERT_GOOD(store->WriteMeta({.puts = {{"key", "before"}}}));
+    {
+      const FileSizeLimit limit(64 << 10);
+      const std::string large(1 << 20, 'x');
+      EXPECT_ERROR(store->WriteMeta({.puts = {{"key", large}, {"other", large}}}), Errc::kIo,
+                   directory.store());
+    }
+    EXPECT_EQ(store->ReadMeta("other").value(), std::nullopt);
+    EXPECT_EQ(store->ReadMeta("key").value(), std::optional<std::string>("before"));
+    ASSERT_GOOD(store->WriteMeta({.puts = {{"key", "after"}}}));
+    ASSERT_GOOD(WriteAll(*store, BlocksOf(1, 0, 10, 1, 1), kPayloadBytes));
+  }
+  const auto store = OpenWriter(directory.store());
+  EXPECT_EQ(store->ReadMeta("other").value(), std::nullopt);
+  EXPECT_EQ(store->ReadMeta("key").value(), std::optional<std::string>("after"));
+  for (const BlockId& id : BlocksOf(1, 0, 10, 1, 1)) ExpectReads(*store, id, kPayloadBytes);
+}
+
+TEST(RocksColdStore, LeftoversOfAnInterruptedWriteAreRemoved) {
+  const TempDirectory directory;
+  OpenWriter(directory.store()).reset();
+  std::ofstream(directory.store() + "/incoming/000001.sst") << "half a file";
+  const auto store = OpenWriter(directory.store());
+  EXPECT_TRUE(fs::is_empty(directory.store() + "/incoming"));
+  ASSERT_GOOD(WriteAll(*store, BlocksOf(1, 0, 10, 1, 1), kPayloadBytes));
+}
+
+/// What a child does before it dies: one committed session, then blocks without a commit.
+void CommitThenWriteMoreAndDie(const std::string& path) {
+  const auto store = OpenWriter(path);
+  Result<SessionCatalog> catalog = SessionCatalog::Open(*store, false);
+  SessionRecord record = catalog.value().Create("novel", "{}").value();
+  const uint64_t extent = catalog.value().NewExtent().value();
+  if (!WriteAll(*store, BlocksOf(extent, 0, 10, 2, 1), kPayloadBytes)) _exit(1);
+  record.tokens = 3;
+  record.ranges = {{extent, 0, 10}};
+  if (!catalog.value().Commit({.record = record, .new_tokens = {5, 6, 7}})) _exit(2);
+  if (!WriteAll(*store, BlocksOf(extent, 10, 10, 2, 1), kPayloadBytes)) _exit(3);
+  if (!WriteAll(*store, BlocksOf(extent + 1, 0, 10, 2, 1), kPayloadBytes)) _exit(4);
+  _exit(7);
+}
+
+TEST(RocksColdStoreCrashTest, ACrashKeepsTheLastCommitAndDropsTheRest) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  const TempDirectory directory(/*inherit=*/true);
+  EXPECT_EXIT(CommitThenWriteMoreAndDie(directory.store()), testing::ExitedWithCode(7), "");
+  const auto store = OpenRocks(directory.store(), {});
+  ASSERT_NE(store, nullptr);
+  EXPECT_EQ(store->Extents().value(), (std::vector<uint64_t>{1, 2}));
+  Result<SessionCatalog> catalog = SessionCatalog::Open(*store, false);
+  ASSERT_GOOD(catalog);
+  const SessionRecord record = catalog.value().Find("novel").value();
+  EXPECT_EQ(catalog.value().ReadTokens(record).value(), (std::vector<uint32_t>{5, 6, 7}));
+  EXPECT_EQ(store->Extents().value(), (std::vector<uint64_t>{1}));
+  for (const BlockId& id : BlocksOf(1, 0, 10, 2, 1)) ExpectReads(*store, id, kPayloadBytes);
+  EXPECT_ERROR(ReadOne(*store, {1, 10, 0, 0}, kPayloadBytes), Errc::kNotFound, "block 10");
+  ASSERT_GOOD(WriteAll(*store, BlocksOf(1, 10, 10, 2, 1), kPayloadBytes));  // resumes in place
+  for (const BlockId& id : BlocksOf(1, 0, 20, 2, 1)) ExpectReads(*store, id, kPayloadBytes);
+}
+
+}  // namespace
+}  // namespace cairn

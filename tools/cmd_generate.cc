@@ -1,0 +1,79 @@
+// cairn generate: continue a prompt as plain text, with or without a session's past.
+#include <fmt/core.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "tools/command.h"
+#include "tools/conversation.h"
+#include "tools/tier_report.h"
+
+namespace cairn {
+namespace {
+
+class GenerateCommand : public Command {
+ public:
+  CLI::App* Add(CLI::App& app) override {
+    CLI::App* command = app.add_subcommand("generate", "Continue a prompt");
+    flags_.AddStore(*command, false);
+    flags_.AddModel(*command, false);
+    command->add_option("--prompt", prompt_, "Text to go on from")->required()->type_name("TEXT");
+    command->add_option("--max-tokens", max_tokens_, "Tokens to make (default 128)")
+        ->type_name("N");
+    command->add_option("--temperature", temperature_, "0 takes the likeliest token (default 0)")
+        ->type_name("T");
+    command->add_option("--seed", seed_, "Of the draw, with a temperature (default 0)")
+        ->type_name("S");
+    flags_.AddShape(*command);
+    flags_.AddRetrieval(*command);
+    flags_.AddMemory(*command);
+    flags_.AddOutput(*command);
+    return command;
+  }
+
+  Status Run() override {
+    CAIRN_TRY(flags_.Apply());
+    if (max_tokens_ < 1) return Fail(Errc::kInvalidArgument, "--max-tokens: use 1 or more");
+    if (!(temperature_ >= 0) || temperature_ > 100) {
+      return Fail(Errc::kInvalidArgument, "--temperature {}: use 0 to 100", temperature_);
+    }
+    if (flags_.store.empty() != flags_.session.empty() ||
+        (flags_.store.empty() && flags_.model.empty())) {
+      return Fail(Errc::kInvalidArgument, "give --store and --session, or --model");
+    }
+    CAIRN_TRY(auto workspace, flags_.store.empty() ? Workspace::InMemory(flags_)
+                                                   : Workspace::OpenExisting(flags_));
+    workspace->profile().raw = true;  // the prompt stands as it is, also behind a chat
+    CAIRN_TRY(auto conversation, Conversation::Open(*workspace));
+    Sampler sampler(temperature_, seed_);
+    CAIRN_TRY(auto answer, conversation.Ask(prompt_, max_tokens_, sampler, [&](auto piece) {
+      if (flags_.json) return;
+      fmt::print("{}", piece);
+      std::fflush(stdout);
+    }));
+    if (!flags_.json) {
+      fmt::print("\n");
+      return Ok();
+    }
+    nlohmann::json json = TiersJson(workspace->Tiers(), workspace->StoredBytes());
+    json["text"] = answer.text;
+    json["prompt_tokens"] = answer.question_tokens;
+    json["tokens"] = answer.answer_tokens;
+    json["seconds_per_token"] = answer.seconds_per_token;
+    fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    return Ok();
+  }
+
+ private:
+  Flags flags_;
+  std::string prompt_;
+  int64_t max_tokens_ = 128;
+  float temperature_ = 0;
+  uint64_t seed_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> MakeGenerateCommand() { return std::make_unique<GenerateCommand>(); }
+
+}  // namespace cairn

@@ -1,0 +1,123 @@
+#include "tools/conversation.h"
+
+#include <chrono>
+
+#include "tools/interrupt.h"
+#include "tools/text_file.h"
+
+namespace cairn {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+void Append(std::vector<uint32_t>* target, const std::vector<uint32_t>& tokens) {
+  target->insert(target->end(), tokens.begin(), tokens.end());
+}
+
+}  // namespace
+
+Result<Conversation> Conversation::Open(Workspace& workspace) {
+  if (workspace.profile().raw) return Conversation(workspace, std::nullopt);
+  CAIRN_TRY(auto chat, workspace.model().Template());
+  return Conversation(workspace, std::move(chat));
+}
+
+std::vector<uint32_t> Conversation::Frame(const std::string& question) const {
+  const Tokenizer& tokenizer = workspace_.model().tokenizer();
+  std::vector<uint32_t> tokens;
+  if (!chat_.has_value()) {
+    const bool first = workspace_.session().tokens() == 0;
+    if (first && tokenizer.add_bos() && tokenizer.bos()) tokens.push_back(*tokenizer.bos());
+    Append(&tokens, tokenizer.Encode(question));
+    return tokens;
+  }
+  if (workspace_.profile().turn_open) {
+    tokens = tokenizer.Encode("\n\n" + question);
+  } else {
+    if (workspace_.session().tokens() == 0) tokens = chat_->Begin();
+    Append(&tokens, chat_->UserOpen());
+    Append(&tokens, tokenizer.Encode(question));
+  }
+  Append(&tokens, chat_->TurnClose());
+  Append(&tokens, chat_->AssistantOpen());
+  return tokens;
+}
+
+Status Conversation::FeedAndRecord(const std::vector<uint32_t>& tokens,
+                                   std::vector<float>* logits) {
+  CAIRN_TRY(workspace_.runner().Feed(tokens, logits));
+  workspace_.session().AddTokens(tokens);
+  return Ok();
+}
+
+Result<Answer> Conversation::Generate(std::vector<float> logits, int64_t max_tokens,
+                                      Sampler& sampler, const Sink& sink) {
+  LoadedModel& model = workspace_.model();
+  Answer answer;
+  std::string waiting;  // bytes of a character that is not complete yet
+  const auto start = Clock::now();
+  while (answer.answer_tokens < max_tokens) {
+    if (Interrupted()) return Fail(Errc::kInterrupted, "stopped; the session is as it was");
+    const uint32_t token = sampler.Pick(logits);
+    if (model.IsEnd(token) || (chat_.has_value() && chat_->IsStop(token))) break;
+    ++answer.answer_tokens;
+    waiting += model.tokenizer().Decode(token);
+    const size_t complete = CompleteUtf8(waiting);
+    sink(std::string_view(waiting).substr(0, complete));
+    answer.text += waiting.substr(0, complete);
+    waiting.erase(0, complete);
+    CAIRN_TRY(FeedAndRecord({token}, &logits));
+  }
+  sink(waiting);
+  answer.text += waiting;
+  if (answer.answer_tokens > 0) {
+    answer.seconds_per_token = SecondsSince(start) / static_cast<double>(answer.answer_tokens);
+  }
+  return answer;
+}
+
+Result<Answer> Conversation::Ask(const std::string& question, int64_t max_tokens, Sampler& sampler,
+                                 const Sink& sink) {
+  const auto start = Clock::now();
+  CAIRN_TRY(workspace_.ChoosePerToken());
+  CAIRN_TRY(CloseAnswer());
+  const std::vector<uint32_t> tokens = Frame(question);
+  if (tokens.empty()) return Fail(Errc::kInvalidArgument, "the question is empty");
+  std::vector<float> logits;
+  CAIRN_TRY(FeedAndRecord(tokens, &logits));
+  const double first = SecondsSince(start);
+  chosen_blocks_.clear();
+  workspace_.session().CountChoices(&chosen_blocks_);
+  auto answer = Generate(std::move(logits), max_tokens, sampler, sink);
+  workspace_.session().CountChoices(nullptr);
+  CAIRN_TRY(auto made, std::move(answer));
+  made.question_tokens = std::ssize(tokens);
+  made.seconds_to_first = first;
+  answer_open_ = true;
+  workspace_.profile().turn_open = false;
+  return made;
+}
+
+Status Conversation::CloseAnswer() {
+  if (!answer_open_) return Ok();
+  answer_open_ = false;
+  return chat_.has_value() ? FeedAndRecord(chat_->TurnClose(), nullptr) : Ok();
+}
+
+Status Conversation::Keep() {
+  CAIRN_TRY(CloseAnswer());
+  return workspace_.Commit();
+}
+
+Status Conversation::Forget() {
+  answer_open_ = false;
+  CAIRN_TRY(auto profile, SessionProfile::FromJson(workspace_.session().properties()));
+  workspace_.profile() = std::move(profile);
+  return workspace_.session().Revert();
+}
+
+}  // namespace cairn

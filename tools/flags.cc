@@ -1,0 +1,203 @@
+#include "tools/flags.h"
+
+#include "base/byte_size.h"
+#include "base/parallel.h"
+
+namespace cairn {
+namespace {
+
+Result<uint64_t> SizeOr(const std::optional<std::string>& text, const char* flag,
+                        uint64_t fallback) {
+  if (!text.has_value()) return fallback;
+  auto size = ParseByteSize(*text);
+  if (!size.has_value()) {
+    return Fail(Errc::kInvalidArgument, "{}: {}", flag, size.error().message);
+  }
+  return size;
+}
+
+Status Differs(const char* flag, const std::string& given, const std::string& made) {
+  if (given == made) return Ok();
+  return Fail(Errc::kMismatch,
+              "{} {} differs from what the session was made with ({}); leave it out, or use "
+              "another --session",
+              flag, given, made);
+}
+
+constexpr int kDefaultRetrieveLandmark = 8;
+constexpr int kDefaultRetrieveUnmodified = 16;
+
+}  // namespace
+
+void Flags::AddOutput(CLI::App& app) {
+  app.add_flag("--json", json, "One JSON document on stdout instead of text");
+  app.add_flag("--quiet", quiet, "No progress and no reports on stderr");
+  app.add_option("--threads", threads, "Cores to use (default: all this process may)")
+      ->type_name("N");
+}
+
+void Flags::AddMemory(CLI::App& app) {
+  app.add_option("--host-memory", host_memory,
+                 "Memory for blocks in the host tier (default 512MiB)")
+      ->type_name("SIZE");
+  app.add_option("--compute-memory", compute_memory,
+                 "Memory for a compute tier of its own (default 0: attend in the host tier)")
+      ->type_name("SIZE");
+  app.add_option("--disk-limit", disk_limit, "Most the store may occupy (default: no limit)")
+      ->type_name("SIZE");
+}
+
+void Flags::AddStore(CLI::App& app, bool required) {
+  auto* store_option = app.add_option("--store", store, "Directory of the store")->type_name("DIR");
+  auto* session_option = app.add_option("--session", session, "Name of the session (letters, "
+                                        "digits, '.', '_', '-')")
+                             ->type_name("NAME");
+  if (required) {
+    store_option->required();
+    session_option->required();
+  }
+}
+
+void Flags::AddModel(CLI::App& app, bool required) {
+  auto* option = app.add_option("--model", model, "Model as a GGUF file")->type_name("FILE");
+  if (required) option->required();
+  app.add_option("--adapter", adapter,
+                 "LoRA adapter as a GGUF file, with its scale (default 1)")
+      ->type_name("FILE[=SCALE]");
+}
+
+void Flags::AddRetrieval(CLI::App& app) {
+  app.add_option("--retrieve", retrieve,
+                 "Blocks chosen per KV head (default 8 with landmarks, 16 without)")
+      ->type_name("K");
+  app.add_option("--sinks", sinks, "First blocks always attended, without landmarks (default 1)")
+      ->type_name("BLOCKS");
+  app.add_option("--recent", recent,
+                 "Tokens before a step always attended, without landmarks (default 512)")
+      ->type_name("TOKENS");
+  app.add_option("--query-stride", query_stride,
+                 "A shared choice looks at every N-th row of a step (default 1)")
+      ->type_name("N");
+  app.add_option("--index", index, "Landmark search: auto, exact or faiss (default auto)")
+      ->type_name("KIND");
+}
+
+void Flags::AddShape(CLI::App& app) {
+  app.add_option("--block-tokens", block_tokens,
+                 "Tokens in a block, without landmarks (default 64)")
+      ->type_name("TOKENS");
+  app.add_option("--representatives", representatives,
+                 "Vectors standing for a block, without landmarks (default: one per 16 tokens)")
+      ->type_name("N");
+  app.add_option("--kv-type", kv_type, "Stored keys and values: f32 or f16 (default f16)")
+      ->type_name("TYPE");
+  app.add_option("--chunk", chunk, "Rows read in one step (default 256)")->type_name("ROWS");
+  app.add_option("--selection", selection,
+                 "Who shares a choice while reading: per-token, per-chunk or "
+                 "per-token-shared-heads (default per-chunk; questions and answers: per-token)")
+      ->type_name("MODE");
+}
+
+Status Flags::Apply() const {
+  if (!threads.has_value()) return Ok();
+  if (*threads < 1 || *threads > 1024) {
+    return Fail(Errc::kInvalidArgument, "--threads {}: use 1 to 1024", *threads);
+  }
+  SetThreads(*threads);
+  return Ok();
+}
+
+Result<EngineOptions> Flags::ToEngineOptions() const {
+  EngineOptions options;
+  CAIRN_TRY(options.host_bytes, SizeOr(host_memory, "--host-memory", options.host_bytes));
+  CAIRN_TRY(options.compute_bytes, SizeOr(compute_memory, "--compute-memory", 0));
+  return options;
+}
+
+Result<uint64_t> Flags::DiskLimit() const { return SizeOr(disk_limit, "--disk-limit", 0); }
+
+Result<SessionProfile> Flags::NewProfile(const LoadedModel& loaded) const {
+  SessionProfile profile;
+  profile.model_path = loaded.file().path();
+  profile.model_fingerprint = loaded.file().Fingerprint();
+  if (const Adapter* adapter_file = loaded.adapter()) {
+    profile.adapter_path = adapter_file->path();
+    profile.adapter_fingerprint = adapter_file->Fingerprint();
+    profile.adapter_scale = loaded.adapter_scale();
+  }
+  if (const LandmarkInfo* landmark = loaded.landmark()) {
+    for (const auto& [given, flag] : {std::pair(block_tokens, "--block-tokens"),
+                                      {sinks, "--sinks"},
+                                      {recent, "--recent"},
+                                      {representatives, "--representatives"}}) {
+      if (!given.has_value()) continue;
+      return Fail(Errc::kInvalidArgument,
+                  "{} is for unmodified models; the landmark adapter decides it", flag);
+    }
+    profile.mode = AttentionMode::kLandmark;
+    profile.block_tokens = landmark->regular_tokens;
+    profile.representatives = 1;
+    CAIRN_TRY(profile.selection, ParseSelection(landmark->selection));
+  } else {
+    profile.block_tokens = block_tokens.value_or(64);
+    profile.representatives =
+        representatives.value_or(std::max(1, profile.block_tokens / 16));
+  }
+  if (kv_type.has_value()) {
+    CAIRN_TRY(profile.kv_type, ParseDType(*kv_type));
+    if (profile.kv_type == DType::kBF16) {
+      return Fail(Errc::kInvalidArgument, "--kv-type bf16: use f32 or f16");
+    }
+  }
+  profile.chunk = chunk.value_or(profile.chunk);
+  if (profile.chunk < 2) return Fail(Errc::kInvalidArgument, "--chunk {}: use 2 or more", *chunk);
+  if (selection.has_value()) {
+    CAIRN_TRY(profile.selection, ParseSelection(*selection));
+  }
+  return profile;
+}
+
+Status Flags::CheckAgainst(const SessionProfile& profile) const {
+  if (profile.mode == AttentionMode::kLandmark && (sinks.has_value() || recent.has_value())) {
+    return Fail(Errc::kInvalidArgument,
+                "--sinks and --recent are for unmodified models; the landmark adapter decides");
+  }
+  if (block_tokens.has_value()) {
+    CAIRN_TRY(Differs("--block-tokens", std::to_string(*block_tokens),
+                      std::to_string(profile.block_tokens)));
+  }
+  if (representatives.has_value()) {
+    CAIRN_TRY(Differs("--representatives", std::to_string(*representatives),
+                      std::to_string(profile.representatives)));
+  }
+  if (kv_type.has_value()) {
+    CAIRN_TRY(Differs("--kv-type", *kv_type, std::string(DTypeName(profile.kv_type))));
+  }
+  if (chunk.has_value()) {
+    CAIRN_TRY(Differs("--chunk", std::to_string(*chunk), std::to_string(profile.chunk)));
+  }
+  if (selection.has_value()) {
+    CAIRN_TRY(auto given, ParseSelection(*selection));
+    CAIRN_TRY(Differs("--selection", std::string(SelectionName(given)),
+                      std::string(SelectionName(profile.selection))));
+  }
+  return Ok();
+}
+
+Result<SessionOptions> Flags::ToSessionOptions(const SessionProfile& profile) const {
+  SessionOptions options;
+  const bool landmark = profile.mode == AttentionMode::kLandmark;
+  options.retrieve =
+      retrieve.value_or(landmark ? kDefaultRetrieveLandmark : kDefaultRetrieveUnmodified);
+  options.sinks = sinks.value_or(options.sinks);
+  options.recent_tokens = recent.value_or(options.recent_tokens);
+  options.query_stride = query_stride.value_or(options.query_stride);
+  options.max_step_rows = profile.chunk;
+  options.selection = profile.selection;
+  if (index.has_value()) {
+    CAIRN_TRY(options.index, ParseIndexKind(*index));
+  }
+  return options;
+}
+
+}  // namespace cairn

@@ -1,0 +1,55 @@
+// Flags: what the subcommands of `cairn` share on the command line, and how it becomes options.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+#include "engine/engine.h"
+#include "engine/options.h"
+#include "tools/session_profile.h"
+
+namespace cairn {
+
+/// Values as given; an empty optional was not given.
+struct Flags {
+  bool json = false;
+  bool quiet = false;
+  std::optional<int> threads;
+  std::optional<std::string> host_memory, compute_memory, disk_limit;
+
+  std::string store, session, model, adapter;
+  std::optional<int> retrieve, chunk, block_tokens, sinks, recent, representatives, query_stride;
+  std::optional<std::string> selection, kv_type, index;
+
+  /// --json, --quiet, --threads.
+  void AddOutput(CLI::App& app);
+  /// --host-memory, --compute-memory, --disk-limit.
+  void AddMemory(CLI::App& app);
+  /// --store and --session.
+  void AddStore(CLI::App& app, bool required);
+  /// --model and --adapter.
+  void AddModel(CLI::App& app, bool required);
+  /// --retrieve, --sinks, --recent, --query-stride, --index: how the past is used, per command.
+  void AddRetrieval(CLI::App& app);
+  /// --block-tokens, --representatives, --kv-type, --chunk, --selection: what a session keeps.
+  void AddShape(CLI::App& app);
+
+  /// Applies --threads; call once, before any work.
+  Status Apply() const;
+  Result<EngineOptions> ToEngineOptions() const;
+  /// Bytes of --disk-limit; 0 without.
+  Result<uint64_t> DiskLimit() const;
+
+  /// A new session's profile: defaults and what was given. Refuses options that a landmark adapter
+  /// decides.
+  Result<SessionProfile> NewProfile(const LoadedModel& model) const;
+  /// kMismatch if something given contradicts what the session was made with.
+  Status CheckAgainst(const SessionProfile& profile) const;
+  /// Session options of one command; `selection` as in the profile.
+  Result<SessionOptions> ToSessionOptions(const SessionProfile& profile) const;
+};
+
+}  // namespace cairn

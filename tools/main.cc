@@ -1,0 +1,62 @@
+// cairn: a memory for attention, on the command line.
+#include <fmt/core.h>
+
+#include <cstdio>
+#include <exception>
+#include <vector>
+
+#include "tools/command.h"
+#include "tools/interrupt.h"
+
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kUsage = 2;
+constexpr int kStopped = 130;
+
+int Report(const cairn::Error& error) {
+  std::fflush(stdout);
+  fmt::print(stderr, "cairn: {}\n", error.message);
+  return error.code == cairn::Errc::kInterrupted ? kStopped : kFailed;
+}
+
+int RunCommands(int argc, char** argv) {
+  CLI::App app("cairn: a memory for attention", "cairn");
+  app.set_version_flag("--version", "cairn " CAIRN_VERSION);
+  app.require_subcommand(1);
+  std::vector<std::pair<CLI::App*, std::unique_ptr<cairn::Command>>> commands;
+  for (auto make : {cairn::MakeIngestCommand, cairn::MakeAskCommand, cairn::MakeChatCommand,
+                    cairn::MakeGenerateCommand, cairn::MakePerplexityCommand,
+                    cairn::MakeSessionsCommand, cairn::MakeConformCommand}) {
+    auto command = make();
+    CLI::App* added = command->Add(app);
+    commands.emplace_back(added, std::move(command));
+  }
+  try {  // CLI11 reports by exception; this is its adapter
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    fmt::print(stderr, "cairn: {}; see `cairn --help`\n", error.what());
+    return kUsage;
+  }
+  cairn::CatchInterrupts();
+  for (auto& [added, command] : commands) {
+    if (!added->parsed()) continue;
+    const cairn::Status status = command->Run();
+    if (!status.has_value()) return Report(status.error());
+  }
+  return std::fflush(stdout) == 0 ? 0 : kFailed;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {  // the last resort: memory that could not be had, or a library's surprise
+    return RunCommands(argc, argv);
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "cairn: out of memory; lower --host-memory or --chunk\n");
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "cairn: {}\n", error.what());
+  }
+  return kFailed;
+}

@@ -1,0 +1,50 @@
+// SessionProfile: what the command line keeps with a session: the model it belongs to, the options
+// that shaped its past, the texts it has read and where the conversation stands.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "engine/options.h"
+#include "tools/loaded_model.h"
+
+namespace cairn {
+
+/// A text the session has read, or is reading.
+struct IngestRecord {
+  std::string hash;          ///< of the text's bytes
+  std::string source;        ///< file name, for messages
+  int64_t limit = 0;         ///< --tokens; 0 means the whole text
+  int64_t start_token = 0;   ///< session tokens before it
+  int64_t tokens = 0;        ///< tokens it adds, framing included
+  bool opens_turn = false;   ///< a user's turn was opened in front of it
+  bool done = false;
+};
+
+struct SessionProfile {
+  std::string model_path;
+  std::string model_fingerprint;
+  std::string adapter_path;         ///< empty: none
+  std::string adapter_fingerprint;
+  double adapter_scale = 1.0;
+  AttentionMode mode = AttentionMode::kUnmodified;
+  int block_tokens = 64;            ///< regular tokens in a block
+  int representatives = 4;
+  DType kv_type = DType::kF16;
+  int chunk = 256;                  ///< rows in a reading step
+  Selection selection = Selection::kPerChunk;  ///< while reading
+  bool raw = false;                 ///< plain text, no chat template
+  bool turn_open = false;           ///< a user's turn stands open at the end
+  std::vector<IngestRecord> ingests;
+
+  std::string ToJson() const;
+  static Result<SessionProfile> FromJson(const std::string& text);
+  /// What the digest covers of it: model, adapter and the options that shape the past.
+  std::string DigestText() const;
+  /// The engine's shape for this model. `context` is the most rows attention may span.
+  SessionShape Shape(const LlamaConfig& config, const LandmarkInfo* landmark) const;
+};
+
+}  // namespace cairn

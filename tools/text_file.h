@@ -1,0 +1,17 @@
+// Reading texts as bytes, from a file or from standard input ("-").
+#pragma once
+
+#include <string>
+
+#include "base/error.h"
+
+namespace cairn {
+
+/// kNotFound or kIo naming the path; kInvalidArgument if there is nothing in it.
+Result<std::string> ReadText(const std::string& path);
+
+/// The longest prefix that does not end inside a UTF-8 character; what is not UTF-8 counts as
+/// complete. For streaming text whose characters arrive in pieces.
+size_t CompleteUtf8(std::string_view bytes);
+
+}  // namespace cairn

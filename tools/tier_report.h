@@ -1,0 +1,17 @@
+// The table of tiers: what each holds and how fetches went, for people and as JSON.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "storage/tiered_store.h"
+
+namespace cairn {
+
+/// `stored_bytes`: payload bytes of the session's sealed blocks; what the host tier does not hold
+/// of them is on disk only.
+nlohmann::json TiersJson(const std::vector<TierReport>& tiers, uint64_t stored_bytes);
+std::string TiersTable(const std::vector<TierReport>& tiers, uint64_t stored_bytes);
+
+}  // namespace cairn

@@ -1,0 +1,136 @@
+#include "tools/workspace.h"
+
+#include "engine/stored_shape.h"
+#include "storage/memory_cold_store.h"
+#include "storage/rocks_cold_store.h"
+
+namespace cairn {
+
+Result<std::unique_ptr<ColdStore>> OpenStore(const Flags& flags, bool create, bool read_only) {
+  RocksColdStoreOptions options;
+  options.create = create;
+  options.read_only = read_only;
+  CAIRN_TRY(options.disk_limit_bytes, flags.DiskLimit());
+  CAIRN_TRY(auto store, RocksColdStore::Open(flags.store, options));
+  return std::unique_ptr<ColdStore>(std::move(store));
+}
+
+Status Workspace::OpenModelFor(const Flags& flags) {
+  const std::string path = flags.model.empty() ? profile_.model_path : flags.model;
+  std::string adapter = flags.adapter;
+  if (adapter.empty() && !profile_.adapter_path.empty()) {
+    adapter = fmt::format("{}={}", profile_.adapter_path, profile_.adapter_scale);
+  }
+  auto opened = LoadedModel::Open(path, adapter);
+  if (!opened.has_value()) {
+    const Error& error = opened.error();
+    if (error.code != Errc::kNotFound || !flags.model.empty()) return opened.as_failure();
+    return Fail(Errc::kNotFound, "{}; the session was made with it: give its new place as --model "
+                "(or --adapter)", error.message);
+  }
+  model_ = std::move(opened).value();
+  const std::string fingerprint = model_->file().Fingerprint();
+  if (fingerprint != profile_.model_fingerprint) {
+    return Fail(Errc::kMismatch,
+                "session '{}' was made with another model ({}, fingerprint {}), not {} ({})",
+                flags.session, profile_.model_path, profile_.model_fingerprint, path, fingerprint);
+  }
+  const std::string adapter_fingerprint =
+      model_->adapter() != nullptr ? model_->adapter()->Fingerprint() : "";
+  if (adapter_fingerprint != profile_.adapter_fingerprint) {
+    return Fail(Errc::kMismatch, "session '{}' was made with {}, not with {}", flags.session,
+                profile_.adapter_path.empty() ? "no adapter" : "adapter " + profile_.adapter_path,
+                adapter.empty() ? "none" : "adapter " + adapter);
+  }
+  return Ok();
+}
+
+Status Workspace::Start(const Flags& flags, bool create) {
+  CAIRN_TRY(options_, flags.ToSessionOptions(profile_));
+  CAIRN_TRY(model_->LoadWeights());
+  const SessionShape shape = profile_.Shape(model_->llama().config(), model_->landmark());
+  if (create) {
+    CAIRN_TRY(session_,
+              engine_->CreateSession(flags.session, shape, options_, profile_.ToJson()));
+  } else {
+    CAIRN_TRY(session_, engine_->OpenSession(flags.session, shape, options_));
+  }
+  attention_ = std::make_unique<SessionAttention>(*session_);
+  runner_ = std::make_unique<Runner>(model_->llama(), *attention_, model_->landmark(),
+                                     profile_.chunk);
+  return Ok();
+}
+
+Result<std::unique_ptr<Workspace>> Workspace::OpenExisting(const Flags& flags) {
+  CAIRN_TRY(SessionCatalog::ValidateName(flags.session));
+  CAIRN_TRY(auto cold, OpenStore(flags, false, false));
+  CAIRN_TRY(auto engine_options, flags.ToEngineOptions());
+  std::unique_ptr<Workspace> workspace(new Workspace);
+  CAIRN_TRY(workspace->engine_, Engine::Open(std::move(cold), engine_options));
+  CAIRN_TRY(auto record, workspace->engine_->catalog().Find(flags.session));
+  CAIRN_TRY(auto stored, ParseStoredShape(record.properties));
+  CAIRN_TRY(workspace->profile_, SessionProfile::FromJson(stored.properties));
+  CAIRN_TRY(flags.CheckAgainst(workspace->profile_));
+  CAIRN_TRY(workspace->OpenModelFor(flags));
+  CAIRN_TRY(workspace->Start(flags, false));
+  return workspace;
+}
+
+Result<std::unique_ptr<Workspace>> Workspace::OpenOrCreate(const Flags& flags, bool raw) {
+  CAIRN_TRY(SessionCatalog::ValidateName(flags.session));
+  CAIRN_TRY(auto engine_options, flags.ToEngineOptions());
+  // The model first: a mistake in its name must not leave an empty store behind.
+  CAIRN_TRY(auto model, LoadedModel::Open(flags.model, flags.adapter));
+  CAIRN_TRY(auto fresh, flags.NewProfile(*model));
+  fresh.raw = raw;
+  if (!raw) CAIRN_TRY(model->Template());
+  CAIRN_TRY(auto cold, OpenStore(flags, true, false));
+  std::unique_ptr<Workspace> workspace(new Workspace);
+  CAIRN_TRY(workspace->engine_, Engine::Open(std::move(cold), engine_options));
+  auto record = workspace->engine_->catalog().Find(flags.session);
+  if (record.has_value()) {
+    CAIRN_TRY(auto stored, ParseStoredShape(record.value().properties));
+    CAIRN_TRY(workspace->profile_, SessionProfile::FromJson(stored.properties));
+    CAIRN_TRY(flags.CheckAgainst(workspace->profile_));
+    if (raw && !workspace->profile_.raw) {
+      return Fail(Errc::kMismatch, "session '{}' was made without --raw", flags.session);
+    }
+    CAIRN_TRY(workspace->OpenModelFor(flags));
+    CAIRN_TRY(workspace->Start(flags, false));
+    return workspace;
+  }
+  if (record.error().code != Errc::kNotFound) return record.as_failure();
+  workspace->profile_ = std::move(fresh);
+  workspace->model_ = std::move(model);
+  CAIRN_TRY(workspace->Start(flags, true));
+  return workspace;
+}
+
+Result<std::unique_ptr<Workspace>> Workspace::InMemory(const Flags& flags) {
+  CAIRN_TRY(auto engine_options, flags.ToEngineOptions());
+  std::unique_ptr<Workspace> workspace(new Workspace);
+  CAIRN_TRY(workspace->model_, LoadedModel::Open(flags.model, flags.adapter));
+  CAIRN_TRY(workspace->profile_, flags.NewProfile(*workspace->model_));
+  workspace->profile_.raw = true;
+  CAIRN_TRY(workspace->engine_, Engine::Open(std::make_unique<MemoryColdStore>(), engine_options));
+  Flags named = flags;
+  named.session = "memory";
+  CAIRN_TRY(workspace->Start(named, true));
+  return workspace;
+}
+
+Status Workspace::ChoosePerToken() {
+  SessionOptions options = options_;
+  options.selection = Selection::kPerToken;
+  return session_->SetOptions(options);
+}
+
+Status Workspace::ChooseAsReading() { return session_->SetOptions(options_); }
+
+uint64_t Workspace::StoredBytes() const {
+  const SessionShape& shape = session_->shape();
+  return static_cast<uint64_t>(session_->rows() / shape.block.block_rows) * shape.partitions() *
+         shape.block.payload_bytes();
+}
+
+}  // namespace cairn

@@ -1,0 +1,63 @@
+// Workspace: a store, a session in it, and the model that continues it, opened together for one
+// command.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "engine/engine.h"
+#include "model/runner.h"
+#include "model/session_attention.h"
+#include "tools/flags.h"
+#include "tools/loaded_model.h"
+#include "tools/session_profile.h"
+
+namespace cairn {
+
+/// Opens a store directory. `create`: make it if there is none.
+Result<std::unique_ptr<ColdStore>> OpenStore(const Flags& flags, bool create, bool read_only);
+
+class Workspace {
+ public:
+  /// Opens an existing session; its model is the remembered one, or --model if the fingerprint
+  /// agrees. Checks flags against the session before weights are read.
+  static Result<std::unique_ptr<Workspace>> OpenExisting(const Flags& flags);
+  /// The same, or a new session made with --model.
+  static Result<std::unique_ptr<Workspace>> OpenOrCreate(const Flags& flags, bool raw);
+  /// A session in memory only, for commands without --store.
+  static Result<std::unique_ptr<Workspace>> InMemory(const Flags& flags);
+
+  Session& session() { return *session_; }
+  LoadedModel& model() { return *model_; }
+  Runner& runner() { return *runner_; }
+  SessionProfile& profile() { return profile_; }
+  Engine& engine() { return *engine_; }
+
+  /// Commits the session with the profile as it is now.
+  Status Commit() { return session_->Commit(profile_.ToJson()); }
+  /// Questions and answers choose per token; reading as the session was made.
+  Status ChoosePerToken();
+  Status ChooseAsReading();
+
+  /// Payload bytes of the sealed blocks.
+  uint64_t StoredBytes() const;
+  std::vector<TierReport> Tiers() const { return engine_->tiers()->Report(); }
+
+ private:
+  Workspace() = default;
+  Status OpenModelFor(const Flags& flags);
+  Status Start(const Flags& flags, bool create);
+
+  // Declared so that what refers to another member is destroyed before it.
+  std::unique_ptr<LoadedModel> model_;
+  SessionProfile profile_;
+  SessionOptions options_;
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Session> session_;
+  std::unique_ptr<SessionAttention> attention_;
+  std::unique_ptr<Runner> runner_;
+};
+
+}  // namespace cairn
