@@ -77,10 +77,10 @@ class Runs {
 // raw[row][i] = queries[row] · vectors[i], both of the index's type. Where the CPU does not multiply
 // bf16 they are widened first: the products are of the same numbers.
 void Multiply(const IndexOptions& options, const std::byte* queries, const std::byte* vectors,
-              int64_t rows, int64_t count, float* raw, int64_t stride) {
+              int64_t rows, int64_t count, float* raw) {
   const int64_t dim = options.dim;
   if (options.dtype == DType::kF32 || FastMatmulType() == DType::kBF16) {
-    MultiplyTransposed(options.dtype, queries, vectors, raw, rows, count, dim, stride);
+    MultiplyTransposed(options.dtype, queries, vectors, raw, rows, count, dim);
     return;
   }
   std::vector<float>& wide = tile_scratch.wide;
@@ -89,8 +89,7 @@ void Multiply(const IndexOptions& options, const std::byte* queries, const std::
   wide.resize(query_floats + vector_floats);
   ConvertToFloat(options.dtype, queries, wide.data(), query_floats);
   ConvertToFloat(options.dtype, vectors, wide.data() + query_floats, vector_floats);
-  MultiplyTransposed(DType::kF32, wide.data(), wide.data() + query_floats, raw, rows, count, dim,
-                     stride);
+  MultiplyTransposed(DType::kF32, wide.data(), wide.data() + query_floats, raw, rows, count, dim);
 }
 
 // Rounds a tile's queries to the index's type, with zero rows up to a multiple of 16, and returns
@@ -113,8 +112,8 @@ void ScoreRuns(const ExactSearch& search, const Runs& runs, int64_t partition, i
   const RepresentativeStore& store = search.store(partition);
   const int64_t representatives = search.options.representatives;
   const int64_t padded = LoadQueries(search, partition, first, rows);
-  const int64_t stride = RoundUp(store.chunk_blocks() * representatives, kPad);
-  scratch.raw.resize(static_cast<size_t>(padded * stride));
+  scratch.raw.resize(
+      static_cast<size_t>(padded * RoundUp(store.chunk_blocks() * representatives, kPad)));
   scratch.folded.resize(static_cast<size_t>(store.chunk_blocks()));
   scratch.runs.resize(static_cast<size_t>(rows * runs.stride()));
   scratch.sums.assign(static_cast<size_t>(rows), LseSum());
@@ -124,9 +123,10 @@ void ScoreRuns(const ExactSearch& search, const Runs& runs, int64_t partition, i
     const int64_t high = RoundUp(piece.end * representatives, kPad);
     Multiply(search.options, scratch.queries.data(),
              store.chunk(piece.chunk) + static_cast<size_t>(low) * search.row_bytes(), padded,
-             high - low, scratch.raw.data(), stride);
+             high - low, scratch.raw.data());
     for (int64_t row = 0; row < rows; ++row) {
-      const float* raw = scratch.raw.data() + row * stride + piece.begin * representatives - low;
+      const float* raw = scratch.raw.data() + row * (high - low) +
+                         piece.begin * representatives - low;
       const float max = FoldScores(raw, search.options.representatives, piece.blocks(),
                                    scratch.folded.data());
       const float sum = SumOfExp(scratch.folded.data(), piece.blocks(), max);
@@ -177,7 +177,7 @@ void WeighCandidates(const ExactSearch& search, int64_t partition, int64_t first
   const int64_t count = RoundUp(candidates * search.options.representatives, kPad);
   scratch.raw.resize(static_cast<size_t>(padded * count));
   Multiply(search.options, scratch.queries.data(), vectors.data(), padded, count,
-           scratch.raw.data(), count);
+           scratch.raw.data());
   scratch.folded.resize(static_cast<size_t>(candidates));
   for (int64_t row = 0; row < rows; ++row) {
     FoldScores(scratch.raw.data() + row * count, search.options.representatives, candidates,
