@@ -26,7 +26,9 @@ struct BlockRange {
 
   int64_t blocks() const { return end - begin; }
   int64_t first_chunk() const { return begin / chunk_blocks; }
-  int64_t chunks() const { return blocks() == 0 ? 0 : (end - 1) / chunk_blocks - first_chunk() + 1; }
+  int64_t chunks() const {
+    return blocks() == 0 ? 0 : (end - 1) / chunk_blocks - first_chunk() + 1;
+  }
   ChunkRange at(int64_t i) const {
     const int64_t base = (first_chunk() + i) * chunk_blocks;
     const int64_t low = std::max(begin - base, int64_t{0});

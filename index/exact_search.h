@@ -29,9 +29,7 @@ struct ExactSearch {
   const RepresentativeStore& store(int64_t partition) const {
     return stores[static_cast<size_t>(request.first_partition + partition)];
   }
-  size_t row_bytes() const {
-    return static_cast<size_t>(options.dim) * DTypeBytes(options.dtype);
-  }
+  size_t row_bytes() const { return static_cast<size_t>(options.dim) * DTypeBytes(options.dtype); }
 };
 
 /// Rows of one group of one partition, and where its choice goes.

@@ -13,10 +13,10 @@ namespace {
 
 // What a search writes down, with rows counted over all partitions.
 struct Scores {
-  const float* queries;   // [P · rows, D], rounded as the representatives are
-  float* scores;          // [P · rows, stride]
+  const float* queries;  // [P · rows, D], rounded as the representatives are
+  float* scores;         // [P · rows, stride]
   int64_t stride;
-  MaxAndSum* parts;       // [P · rows, chunks]
+  MaxAndSum* parts;  // [P · rows, chunks]
 };
 
 void ScanChunk(const ExactSearch& search, const Scores& scores, int64_t partition, int64_t chunk) {
@@ -37,8 +37,7 @@ void ScanChunk(const ExactSearch& search, const Scores& scores, int64_t partitio
     float* folded = scores.scores + at * scores.stride + piece.offset;
     const float max =
         FoldScores(raw.data() + row * raw_stride, representatives, piece.blocks(), folded);
-    scores.parts[at * search.range.chunks() + chunk] = {max,
-                                                        SumOfExp(folded, piece.blocks(), max)};
+    scores.parts[at * search.range.chunks() + chunk] = {max, SumOfExp(folded, piece.blocks(), max)};
   }
 }
 
@@ -80,9 +79,8 @@ void SearchFewRows(const ExactSearch& search) {
   parts.resize(static_cast<size_t>(rows * chunks));
   // Bodies run on other threads, whose vectors are not these.
   const Scores scores{queries.data(), all.data(), stride, parts.data()};
-  ParallelFor(request.partition_count * chunks, [&](int64_t task) {
-    ScanChunk(search, scores, task / chunks, task % chunks);
-  });
+  ParallelFor(request.partition_count * chunks,
+              [&](int64_t task) { ScanChunk(search, scores, task / chunks, task % chunks); });
   ParallelFor(int64_t{request.partition_count} * search.result->groups, [&](int64_t task) {
     ChooseForGroup(search, scores, task / search.result->groups, task % search.result->groups);
   });

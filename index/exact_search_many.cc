@@ -20,8 +20,8 @@ namespace {
 
 constexpr float kEmpty = -std::numeric_limits<float>::infinity();
 constexpr int64_t kRunBlocks = 16;
-constexpr int64_t kTileRows = 128;                   // of one product, at most
-constexpr int64_t kRunFloats = int64_t{2} << 20;     // of runs' maxima kept for one tile
+constexpr int64_t kTileRows = 128;                // of one product, at most
+constexpr int64_t kRunFloats = int64_t{2} << 20;  // of runs' maxima kept for one tile
 constexpr int64_t kPad = RepresentativeStore::kPadding;
 
 int64_t RoundUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
@@ -50,12 +50,9 @@ class Runs {
         count_(Begin(range.chunks() - 1) + Count(range.at(range.chunks() - 1).blocks())) {}
 
   // The first run of chunk i of the range.
-  int64_t Begin(int64_t chunk) const {
-    return chunk == 0 ? 0 : first_ + (chunk - 1) * per_chunk_;
-  }
+  int64_t Begin(int64_t chunk) const { return chunk == 0 ? 0 : first_ + (chunk - 1) * per_chunk_; }
   int64_t count() const { return count_; }
-  // Of rows of runs; MaximaOfSixteens writes up to three numbers too many.
-  int64_t stride() const { return RoundUp(count_ + 3, 16); }
+  int64_t stride() const { return RoundUp(count_, 16); }  // between rows of runs
   // Appends the ordinals of a run's blocks.
   void AppendBlocks(int64_t run, std::vector<int64_t>* ordinals) const {
     const int64_t chunk = run < first_ ? 0 : 1 + (run - first_) / per_chunk_;
@@ -74,8 +71,8 @@ class Runs {
   const int64_t count_;
 };
 
-// raw[row][i] = queries[row] · vectors[i], both of the index's type. Where the CPU does not multiply
-// bf16 they are widened first: the products are of the same numbers.
+// raw[row][i] = queries[row] · vectors[i], both of the index's type. Where the CPU does not
+// multiply bf16 they are widened first: the products are of the same numbers.
 void Multiply(const IndexOptions& options, const std::byte* queries, const std::byte* vectors,
               int64_t rows, int64_t count, float* raw) {
   const int64_t dim = options.dim;
@@ -125,10 +122,10 @@ void ScoreRuns(const ExactSearch& search, const Runs& runs, int64_t partition, i
              store.chunk(piece.chunk) + static_cast<size_t>(low) * search.row_bytes(), padded,
              high - low, scratch.raw.data());
     for (int64_t row = 0; row < rows; ++row) {
-      const float* raw = scratch.raw.data() + row * (high - low) +
-                         piece.begin * representatives - low;
-      const float max = FoldScores(raw, search.options.representatives, piece.blocks(),
-                                   scratch.folded.data());
+      const float* raw =
+          scratch.raw.data() + row * (high - low) + piece.begin * representatives - low;
+      const float max =
+          FoldScores(raw, search.options.representatives, piece.blocks(), scratch.folded.data());
       const float sum = SumOfExp(scratch.folded.data(), piece.blocks(), max);
       scratch.sums[static_cast<size_t>(row)].Add({max, sum});
       MaximaOfSixteens(scratch.folded.data(), piece.blocks(),
@@ -267,8 +264,8 @@ class LargeGroups {
 
  private:
   void Choose() {
-    const int64_t most = std::min(search_.result->k, static_cast<int32_t>(runs_.count())) *
-                         kRunBlocks;
+    const int64_t most =
+        std::min(search_.result->k, static_cast<int32_t>(runs_.count())) * kRunBlocks;
     best_.assign(static_cast<size_t>(units_ * slices_ * most), kEmpty);
     ParallelFor(units_ * slices_, [&](int64_t task) {
       const GroupCandidates& from = candidates_[static_cast<size_t>(task / slices_)];

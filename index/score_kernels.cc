@@ -4,7 +4,8 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "index/score_kernels.cc"
-// clang-format off: foreach_target.h comes first
+// foreach_target.h comes before all other headers of Highway.
+// clang-format off
 #include "hwy/foreach_target.h"
 #include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"

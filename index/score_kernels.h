@@ -26,13 +26,13 @@ float FoldScores(const float* scores, int32_t representatives, int64_t blocks, f
 float SumOfExp(const float* scores, int64_t blocks, float max);
 
 /// maxima[i] = the largest of scores[16·i, 16·i + 16), the last run being short; ceil(blocks / 16)
-/// numbers. Writes up to three numbers more.
+/// numbers.
 void MaximaOfSixteens(const float* scores, int64_t blocks, float* maxima);
 
 /// Offers blocks [0, count) to `top` with weights max over r < rows of scores[r·stride + b] −
 /// lse[r].
-void OfferBlocks(const float* scores, int64_t stride, int32_t rows, const float* lse,
-                 int64_t count, TopBlocks* top);
+void OfferBlocks(const float* scores, int64_t stride, int32_t rows, const float* lse, int64_t count,
+                 TopBlocks* top);
 
 /// best[b] = max(best[b], max over r < rows of scores[r·stride + b] − lse[r]).
 void FoldRows(const float* scores, int64_t stride, int32_t rows, const float* lse, int64_t count,

@@ -82,7 +82,7 @@ TEST_P(ScoreKernels, MaximaOfRuns) {
   for (const int64_t blocks : {1, 15, 16, 17, 63, 64, 65, 130, 1024}) {
     const auto scores = random.Normals(static_cast<size_t>(blocks));
     const int64_t runs = (blocks + 15) / 16;
-    std::vector<float> maxima(static_cast<size_t>(runs + 3));
+    std::vector<float> maxima(static_cast<size_t>(runs));
     MaximaOfSixteens(scores.data(), blocks, maxima.data());
     for (int64_t i = 0; i < runs; ++i) {
       const auto end = scores.begin() + std::min(16 * i + 16, blocks);
