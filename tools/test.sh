@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Builds everything and runs all tests. Arguments go to ctest: tools/test.sh -R storage
+set -euo pipefail
+# shellcheck source=tools/setup.sh
+source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+
+install_packages
+fetch_model
+build all
+say "running the tests"
+cd "$CAIRN_BUILD"
+exec ctest --output-on-failure "$@"
