@@ -129,11 +129,10 @@ class IngestCommand : public Command {
         CAIRN_TRY(workspace.Commit());
       }
       if (progress.Due()) {
-        const double rate =
-            static_cast<double>(record.tokens - before - std::ssize(left)) / SecondsSince(start);
-        progress.Show(fmt::format("{} of {} tokens, {:.0f} tokens/s, {} stored, {} left",
-                                  record.tokens - std::ssize(left), record.tokens, rate,
-                                  FormatByteSize(workspace.StoredBytes()),
+        const int64_t done = record.tokens - std::ssize(left);
+        const double rate = static_cast<double>(done - before) / SecondsSince(start);
+        progress.Show(fmt::format("{} of {} tokens, {:.0f} tokens/s, {}, {} left", done,
+                                  record.tokens, rate, TiersLine(workspace.Tiers()),
                                   FormatDuration(static_cast<double>(left.size()) / rate)));
       }
     }

@@ -116,6 +116,18 @@ Result<EngineOptions> Flags::ToEngineOptions() const {
 
 Result<uint64_t> Flags::DiskLimit() const { return SizeOr(disk_limit, "--disk-limit", 0); }
 
+Status Flags::RefuseUnmodifiedOptions() const {
+  for (const auto& [given, flag] : {std::pair(block_tokens, "--block-tokens"),
+                                    {sinks, "--sinks"},
+                                    {recent, "--recent"},
+                                    {representatives, "--representatives"}}) {
+    if (!given.has_value()) continue;
+    return Fail(Errc::kInvalidArgument,
+                "{} is for unmodified models; the landmark adapter decides it", flag);
+  }
+  return Ok();
+}
+
 Result<SessionProfile> Flags::NewProfile(const LoadedModel& loaded) const {
   SessionProfile profile;
   profile.model_path = loaded.file().path();
@@ -126,14 +138,7 @@ Result<SessionProfile> Flags::NewProfile(const LoadedModel& loaded) const {
     profile.adapter_scale = loaded.adapter_scale();
   }
   if (const LandmarkInfo* landmark = loaded.landmark()) {
-    for (const auto& [given, flag] : {std::pair(block_tokens, "--block-tokens"),
-                                      {sinks, "--sinks"},
-                                      {recent, "--recent"},
-                                      {representatives, "--representatives"}}) {
-      if (!given.has_value()) continue;
-      return Fail(Errc::kInvalidArgument,
-                  "{} is for unmodified models; the landmark adapter decides it", flag);
-    }
+    CAIRN_TRY(RefuseUnmodifiedOptions());
     profile.mode = AttentionMode::kLandmark;
     profile.block_tokens = landmark->regular_tokens;
     profile.representatives = 1;
@@ -158,10 +163,7 @@ Result<SessionProfile> Flags::NewProfile(const LoadedModel& loaded) const {
 }
 
 Status Flags::CheckAgainst(const SessionProfile& profile) const {
-  if (profile.mode == AttentionMode::kLandmark && (sinks.has_value() || recent.has_value())) {
-    return Fail(Errc::kInvalidArgument,
-                "--sinks and --recent are for unmodified models; the landmark adapter decides");
-  }
+  if (profile.mode == AttentionMode::kLandmark) CAIRN_TRY(RefuseUnmodifiedOptions());
   if (block_tokens.has_value()) {
     CAIRN_TRY(Differs("--block-tokens", std::to_string(*block_tokens),
                       std::to_string(profile.block_tokens)));

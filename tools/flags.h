@@ -50,6 +50,10 @@ struct Flags {
   Status CheckAgainst(const SessionProfile& profile) const;
   /// Session options of one command; `selection` as in the profile.
   Result<SessionOptions> ToSessionOptions(const SessionProfile& profile) const;
+
+ private:
+  /// kInvalidArgument if an option was given that a landmark adapter decides.
+  Status RefuseUnmodifiedOptions() const;
 };
 
 }  // namespace cairn

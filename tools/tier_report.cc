@@ -43,6 +43,15 @@ nlohmann::json TiersJson(const std::vector<TierReport>& tiers, uint64_t stored_b
           {"cold_only_share", ColdOnlyShare(tiers, stored_bytes)}};
 }
 
+std::string TiersLine(const std::vector<TierReport>& tiers) {
+  std::string line;
+  for (const TierReport& tier : tiers) {
+    line += fmt::format("{}{} {}", line.empty() ? "" : ", ", tier.name,
+                        FormatByteSize(tier.held_bytes));
+  }
+  return line;
+}
+
 std::string TiersTable(const std::vector<TierReport>& tiers, uint64_t stored_bytes) {
   std::string text = fmt::format("{:<8} {:>10} {:>10} {:>11} {:>11} {:>10} {:>10}\n", "tier",
                                  "capacity", "held", "fetches", "hits", "p50 us", "p99 us");

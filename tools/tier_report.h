@@ -12,6 +12,8 @@ namespace cairn {
 /// `stored_bytes`: payload bytes of the session's sealed blocks; what the host tier does not hold
 /// of them is on disk only.
 nlohmann::json TiersJson(const std::vector<TierReport>& tiers, uint64_t stored_bytes);
+/// What each tier holds, short: "host 253.5 MiB, cold 1.2 GiB".
+std::string TiersLine(const std::vector<TierReport>& tiers);
 std::string TiersTable(const std::vector<TierReport>& tiers, uint64_t stored_bytes);
 
 }  // namespace cairn
