@@ -10,12 +10,8 @@ struct Unit {
   std::string_view name;
   uint64_t bytes;
 };
-constexpr std::array<Unit, 6> kUnits{{{"", 1},
-                                      {"B", 1},
-                                      {"KiB", kKiB},
-                                      {"MiB", kMiB},
-                                      {"GiB", kGiB},
-                                      {"TiB", 1024 * kGiB}}};
+constexpr std::array<Unit, 6> kUnits{
+    {{"", 1}, {"B", 1}, {"KiB", kKiB}, {"MiB", kMiB}, {"GiB", kGiB}, {"TiB", 1024 * kGiB}}};
 
 }  // namespace
 

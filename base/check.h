@@ -8,8 +8,8 @@ namespace cairn {
 
 }  // namespace cairn
 
-#define CAIRN_CHECK(condition)                                      \
-  do {                                                              \
-    if (!(condition)) [[unlikely]]                                  \
-      ::cairn::CheckFailed(__FILE__, __LINE__, #condition);         \
+#define CAIRN_CHECK(condition)                              \
+  do {                                                      \
+    if (!(condition)) [[unlikely]]                          \
+      ::cairn::CheckFailed(__FILE__, __LINE__, #condition); \
   } while (false)

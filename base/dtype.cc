@@ -46,9 +46,12 @@ CAIRN_CLONES void FloatsToBf16s(const float* source, uint16_t* target, size_t co
 
 std::string_view DTypeName(DType type) {
   switch (type) {
-    case DType::kF32: return "f32";
-    case DType::kF16: return "f16";
-    case DType::kBF16: return "bf16";
+    case DType::kF32:
+      return "f32";
+    case DType::kF16:
+      return "f16";
+    case DType::kBF16:
+      return "bf16";
   }
   return "unknown";
 }

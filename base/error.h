@@ -55,18 +55,19 @@ Error Fail(Errc code, fmt::format_string<Args...> format, Args&&... args) {
 
 /// CAIRN_TRY(expression) or CAIRN_TRY(auto x, expression): returns the error from this function, or
 /// goes on (with the value in x). A statement of its own: brace it under an if.
-#define CAIRN_TRY(...) CAIRN_TRY_PICK_(__VA_ARGS__, CAIRN_TRY_VALUE_, CAIRN_TRY_STATUS_)(__VA_ARGS__)
+#define CAIRN_TRY(...) \
+  CAIRN_TRY_PICK_(__VA_ARGS__, CAIRN_TRY_VALUE_, CAIRN_TRY_STATUS_)(__VA_ARGS__)
 #define CAIRN_TRY_PICK_(first, second, name, ...) name
-#define CAIRN_TRY_STATUS_(expression)                                     \
-  do {                                                                    \
-    auto try_status = (expression);                                       \
+#define CAIRN_TRY_STATUS_(expression)                                       \
+  do {                                                                      \
+    auto try_status = (expression);                                         \
     if (!try_status.has_value()) return std::move(try_status).as_failure(); \
   } while (false)
 #define CAIRN_TRY_VALUE_(declaration, expression) \
   CAIRN_TRY_NAMED_(CAIRN_TRY_JOIN_(try_result_, __LINE__), declaration, expression)
 #define CAIRN_TRY_JOIN_(a, b) CAIRN_TRY_JOIN2_(a, b)
 #define CAIRN_TRY_JOIN2_(a, b) a##b
-#define CAIRN_TRY_NAMED_(name, declaration, expression)     \
-  auto name = (expression);                                 \
+#define CAIRN_TRY_NAMED_(name, declaration, expression)       \
+  auto name = (expression);                                   \
   if (!name.has_value()) return std::move(name).as_failure(); \
   declaration = std::move(name).value()

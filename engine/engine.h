@@ -33,8 +33,7 @@ class Engine {
                                               const EngineOptions& options);
 
   /// Makes an empty session, durable at once. `properties` is a text of the caller's.
-  Result<std::unique_ptr<Session>> CreateSession(const std::string& name,
-                                                 const SessionShape& shape,
+  Result<std::unique_ptr<Session>> CreateSession(const std::string& name, const SessionShape& shape,
                                                  const SessionOptions& options,
                                                  const std::string& properties);
   /// Opens a session at its last commit. kMismatch if it was made with another shape.

@@ -11,9 +11,12 @@ std::string_view AttentionModeName(AttentionMode mode) {
 
 std::string_view SelectionName(Selection selection) {
   switch (selection) {
-    case Selection::kPerToken: return "per-token";
-    case Selection::kPerChunk: return "per-chunk";
-    case Selection::kPerTokenSharedHeads: return "per-token-shared-heads";
+    case Selection::kPerToken:
+      return "per-token";
+    case Selection::kPerChunk:
+      return "per-chunk";
+    case Selection::kPerTokenSharedHeads:
+      return "per-token-shared-heads";
   }
   return "unknown";
 }
@@ -68,11 +71,12 @@ Status SessionOptions::Validate(const SessionShape& shape) const {
   const int64_t local = max_step_rows + (landmark ? rows - 1 : recent_tokens);
   if (prefix + local <= shape.context_rows) return Ok();
   if (landmark) {
-    return Fail(Errc::kInvalidArgument,
-                "retrieve {} with chunk {} needs ({} + 1) * {} + {} + {} = {} rows, the adapter was "
-                "trained on {}; lower --retrieve or --chunk",
-                retrieve, max_step_rows, retrieve, rows, max_step_rows, rows - 1, prefix + local,
-                shape.context_rows);
+    return Fail(
+        Errc::kInvalidArgument,
+        "retrieve {} with chunk {} needs ({} + 1) * {} + {} + {} = {} rows, the adapter was "
+        "trained on {}; lower --retrieve or --chunk",
+        retrieve, max_step_rows, retrieve, rows, max_step_rows, rows - 1, prefix + local,
+        shape.context_rows);
   }
   return Fail(Errc::kInvalidArgument,
               "(sinks {} + retrieve {} + 1) * {} + recent {} + chunk {} = {} rows exceed the "

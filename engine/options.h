@@ -34,13 +34,13 @@ struct SessionShape {
   int32_t layers = 0;
   int32_t query_heads = 0;
   int32_t kv_heads = 0;
-  BlockShape block;               ///< B rows, D, element type of stored keys and values
+  BlockShape block;  ///< B rows, D, element type of stored keys and values
   AttentionMode mode = AttentionMode::kUnmodified;
-  int32_t representatives = 1;    ///< per block; 1 in landmark mode (the landmark key)
-  int32_t context_rows = 0;       ///< the largest distance the model was trained on, plus one
+  int32_t representatives = 1;  ///< per block; 1 in landmark mode (the landmark key)
+  int32_t context_rows = 0;     ///< the largest distance the model was trained on, plus one
   RopeStyle rope_style = RopeStyle::kHalfSplit;
   std::vector<double> inverse_frequencies;  ///< D/2, radians per position
-  float scale = 0;                ///< of q·k; 0 means 1/√D
+  float scale = 0;                          ///< of q·k; 0 means 1/√D
 
   int32_t group() const { return query_heads / kv_heads; }
   int32_t partitions() const { return layers * kv_heads; }
@@ -49,11 +49,11 @@ struct SessionShape {
 
 /// How the past is used. All but `selection` may differ from one command to the next.
 struct SessionOptions {
-  int32_t retrieve = 8;        ///< k: blocks chosen per KV head
-  int32_t sinks = 1;           ///< first blocks always attended (unmodified mode)
-  int32_t recent_tokens = 512; ///< tokens always attended before a step (unmodified mode)
-  int32_t max_step_rows = 256; ///< the most rows one step brings
-  int32_t query_stride = 1;    ///< per-chunk choice looks at every n-th row of a step
+  int32_t retrieve = 8;         ///< k: blocks chosen per KV head
+  int32_t sinks = 1;            ///< first blocks always attended (unmodified mode)
+  int32_t recent_tokens = 512;  ///< tokens always attended before a step (unmodified mode)
+  int32_t max_step_rows = 256;  ///< the most rows one step brings
+  int32_t query_stride = 1;     ///< per-chunk choice looks at every n-th row of a step
   Selection selection = Selection::kPerChunk;
   IndexKind index = IndexKind::kAuto;
 

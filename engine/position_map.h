@@ -21,11 +21,11 @@ struct PlacedBlock {
 };
 
 struct StepPlan {
-  int64_t blocks = 0;      ///< n: complete blocks when the step began
-  int32_t tail_rows = 0;   ///< rows of the unfinished block before the step
-  int32_t choose = 0;      ///< k_eff: blocks chosen per KV head among the candidates
+  int64_t blocks = 0;     ///< n: complete blocks when the step began
+  int32_t tail_rows = 0;  ///< rows of the unfinished block before the step
+  int32_t choose = 0;     ///< k_eff: blocks chosen per KV head among the candidates
 
-  int64_t far_begin = 0;   ///< candidates [far_begin, far_end) are scored at far_slot
+  int64_t far_begin = 0;  ///< candidates [far_begin, far_end) are scored at far_slot
   int64_t far_end = 0;
   int32_t far_slot = 0;
   int64_t near_begin = 0;  ///< candidates [near_begin, near_end) are scored at a slot of their own

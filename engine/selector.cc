@@ -35,8 +35,7 @@ void TakeAll(const StepPlan& plan, Choice* choice) {
 void Selector::RotateQueries(const StepPlan& plan, const float* q, int32_t first_position) {
   const int32_t heads = shape_.kv_heads, group = shape_.group(), dim = shape_.block.head_dim;
   const auto sampled = static_cast<int64_t>(sampled_.size());
-  const float scale =
-      shape_.scale > 0 ? shape_.scale : 1.0f / std::sqrt(static_cast<float>(dim));
+  const float scale = shape_.scale > 0 ? shape_.scale : 1.0f / std::sqrt(static_cast<float>(dim));
   queries_.resize(static_cast<size_t>(heads * sampled * group * dim));
   ParallelRanges(sampled, 8, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
@@ -66,8 +65,8 @@ void Selector::ScoreNear(const StepPlan& plan, int32_t layer) {
     for (int64_t i = 0; i < near; ++i) {
       const int64_t block = plan.near_begin + i;
       const auto partition = static_cast<int32_t>(layer * heads + head);
-      rope_.Rotate(plan.NearSlot(block) * shape_.block.block_rows,
-                   near_keys_.at(partition, block), keys + i * dim);
+      rope_.Rotate(plan.NearSlot(block) * shape_.block.block_rows, near_keys_.at(partition, block),
+                   keys + i * dim);
     }
     float* scores = near_scores_.data() + head * rows * near;
     MultiplyTransposed(DType::kF32, queries_.data() + head * rows * dim, keys, scores, rows, near,
@@ -157,8 +156,7 @@ Status Selector::Select(const SessionOptions& options, const StepPlan& plan, int
           return a.block != b.block ? a.block < b.block : a.log_weight > b.log_weight;
         });
         const auto same = [](const auto& a, const auto& b) { return a.block == b.block; };
-        candidates.erase(std::unique(candidates.begin(), candidates.end(), same),
-                         candidates.end());
+        candidates.erase(std::unique(candidates.begin(), candidates.end(), same), candidates.end());
       }
       KeepHeaviest(plan.choose, &candidates);
       for (int32_t target = shared ? 0 : head; target <= head; ++target) {

@@ -18,9 +18,9 @@ namespace cairn {
 
 /// Chosen ordinals per KV head and group of rows, ascending.
 struct Choice {
-  int32_t groups = 0;          ///< 1 if the step's rows share a choice, else one per row
+  int32_t groups = 0;  ///< 1 if the step's rows share a choice, else one per row
   int32_t k = 0;
-  std::vector<int64_t> blocks; ///< [Hkv, groups, k]
+  std::vector<int64_t> blocks;  ///< [Hkv, groups, k]
 
   std::span<const int64_t> Of(int32_t head, int32_t group) const {
     return {blocks.data() + (static_cast<int64_t>(head) * groups + group) * k,

@@ -77,8 +77,8 @@ Status Session::LoadPast() {
                 rows_, blocks_.size());
   }
   CAIRN_TRY(committed_tail_, catalog_.ReadTail(record_));
-  CAIRN_TRY(local_.LoadTail(committed_tail_,
-                            static_cast<int32_t>(rows_ % shape_.block.block_rows)));
+  CAIRN_TRY(
+      local_.LoadTail(committed_tail_, static_cast<int32_t>(rows_ % shape_.block.block_rows)));
   for (int32_t layer = 0; layer < shape_.layers; ++layer) CAIRN_TRY(LoadRepresentatives(layer));
   new_sections_.resize(static_cast<size_t>(shape_.layers));
   near_keys_.DropBefore(blocks_.size() - shape_.context_rows / shape_.block.block_rows);
@@ -105,8 +105,7 @@ Status Session::LoadRepresentatives(int32_t layer) {
 }
 
 DType Session::RepresentativeType() const {
-  const bool exact =
-      shape_.mode == AttentionMode::kLandmark || shape_.block.dtype == DType::kF32;
+  const bool exact = shape_.mode == AttentionMode::kLandmark || shape_.block.dtype == DType::kF32;
   return exact ? shape_.block.dtype : DType::kBF16;
 }
 

@@ -96,8 +96,8 @@ class Session {
   SessionOptions options_;
   TieredStore& store_;
   SessionCatalog& catalog_;
-  SessionRecord record_;        // as of the last commit
-  std::string properties_;      // as of the last commit
+  SessionRecord record_;    // as of the last commit
+  std::string properties_;  // as of the last commit
   std::string committed_chain_;
   std::string committed_tail_;
   BlockMap committed_blocks_;
@@ -113,9 +113,9 @@ class Session {
   int64_t tokens_ = 0;
   BlockMap blocks_;
   std::string chain_;
-  uint64_t extent_ = 0;             // that this run writes; 0: none yet
-  uint32_t extent_blocks_ = 0;      // blocks sealed into it
-  uint32_t extent_committed_ = 0;   // of them, committed
+  uint64_t extent_ = 0;            // that this run writes; 0: none yet
+  uint32_t extent_blocks_ = 0;     // blocks sealed into it
+  uint32_t extent_committed_ = 0;  // of them, committed
   std::vector<uint32_t> new_tokens_;
   std::vector<SummarySection> new_sections_;  // one per layer, growing
 

@@ -72,8 +72,7 @@ Status Session::SealBlocks(int32_t complete) {
       for (int32_t head = 0; head < shape_.kv_heads; ++head) {
         const BlockId id{extent_, extent_blocks_ + static_cast<uint32_t>(i),
                          static_cast<uint16_t>(layer), static_cast<uint16_t>(head)};
-        CAIRN_TRY(store_.Seal(
-            id, {local_.block(layer, head, i), shape_.block.payload_bytes()}));
+        CAIRN_TRY(store_.Seal(id, {local_.block(layer, head, i), shape_.block.payload_bytes()}));
       }
     }
   }

@@ -25,8 +25,7 @@ float* Scratch(size_t floats) {
 
 }  // namespace
 
-size_t StepAttention::MostBlocksPerFetch(const SessionShape& shape,
-                                         const SessionOptions& options) {
+size_t StepAttention::MostBlocksPerFetch(const SessionShape& shape, const SessionOptions& options) {
   const int32_t rows = shape.block.block_rows;
   const bool landmark = shape.mode == AttentionMode::kLandmark;
   const size_t fixed =
@@ -110,10 +109,10 @@ void StepAttention::AttendLocal(const Call& call, const LocalRows& local) {
     const auto head = static_cast<int32_t>(task % shape_.kv_heads);
     // Later tiles see more keys: start with them.
     const int32_t first = (tiles - 1 - static_cast<int32_t>(task / shape_.kv_heads)) * kRowsPerTask;
-    AttendRows(call, head, first, std::min(kRowsPerTask, call.rows - first),
-               {local_refs_.data() + static_cast<int64_t>(head) * count,
-                static_cast<size_t>(count)},
-               call.o, lse_.data());
+    AttendRows(
+        call, head, first, std::min(kRowsPerTask, call.rows - first),
+        {local_refs_.data() + static_cast<int64_t>(head) * count, static_cast<size_t>(count)},
+        call.o, lse_.data());
   });
 }
 
@@ -133,11 +132,10 @@ void StepAttention::AttendFetched(const Call& call, int32_t first_group, int32_t
     const int32_t count = std::min(tile, rows - from);
     const int64_t list = (shared ? 0 : static_cast<int64_t>(from)) * shape_.kv_heads + head;
     AttendRows(call, head, first_row + from, count,
-               {refs_.data() + list * per_group, static_cast<size_t>(per_group)},
-               fetched_o_.data(), fetched_lse_.data());
+               {refs_.data() + list * per_group, static_cast<size_t>(per_group)}, fetched_o_.data(),
+               fetched_lse_.data());
     for (int32_t row = first_row + from; row < first_row + from + count; ++row) {
-      const int64_t at =
-          (static_cast<int64_t>(row) * shape_.query_heads + head * group) * dim;
+      const int64_t at = (static_cast<int64_t>(row) * shape_.query_heads + head * group) * dim;
       const int64_t part = (static_cast<int64_t>(head) * call.rows + row) * group;
       MergeParts(group, dim, call.o + at, dim, lse_.data() + part, fetched_o_.data() + at, dim,
                  fetched_lse_.data() + part);

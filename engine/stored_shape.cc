@@ -5,14 +5,11 @@
 namespace cairn {
 
 std::string DescribeShape(const SessionShape& shape) {
-  const nlohmann::json json{{"mode", AttentionModeName(shape.mode)},
-                            {"layers", shape.layers},
-                            {"query_heads", shape.query_heads},
-                            {"kv_heads", shape.kv_heads},
-                            {"head_dim", shape.block.head_dim},
-                            {"block_rows", shape.block.block_rows},
-                            {"kv_type", DTypeName(shape.block.dtype)},
-                            {"representatives", shape.representatives}};
+  const nlohmann::json json{
+      {"mode", AttentionModeName(shape.mode)},   {"layers", shape.layers},
+      {"query_heads", shape.query_heads},        {"kv_heads", shape.kv_heads},
+      {"head_dim", shape.block.head_dim},        {"block_rows", shape.block.block_rows},
+      {"kv_type", DTypeName(shape.block.dtype)}, {"representatives", shape.representatives}};
   return json.dump();
 }
 

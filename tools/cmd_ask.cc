@@ -64,7 +64,8 @@ class AskCommand : public Command {
   Result<std::vector<std::string>> Questions() const {
     if (questions_path_.empty()) {
       if (!question_.empty()) return std::vector{question_};
-      return Fail(Errc::kInvalidArgument, "no question; write it as \"QUESTION\" or give "
+      return Fail(Errc::kInvalidArgument,
+                  "no question; write it as \"QUESTION\" or give "
                   "--questions FILE");
     }
     CAIRN_TRY(auto text, ReadText(questions_path_));

@@ -68,7 +68,8 @@ class ChatCommand : public Command {
   /// The blocks chosen most often for the last answer, with the text they hold.
   Status Why(Workspace& workspace, const Conversation& conversation) const {
     std::vector<std::pair<int64_t, int64_t>> counts;  // (times, block)
-    for (const auto& [block, times] : conversation.chosen_blocks()) counts.push_back({times, block});
+    for (const auto& [block, times] : conversation.chosen_blocks())
+      counts.push_back({times, block});
     std::sort(counts.rbegin(), counts.rend());
     counts.resize(std::min(counts.size(), kWhyBlocks));
     if (counts.empty()) fmt::print(stderr, "nothing was chosen yet\n");

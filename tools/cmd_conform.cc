@@ -46,9 +46,9 @@ class ConformCommand : public Command {
                                          : "DIFFER");
     }
     if (flags_.json) {
-      fmt::print("{}\n",
-                 nlohmann::json{{"cases", list}, {"tolerance", kTolerance}, {"failed", failed}}
-                     .dump());
+      fmt::print(
+          "{}\n",
+          nlohmann::json{{"cases", list}, {"tolerance", kTolerance}, {"failed", failed}}.dump());
     }
     if (failed == 0) return Ok();
     return Fail(Errc::kMismatch, "{} of {} cases differ by more than {} or chose other blocks",

@@ -41,8 +41,8 @@ class GenerateCommand : public Command {
         (flags_.store.empty() && flags_.model.empty())) {
       return Fail(Errc::kInvalidArgument, "give --store and --session, or --model");
     }
-    CAIRN_TRY(auto workspace, flags_.store.empty() ? Workspace::InMemory(flags_)
-                                                   : Workspace::OpenExisting(flags_));
+    CAIRN_TRY(auto workspace,
+              flags_.store.empty() ? Workspace::InMemory(flags_) : Workspace::OpenExisting(flags_));
     workspace->profile().raw = true;  // the prompt stands as it is, also behind a chat
     CAIRN_TRY(auto conversation, Conversation::Open(*workspace));
     Sampler sampler(temperature_, seed_);

@@ -140,8 +140,10 @@ class IngestCommand : public Command {
     record.done = left.empty();
     CAIRN_TRY(workspace.Commit());
     if (!record.done) {
-      return Fail(Errc::kInterrupted, "stopped at token {} of {}, all of it kept; the same command "
-                  "goes on from there", record.tokens - std::ssize(left), record.tokens);
+      return Fail(Errc::kInterrupted,
+                  "stopped at token {} of {}, all of it kept; the same command "
+                  "goes on from there",
+                  record.tokens - std::ssize(left), record.tokens);
     }
     return Report(workspace, record.tokens - before, SecondsSince(start));
   }
@@ -151,11 +153,14 @@ class IngestCommand : public Command {
     const double rate = seconds > 0 ? static_cast<double>(read) / seconds : 0;
     if (!flags_.quiet) {
       if (read == 0) {
-        fmt::print(stderr, "session '{}' has read this text already; --again appends it once "
-                   "more\n", flags_.session);
+        fmt::print(stderr,
+                   "session '{}' has read this text already; --again appends it once "
+                   "more\n",
+                   flags_.session);
       } else {
-        fmt::print(stderr, "{} tokens in {:.1f} s ({:.0f} tokens/s); session '{}' has {} tokens\n{}",
-                   read, seconds, rate, flags_.session, session.tokens(),
+        fmt::print(stderr,
+                   "{} tokens in {:.1f} s ({:.0f} tokens/s); session '{}' has {} tokens\n{}", read,
+                   seconds, rate, flags_.session, session.tokens(),
                    TiersTable(workspace.Tiers(), workspace.StoredBytes()));
       }
     }

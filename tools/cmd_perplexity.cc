@@ -52,6 +52,12 @@ class PerplexityCommand : public Command {
     CAIRN_TRY(auto model, LoadedModel::Open(flags_.model, flags_.adapter));
     CAIRN_TRY(auto profile, flags_.NewProfile(*model));
     CAIRN_TRY(model->LoadWeights());
+    if (!flags_.quiet && (limit_ == 0 || limit_ > model->llama().config().context)) {
+      fmt::print(stderr,
+                 "note: beyond {} tokens the model was never trained on the distances that "
+                 "dense attention spans\n",
+                 model->llama().config().context);
+    }
     DenseAttention dense(profile.Shape(model->llama().config(), model->landmark()));
     Runner runner(model->llama(), dense, model->landmark(), profile.chunk);
     return Score(*model, runner, text);
@@ -78,8 +84,8 @@ class PerplexityCommand : public Command {
       CAIRN_TRY(runner.Step(left.first(static_cast<size_t>(count))));
       ScoreStep(model.llama(), runner, {tokens.data() + done + 1, static_cast<size_t>(count)});
       done += static_cast<size_t>(count);
-      progress.Show(fmt::format("{} of {} tokens, perplexity so far {:.3f}", done,
-                                tokens.size(), std::exp(sum_ / static_cast<double>(done))));
+      progress.Show(fmt::format("{} of {} tokens, perplexity so far {:.3f}", done, tokens.size(),
+                                std::exp(sum_ / static_cast<double>(done))));
     }
     progress.Finish();
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
@@ -111,18 +117,16 @@ class PerplexityCommand : public Command {
   void Report(size_t tokens, double seconds) const {
     const double mean = sum_ / static_cast<double>(tokens - 1);
     if (!flags_.json) {
-      fmt::print("perplexity {:.4f} (mean nll {:.6f}) over {} tokens, {} attention, {:.0f} "
-                 "tokens/s\n",
-                 std::exp(mean), mean, tokens - 1, attention_,
-                 static_cast<double>(tokens) / seconds);
+      fmt::print(
+          "perplexity {:.4f} (mean nll {:.6f}) over {} tokens, {} attention, {:.0f} "
+          "tokens/s\n",
+          std::exp(mean), mean, tokens - 1, attention_, static_cast<double>(tokens) / seconds);
       return;
     }
-    nlohmann::json json{{"tokens", tokens},
-                        {"scored", tokens - 1},
-                        {"mean_nll", mean},
-                        {"perplexity", std::exp(mean)},
-                        {"attention", attention_},
-                        {"tokens_per_second", static_cast<double>(tokens) / seconds}};
+    nlohmann::json json{
+        {"tokens", tokens},        {"scored", tokens - 1},
+        {"mean_nll", mean},        {"perplexity", std::exp(mean)},
+        {"attention", attention_}, {"tokens_per_second", static_cast<double>(tokens) / seconds}};
     if (attention_ == "retrieval") json["selection"] = *flags_.selection;
     if (each_) json["nll"] = nlls_;
     fmt::print("{}\n", json.dump());

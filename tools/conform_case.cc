@@ -152,8 +152,8 @@ Result<ConformResult> RunConformCase(const ConformInput& input, const ConformCas
                               input.v.data() + offset, out.data() + offset));
     const Choice& choice = session->last_choice();
     for (int32_t row = 0; row < rows; ++row) {
-      const auto blocks = choice.k == 0 ? std::span<const int64_t>()
-                                        : choice.Of(0, choice.groups == 1 ? 0 : row);
+      const auto blocks =
+          choice.k == 0 ? std::span<const int64_t>() : choice.Of(0, choice.groups == 1 ? 0 : row);
       result.blocks.emplace_back(blocks.begin(), blocks.end());
     }
     CAIRN_TRY(session->EndStep());

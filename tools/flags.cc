@@ -49,7 +49,8 @@ void Flags::AddMemory(CLI::App& app) {
 
 void Flags::AddStore(CLI::App& app, bool required) {
   auto* store_option = app.add_option("--store", store, "Directory of the store")->type_name("DIR");
-  auto* session_option = app.add_option("--session", session, "Name of the session (letters, "
+  auto* session_option = app.add_option("--session", session,
+                                        "Name of the session (letters, "
                                         "digits, '.', '_', '-')")
                              ->type_name("NAME");
   if (required) {
@@ -61,8 +62,7 @@ void Flags::AddStore(CLI::App& app, bool required) {
 void Flags::AddModel(CLI::App& app, bool required) {
   auto* option = app.add_option("--model", model, "Model as a GGUF file")->type_name("FILE");
   if (required) option->required();
-  app.add_option("--adapter", adapter,
-                 "LoRA adapter as a GGUF file, with its scale (default 1)")
+  app.add_option("--adapter", adapter, "LoRA adapter as a GGUF file, with its scale (default 1)")
       ->type_name("FILE[=SCALE]");
 }
 
@@ -145,8 +145,7 @@ Result<SessionProfile> Flags::NewProfile(const LoadedModel& loaded) const {
     CAIRN_TRY(profile.selection, ParseSelection(landmark->selection));
   } else {
     profile.block_tokens = block_tokens.value_or(64);
-    profile.representatives =
-        representatives.value_or(std::max(1, profile.block_tokens / 16));
+    profile.representatives = representatives.value_or(std::max(1, profile.block_tokens / 16));
   }
   if (kv_type.has_value()) {
     CAIRN_TRY(profile.kv_type, ParseDType(*kv_type));

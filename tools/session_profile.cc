@@ -18,7 +18,7 @@ json ShapingOptions(const SessionProfile& p) {
 }
 
 json IngestJson(const IngestRecord& i) {
-  return {{"hash", i.hash},     {"source", i.source},         {"limit", i.limit},
+  return {{"hash", i.hash},         {"source", i.source}, {"limit", i.limit},
           {"start", i.start_token}, {"tokens", i.tokens}, {"opens_turn", i.opens_turn},
           {"done", i.done}};
 }
@@ -42,8 +42,8 @@ Status ReadProfile(const json& j, SessionProfile* p) {
     p->adapter_scale = j.at("adapter").at("scale");
   }
   const json& options = j.at("options");
-  p->mode = options.at("mode") == "landmark" ? AttentionMode::kLandmark
-                                             : AttentionMode::kUnmodified;
+  p->mode =
+      options.at("mode") == "landmark" ? AttentionMode::kLandmark : AttentionMode::kUnmodified;
   p->block_tokens = options.at("block_tokens");
   p->representatives = options.at("representatives");
   p->chunk = options.at("chunk");
@@ -62,9 +62,8 @@ std::string SessionProfile::ToJson() const {
   for (const IngestRecord& ingest : ingests) ingest_list.push_back(IngestJson(ingest));
   json adapter;
   if (!adapter_path.empty()) {
-    adapter = {{"path", adapter_path},
-               {"fingerprint", adapter_fingerprint},
-               {"scale", adapter_scale}};
+    adapter = {
+        {"path", adapter_path}, {"fingerprint", adapter_fingerprint}, {"scale", adapter_scale}};
   }
   const json j{{"model", {{"path", model_path}, {"fingerprint", model_fingerprint}}},
                {"adapter", adapter},
@@ -79,7 +78,8 @@ Result<SessionProfile> SessionProfile::FromJson(const std::string& text) {
   try {  // the JSON library reports by exception; this is its adapter
     CAIRN_TRY(ReadProfile(json::parse(text), &profile));
   } catch (const json::exception&) {
-    return Fail(Errc::kCorruption, "the session's profile cannot be read; it was not made by "
+    return Fail(Errc::kCorruption,
+                "the session's profile cannot be read; it was not made by "
                 "`cairn`, or by another version of it");
   }
   return profile;

@@ -14,29 +14,29 @@ namespace cairn {
 
 /// A text the session has read, or is reading.
 struct IngestRecord {
-  std::string hash;          ///< of the text's bytes
-  std::string source;        ///< file name, for messages
-  int64_t limit = 0;         ///< --tokens; 0 means the whole text
-  int64_t start_token = 0;   ///< session tokens before it
-  int64_t tokens = 0;        ///< tokens it adds, framing included
-  bool opens_turn = false;   ///< a user's turn was opened in front of it
+  std::string hash;         ///< of the text's bytes
+  std::string source;       ///< file name, for messages
+  int64_t limit = 0;        ///< --tokens; 0 means the whole text
+  int64_t start_token = 0;  ///< session tokens before it
+  int64_t tokens = 0;       ///< tokens it adds, framing included
+  bool opens_turn = false;  ///< a user's turn was opened in front of it
   bool done = false;
 };
 
 struct SessionProfile {
   std::string model_path;
   std::string model_fingerprint;
-  std::string adapter_path;         ///< empty: none
+  std::string adapter_path;  ///< empty: none
   std::string adapter_fingerprint;
   double adapter_scale = 1.0;
   AttentionMode mode = AttentionMode::kUnmodified;
-  int block_tokens = 64;            ///< regular tokens in a block
+  int block_tokens = 64;  ///< regular tokens in a block
   int representatives = 4;
   DType kv_type = DType::kF16;
-  int chunk = 256;                  ///< rows in a reading step
+  int chunk = 256;                             ///< rows in a reading step
   Selection selection = Selection::kPerChunk;  ///< while reading
-  bool raw = false;                 ///< plain text, no chat template
-  bool turn_open = false;           ///< a user's turn stands open at the end
+  bool raw = false;                            ///< plain text, no chat template
+  bool turn_open = false;                      ///< a user's turn stands open at the end
   std::vector<IngestRecord> ingests;
 
   std::string ToJson() const;

@@ -56,12 +56,11 @@ std::string TiersTable(const std::vector<TierReport>& tiers, uint64_t stored_byt
   std::string text = fmt::format("{:<8} {:>10} {:>10} {:>11} {:>11} {:>10} {:>10}\n", "tier",
                                  "capacity", "held", "fetches", "hits", "p50 us", "p99 us");
   for (const TierReport& tier : tiers) {
-    text += fmt::format(
-        "{:<8} {:>10} {:>10} {:>11} {:>11} {:>10.1f} {:>10.1f}\n", tier.name,
-        tier.capacity_bytes == 0 ? "-" : FormatByteSize(tier.capacity_bytes),
-        FormatByteSize(tier.held_bytes), tier.fetched_blocks, tier.hit_blocks,
-        Microseconds(tier.latency_ns.Percentile(0.5)),
-        Microseconds(tier.latency_ns.Percentile(0.99)));
+    text += fmt::format("{:<8} {:>10} {:>10} {:>11} {:>11} {:>10.1f} {:>10.1f}\n", tier.name,
+                        tier.capacity_bytes == 0 ? "-" : FormatByteSize(tier.capacity_bytes),
+                        FormatByteSize(tier.held_bytes), tier.fetched_blocks, tier.hit_blocks,
+                        Microseconds(tier.latency_ns.Percentile(0.5)),
+                        Microseconds(tier.latency_ns.Percentile(0.99)));
   }
   text += fmt::format("sealed blocks: {}, {:.1f} % of it on disk only; latency is per batch\n",
                       FormatByteSize(stored_bytes), 100 * ColdOnlyShare(tiers, stored_bytes));

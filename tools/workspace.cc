@@ -25,8 +25,10 @@ Status Workspace::OpenModelFor(const Flags& flags) {
   if (!opened.has_value()) {
     const Error& error = opened.error();
     if (error.code != Errc::kNotFound || !flags.model.empty()) return opened.as_failure();
-    return Fail(Errc::kNotFound, "{}; the session was made with it: give its new place as --model "
-                "(or --adapter)", error.message);
+    return Fail(Errc::kNotFound,
+                "{}; the session was made with it: give its new place as --model "
+                "(or --adapter)",
+                error.message);
   }
   model_ = std::move(opened).value();
   const std::string fingerprint = model_->file().Fingerprint();
@@ -50,14 +52,13 @@ Status Workspace::Start(const Flags& flags, bool create) {
   CAIRN_TRY(model_->LoadWeights());
   const SessionShape shape = profile_.Shape(model_->llama().config(), model_->landmark());
   if (create) {
-    CAIRN_TRY(session_,
-              engine_->CreateSession(flags.session, shape, options_, profile_.ToJson()));
+    CAIRN_TRY(session_, engine_->CreateSession(flags.session, shape, options_, profile_.ToJson()));
   } else {
     CAIRN_TRY(session_, engine_->OpenSession(flags.session, shape, options_));
   }
   attention_ = std::make_unique<SessionAttention>(*session_);
-  runner_ = std::make_unique<Runner>(model_->llama(), *attention_, model_->landmark(),
-                                     profile_.chunk);
+  runner_ =
+      std::make_unique<Runner>(model_->llama(), *attention_, model_->landmark(), profile_.chunk);
   return Ok();
 }
 
