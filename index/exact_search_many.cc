@@ -236,7 +236,7 @@ class LargeGroups {
         units_(int64_t{search.request.partition_count} * search.result->groups) {
     const int64_t per_group = std::min(search.request.rows_per_group, search.request.rows);
     const int64_t tiles = (per_group + tile_rows - 1) / tile_rows;
-    slices_ = std::clamp<int64_t>((2 * Threads() + units_ - 1) / units_, 1, tiles);
+    slices_ = std::clamp<int64_t>((int64_t{2} * Threads() + units_ - 1) / units_, 1, tiles);
     zeros_.assign(static_cast<size_t>(slices_), 0.0f);
   }
 

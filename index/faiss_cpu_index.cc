@@ -121,7 +121,8 @@ Status FaissCpuIndex::Add(int32_t first_partition, int32_t partition_count, int6
   for (int32_t i = 0; i < partition_count; ++i) CAIRN_CHECK(size(first_partition + i) == before);
   try {
     for (int32_t i = 0; i < partition_count; ++i) {
-      faiss::IndexFlatIP& store = stores_[static_cast<size_t>(first_partition + i)];
+      const int32_t partition = first_partition + i;
+      faiss::IndexFlatIP& store = stores_[static_cast<size_t>(partition)];
       const uint64_t bytes = BytesOf(store);
       const std::vector<float> rounded = Rounded(vectors + static_cast<size_t>(i) * floats, floats);
       store.add(vectors_each, rounded.data());

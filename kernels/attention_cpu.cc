@@ -148,7 +148,7 @@ void AttendFew(const AttendParams& params, const ScratchSizes& sizes, float* scr
       // A query that sees nothing of the block is still scored, at any angle, and masked.
       const int32_t distance = offsets[q] < 0 ? 0 : offsets[q];
       CheckBlock(params, block, params.q_positions[t]);
-      RotateScaled(params.rope->style(), params.rope->at(distance), dim, params.scale,
+      RotateScaled(*params.rope, distance, params.scale,
                    params.q + t * params.q_row_stride + q % params.group * dim,
                    few.rotated + q * dim);
       seen = seen || offsets[q] >= 0;

@@ -237,17 +237,36 @@ HWY_NOINLINE void FewBlock(const AttendParams& params, const BlockRef& block,
   }
 }
 
-// out = scale · R x in the table's own style; D/2 need not be a multiple of the vector.
-HWY_INLINE void RotateScaled(RopeStyle style, const float* HWY_RESTRICT table, int64_t dim,
-                             float scale, const float* HWY_RESTRICT x, float* HWY_RESTRICT out) {
+// out = scale · R(position) x in the table's own style, as keys are stored. D/2 need not be a
+// multiple of the vector. x and out do not overlap.
+HWY_INLINE void RotateScaled(const RopeTable& rope, int32_t position, float scale,
+                             const float* HWY_RESTRICT x, float* HWY_RESTRICT out) {
+  const int64_t dim = rope.head_dim();
   const int64_t half = dim / 2;
-  const int64_t step = style == RopeStyle::kInterleaved ? 2 : 1;
-  const int64_t apart = style == RopeStyle::kInterleaved ? 1 : half;
-  for (int64_t c = 0; c < half; ++c) {
-    const float a = scale * x[c * step];
-    const float b = scale * x[c * step + apart];
-    out[c * step] = a * table[c] - b * table[half + c];
-    out[c * step + apart] = b * table[c] + a * table[half + c];
+  const float* table = rope.at(position);
+  if (rope.style() == RopeStyle::kHalfSplit) {
+    RotateHalves(table, dim, scale, x, out);
+    return;
+  }
+  const DF d;
+  const VF factor = hn::Set(d, scale);
+  int64_t c = 0;
+  for (; c + kLanes <= half; c += kLanes) {
+    VF a;
+    VF b;
+    hn::LoadInterleaved2(d, x + 2 * c, a, b);
+    a = hn::Mul(a, factor);
+    b = hn::Mul(b, factor);
+    const VF cosine = hn::LoadU(d, table + c);
+    const VF sine = hn::LoadU(d, table + half + c);
+    hn::StoreInterleaved2(hn::NegMulAdd(b, sine, hn::Mul(a, cosine)),
+                          hn::MulAdd(a, sine, hn::Mul(b, cosine)), d, out + 2 * c);
+  }
+  for (; c < half; ++c) {
+    const float a = scale * x[2 * c];
+    const float b = scale * x[2 * c + 1];
+    out[2 * c] = a * table[c] - b * table[half + c];
+    out[2 * c + 1] = b * table[c] + a * table[half + c];
   }
 }
 
