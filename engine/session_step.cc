@@ -103,6 +103,8 @@ Status Session::AddRepresentatives(int32_t complete) {
   });
   for (int32_t layer = 0; layer < shape_.layers; ++layer) {
     CAIRN_TRY(AddSummaries(layer, complete, packed[layer].data()));
+  }
+  for (int32_t layer = 0; layer < shape_.layers; ++layer) {
     SummarySection& section = new_sections_[layer];
     if (section.count == 0) {
       section = {SummaryType(), 1, extent_, static_cast<uint16_t>(layer), extent_blocks_, 0, {}};
@@ -118,12 +120,14 @@ Status Session::EndStep() {
   const int32_t local_rows = plan_.tail_rows + step_rows_;
   const int32_t complete = local_rows / shape_.block.block_rows;
   if (complete > 0) {
-    const Status sealed = SealBlocks(complete);
-    if (!sealed.has_value()) {
+    Status done = SealBlocks(complete);
+    if (done.has_value()) done = AddRepresentatives(complete);
+    if (!done.has_value()) {  // all layers become what they were when the step began
+      index_->Truncate(0, shape_.partitions(), blocks_.size());
+      near_keys_.Truncate(blocks_.size());
       if (extent_ != 0) CAIRN_TRY(store_.Discard(extent_, extent_blocks_));
-      return sealed;
+      return done;
     }
-    CAIRN_TRY(AddRepresentatives(complete));
     ChainPayloads(complete);
     blocks_.Append({extent_, extent_blocks_, static_cast<uint32_t>(complete)});
     extent_blocks_ += static_cast<uint32_t>(complete);

@@ -39,10 +39,11 @@ void SwiGluImpl(const float* gate, const float* up, int64_t n, float* y) {
   const Floats d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   const auto one = hn::Set(d, 1.0f);
+  const auto highest = hn::Set(d, 88.0f);  // Exp is wrong, not infinite, beyond what f32 holds
   int64_t i = 0;
   for (; i + lanes <= n; i += lanes) {
     const auto g = hn::LoadU(d, gate + i);
-    const auto denominator = hn::Add(one, hn::Exp(d, hn::Neg(g)));
+    const auto denominator = hn::Add(one, hn::Exp(d, hn::Min(hn::Neg(g), highest)));
     hn::StoreU(hn::Mul(hn::Div(g, denominator), hn::LoadU(d, up + i)), d, y + i);
   }
   for (; i < n; ++i) y[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];

@@ -9,7 +9,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 SEED="${CAIRN_DEMO_SEED:-1}"
-TEXT_BYTES="${CAIRN_DEMO_BYTES:-500000}" # about 138,000 tokens
+TEXT_BYTES="${CAIRN_DEMO_BYTES:-500000}" # about 137,000 tokens
 HOST_MEMORY=256MiB
 DEMO="$CAIRN_ROOT/.cache/demo"
 TEXT="$DEMO/$TEXT_BYTES-$SEED"
@@ -53,9 +53,9 @@ printf '\n'
 python3 "$CAIRN_ROOT/tools/demo_text.py" compare --directory "$TEXT" "$TEXT/answers.json"
 cat <<EOF
 
-The session stays on disk. Go on with it:
+The session stays on disk. Go on with it (/why in a chat shows the blocks an answer used):
   cd $CAIRN_ROOT
-  build/bin/cairn ask --store .cache/demo/store --session $SESSION "Who built the ark?"
-  build/bin/cairn chat --store .cache/demo/store --session $SESSION      (/why shows the blocks used)
+  build/bin/cairn ask --store .cache/demo/store --session $SESSION "YOUR QUESTION"
+  build/bin/cairn chat --store .cache/demo/store --session $SESSION
   build/bin/cairn sessions show $SESSION --store .cache/demo/store
 EOF

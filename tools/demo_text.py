@@ -16,14 +16,14 @@ import re
 import sys
 
 # Where a key is planted, its sentence, and the question for it. The adapter was trained on facts
-# of these kinds, so this shows how far it reaches, not how well it reads.
+# and questions worded much like these, so the demo shows how far it reaches, not how well it reads.
 PLANTED = (
-    (0.10, "One of the special magic numbers for Paris is: {key}.",
-     "What is the special magic number for Paris mentioned in the provided text?"),
-    (0.50, "One of the special magic numbers for Tokyo is: {key}.",
-     "What is the special magic number for Tokyo mentioned in the provided text?"),
-    (0.90, "One of the special magic numbers for Lima is: {key}.",
-     "What is the special magic number for Lima mentioned in the provided text?"),
+    (0.10, "The pass key is {key}. Remember it. {key} is the pass key.",
+     "What is the pass key mentioned in the provided text?"),
+    (0.50, "The phone number of Alice is {key}. Remember it. {key} is the phone number of Alice.",
+     "What is the phone number of Alice mentioned in the provided text?"),
+    (0.90, "The code of the garage is {key}. Remember it. {key} is the code of the garage.",
+     "What is the code of the garage mentioned in the provided text?"),
 )
 
 

@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 
-PREFACE = ("There is important information hidden in the text below. Find it and memorize it.\n")
 QUESTION = "What is the number of the pass key?"
 BYTES_PER_TOKEN = 3.7  # of English with this kind of vocabulary; passages are cut by --tokens
 
@@ -32,7 +31,7 @@ def make_prompt(text, rng, tokens, depth):
     place = passage.find("\n", int(depth * len(passage)))
     place = place if place >= 0 else int(depth * len(passage))
     fact = f"\n The pass key is {key}. Remember it. {key} is the pass key.\n"
-    return PREFACE + passage[:place] + fact + passage[place:], key
+    return passage[:place] + fact + passage[place:], key
 
 
 def run(command, text=None):
@@ -52,6 +51,7 @@ def main():
     parser.add_argument("--tokens", type=int, default=4000)
     parser.add_argument("--prompts", type=int, default=20)
     parser.add_argument("--question", default=QUESTION)
+    parser.add_argument("--preface", default="", help="what to write in front of the text")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("more", nargs="*", help="options for cairn")
@@ -65,6 +65,7 @@ def main():
         with tempfile.TemporaryDirectory() as store:
             common = ["--store", store, "--session", "p", "--json", "--quiet", *args.more]
             adapter = ["--adapter", args.adapter] if args.adapter else []
+            prompt = args.preface + prompt
             report = run([args.cairn, "ingest", *common, "--model", args.model, *adapter, "-"],
                          prompt.encode())
             answer = run([args.cairn, "ask", *common, "--max-tokens", "32",
@@ -77,7 +78,7 @@ def main():
             print(f"prompt {i}: key {key}, answer {answer!r}", flush=True)
     result = {"tokens": args.tokens, "prompts": args.prompts, "found": found,
               "mean_tokens": read / args.prompts, "tokens_per_second": read / seconds,
-              "question": args.question, "options": args.more, "adapter": args.adapter is not None}
+              "question": args.question, "preface": args.preface, "options": args.more, "adapter": args.adapter is not None}
     if args.json:
         print(json.dumps(result))
     else:

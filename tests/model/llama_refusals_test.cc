@@ -1,0 +1,164 @@
+// What the loader refuses, and that it names it.
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "model/adapter.h"
+#include "model/llama.h"
+#include "tests/support/gguf_writer.h"
+#include "tests/support/scratch_directory.h"
+#include "tests/support/tiny_model.h"
+
+namespace cairn {
+namespace {
+
+using test::GgufWriter;
+
+struct Tensor {
+  std::string name;
+  std::vector<uint64_t> dims;
+};
+
+/// A model of one layer, hidden 8, 2 query heads of 4, 1 KV head, ffn 6 and 5 tokens; tests change
+/// one thing about it.
+struct Description {
+  std::string type = "model", architecture = "llama", scaling;
+  uint32_t layers = 1, query_heads = 2, kv_heads = 1, rotary = 4, context = 64;
+  std::vector<Tensor> tensors{
+      {"token_embd.weight", {8, 5}},     {"output_norm.weight", {8}},
+      {"blk.0.attn_norm.weight", {8}},   {"blk.0.ffn_norm.weight", {8}},
+      {"blk.0.attn_q.weight", {8, 8}},   {"blk.0.attn_k.weight", {8, 4}},
+      {"blk.0.attn_v.weight", {8, 4}},   {"blk.0.attn_output.weight", {8, 8}},
+      {"blk.0.ffn_gate.weight", {8, 6}}, {"blk.0.ffn_up.weight", {8, 6}},
+      {"blk.0.ffn_down.weight", {6, 8}}};
+
+  Tensor& Find(const std::string& name) {
+    for (Tensor& tensor : tensors) {
+      if (tensor.name == name) return tensor;
+    }
+    return tensors.emplace_back(Tensor{name, {8}});
+  }
+
+  Status Write(const std::string& path) const {
+    GgufWriter writer;
+    writer.AddString("general.type", type);
+    writer.AddString("general.architecture", architecture);
+    writer.AddUint32("llama.block_count", layers);
+    writer.AddUint32("llama.context_length", context);
+    writer.AddUint32("llama.embedding_length", 8);
+    writer.AddUint32("llama.feed_forward_length", 6);
+    writer.AddUint32("llama.attention.head_count", query_heads);
+    writer.AddUint32("llama.attention.head_count_kv", kv_heads);
+    writer.AddUint32("llama.rope.dimension_count", rotary);
+    if (!scaling.empty()) writer.AddString("llama.rope.scaling.type", scaling);
+    for (const Tensor& tensor : tensors) {
+      uint64_t count = 1;
+      for (const uint64_t dim : tensor.dims) count *= dim;
+      writer.AddTensor(tensor.name, GgmlType::kF32, tensor.dims, std::vector<float>(count, 0.5f));
+    }
+    return writer.Write(path);
+  }
+};
+
+class LlamaRefusalsTest : public testing::Test {
+ protected:
+  void Load(const std::function<void(Description&)>& change, std::optional<Errc> code,
+            const std::string& fragment) {
+    Description description;
+    change(description);
+    const std::string path = directory_.File("model.gguf");
+    ASSERT_TRUE(description.Write(path).has_value());
+    const auto file = GgufFile::Open(path);
+    ASSERT_TRUE(file.has_value()) << file.error().message;
+    const auto model = Llama::Load(file.value(), nullptr, LinearKind::kReference);
+    ASSERT_EQ(model.has_value(), !code.has_value())
+        << (model.has_value() ? "loaded despite " + fragment : model.error().message);
+    if (model.has_value()) return;
+    EXPECT_EQ(model.error().code, *code) << model.error().message;
+    EXPECT_NE(model.error().message.find(fragment), std::string::npos) << model.error().message;
+    EXPECT_NE(model.error().message.find(path), std::string::npos) << "does not name the file";
+  }
+
+  test::ScratchDirectory directory_;
+};
+
+TEST_F(LlamaRefusalsTest, TheModelItselfIsGood) {
+  Load([](Description&) {}, std::nullopt, "nothing");
+  Load([](Description& d) { d.scaling = "none"; }, std::nullopt, "no scaling");
+  Load([](Description& d) { d.Find("output.weight").dims = {8, 5}; }, std::nullopt, "an output");
+  Load([](Description& d) { d.Find("rope_freqs.weight").dims = {2}; }, std::nullopt, "factors");
+}
+
+TEST_F(LlamaRefusalsTest, KindsOfModelsByName) {
+  Load([](Description& d) { d.architecture = "mamba"; }, Errc::kUnsupported, "'mamba'");
+  Load([](Description& d) { d.scaling = "yarn"; }, Errc::kUnsupported, "'yarn'");
+  Load([](Description& d) { d.type = "adapter"; }, Errc::kInvalidArgument, "--adapter");
+  Load([](Description& d) { d.rotary = 2; }, Errc::kUnsupported, "rotary dimension 2");
+}
+
+TEST_F(LlamaRefusalsTest, UnknownTensorsByName) {
+  for (const char* name : {"blk.0.attn_q.bias", "blk.0.ffn_gate_inp.weight", "position_embd.weight",
+                           "blk.0", "output.bias"}) {
+    Load([&](Description& d) { d.Find(name); }, Errc::kUnsupported, std::string("'") + name + "'");
+  }
+}
+
+TEST_F(LlamaRefusalsTest, MissingTensorsByName) {
+  const Description description;
+  for (const Tensor& tensor : description.tensors) {
+    Load(
+        [&](Description& d) {
+          std::erase_if(d.tensors, [&](const Tensor& t) { return t.name == tensor.name; });
+        },
+        Errc::kCorruption, "'" + tensor.name + "'");
+  }
+  Load([](Description& d) { d.layers = 2; }, Errc::kCorruption, "'blk.1.");
+}
+
+TEST_F(LlamaRefusalsTest, WrongShapesByName) {
+  const Description description;
+  for (const Tensor& tensor : description.tensors) {
+    if (tensor.name != "token_embd.weight") {  // any number of rows is a vocabulary
+      Load([&](Description& d) { d.Find(tensor.name).dims.back() += 1; }, Errc::kCorruption,
+           "'" + tensor.name + "'");
+    }
+    Load([&](Description& d) { d.Find(tensor.name).dims.front() += 2; }, Errc::kCorruption,
+         "'" + tensor.name + "'");
+  }
+  Load(
+      [](Description& d) {
+        d.Find("output.weight").dims = {8, 4};
+      },
+      Errc::kCorruption, "'output.weight' is 4 x 8, not 5 x 8");
+  Load([](Description& d) { d.Find("rope_freqs.weight").dims = {3}; }, Errc::kCorruption,
+       "rope_freqs has 3");
+}
+
+TEST_F(LlamaRefusalsTest, ImpossibleNumbersByName) {
+  Load([](Description& d) { d.layers = 0; }, Errc::kCorruption, "llama.block_count is 0");
+  Load([](Description& d) { d.context = 0; }, Errc::kCorruption, "llama.context_length is 0");
+  Load([](Description& d) { d.query_heads = 0; }, Errc::kCorruption, "head_count is 0");
+  Load([](Description& d) { d.kv_heads = 3; }, Errc::kCorruption, "3 KV heads");
+}
+
+TEST_F(LlamaRefusalsTest, AdaptersOfOtherModels) {
+  test::TinyModelOptions small, large;
+  large.ffn = 128;
+  const test::TinyAdapterOptions adapter_options;
+  ASSERT_TRUE(test::WriteTinyModel(directory_.File("m"), small).has_value());
+  ASSERT_TRUE(test::WriteTinyAdapter(directory_.File("a"), large, adapter_options).has_value());
+  const auto file = GgufFile::Open(directory_.File("m"));
+  const auto adapter = Adapter::Open(directory_.File("a"));
+  ASSERT_TRUE(file.has_value());
+  ASSERT_TRUE(adapter.has_value());
+  const auto model = Llama::Load(file.value(), &adapter.value(), LinearKind::kF32);
+  ASSERT_FALSE(model.has_value());
+  EXPECT_EQ(model.error().code, Errc::kMismatch);
+  EXPECT_NE(model.error().message.find("blk.0.ffn_gate.weight"), std::string::npos)
+      << model.error().message;
+}
+
+}  // namespace
+}  // namespace cairn

@@ -1,0 +1,126 @@
+"""What the command-line tests share: running cairn, tiny models, a store of one's own.
+
+Needs CAIRN_BINARY, CAIRN_TINY_MODELS (a directory written by make_tiny_model), CAIRN_NEWER_STORE
+(the program make_newer_store) and CAIRN_TEST_DATA in the environment. CAIRN_TEST_SEED replays the
+random parts of a run.
+"""
+
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+BINARY = os.environ["CAIRN_BINARY"]
+MODELS = pathlib.Path(os.environ["CAIRN_TINY_MODELS"])
+NEWER_STORE = os.environ["CAIRN_NEWER_STORE"]
+DATA = pathlib.Path(os.environ["CAIRN_TEST_DATA"])
+SEED = int(os.environ.get("CAIRN_TEST_SEED", "20231117"))
+
+MODEL = str(MODELS / "tiny.gguf")
+OTHER_MODEL = str(MODELS / "other.gguf")
+LANDMARK = str(MODELS / "landmark.gguf")
+LORA = str(MODELS / "lora.gguf")
+# The landmark adapter was trained on 256 rows of 16-row blocks: (4 + 1) * 16 + 64 + 15 fit.
+SMALL_STEPS = ("--chunk", "64", "--retrieve", "4")
+
+TIMEOUT_SECONDS = 120
+MOST_LINES_OF_STDERR = 6
+WORDS = ("in the beginning was a long tale of the sea and another one on the anthill near the "
+         "river then there came rain in autumn").split()
+
+
+
+print(f"CAIRN_TEST_SEED={SEED}", flush=True)
+
+
+def random_text(characters, stream=0):
+    """Words of the toy vocabulary's taste with numbers between; the same for the same arguments."""
+    rng = random.Random(f"{SEED}/{stream}")
+    words, size = [], 0
+    while size < characters:
+        word = rng.choice(WORDS) if rng.random() < 0.9 else str(rng.randrange(1000))
+        words.append(word + ("\n" if rng.random() < 0.1 else " "))
+        size += len(words[-1])
+    return "".join(words)
+
+
+class Finished:
+    """An exit code, both streams, and the JSON document on stdout."""
+
+    def __init__(self, code, stdout, stderr):
+        self.code = code
+        self.stdout = stdout
+        self.stderr = stderr
+
+    @property
+    def json(self):
+        return json.loads(self.stdout)
+
+
+def command(*arguments):
+    """Two threads unless told: digests are equal at equal --threads only."""
+    threads = () if "--threads" in arguments else ("--threads", "2")
+    return [BINARY, *map(str, arguments), *threads]
+
+
+def run(*arguments, stdin=b""):
+    done = subprocess.run(command(*arguments), input=stdin, capture_output=True, check=False,
+                          timeout=TIMEOUT_SECONDS)
+    return Finished(done.returncode, done.stdout.decode("utf-8", "strict"),
+                    done.stderr.decode("utf-8", "replace"))
+
+
+class CliTest(unittest.TestCase):
+    """Each test has a directory of its own, with a store at self.store once it makes one."""
+
+    def setUp(self):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="cairn_cli_"))
+        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
+        self.store = self.directory / "store"
+
+    def file(self, name, content):
+        path = self.directory / name
+        if isinstance(content, str):
+            content = content.encode()
+        path.write_bytes(content)
+        return path
+
+    def good(self, *arguments, stdin=b""):
+        """Runs a command that must succeed."""
+        done = run(*arguments, stdin=stdin)
+        self.assertEqual(done.code, 0, f"{arguments}: {done.stderr}")
+        return done
+
+    def refused(self, *arguments, saying, code=1, stdin=b""):
+        """Runs a command that must fail with one clear sentence."""
+        done = run(*arguments, stdin=stdin)
+        self.assertEqual(done.code, code, f"{arguments}: {done.stdout}{done.stderr}")
+        lines = done.stderr.rstrip("\n").split("\n")
+        self.assertLessEqual(len(lines), MOST_LINES_OF_STDERR, done.stderr)
+        self.assertTrue(lines[-1].startswith("cairn: "), done.stderr)
+        self.assertRegex(done.stderr, re.compile(saying, re.IGNORECASE))
+        self.assertEqual(done.stdout, "", "a failed command leaves stdout empty")
+        return done
+
+    def session(self, name="s"):
+        return ("--store", self.store, "--session", name)
+
+    def ingest(self, text, *options, name="s", model=MODEL):
+        return self.good("ingest", *self.session(name), "--model", model, "--json", *options, text)
+
+    def session_names(self):
+        if not self.store.exists():
+            return []
+        listed = self.good("sessions", "list", "--store", self.store, "--json").json
+        return [session["name"] for session in listed["sessions"]]
+
+    def show(self, name="s", store=None):
+        return self.good("sessions", "show", name, "--store", store or self.store, "--json").json
+
+    def digest(self, name="s", store=None):
+        return self.show(name, store)["digest"]

@@ -1,0 +1,39 @@
+// make_tiny_model: writes the files the command-line tests run on, into a directory:
+//   tiny.gguf        a random llama with ChatML, 2 layers, context 2,048
+//   other.gguf       the same shape from another seed: another model to cairn
+//   landmark.gguf    a landmark adapter for tiny.gguf, 15 regular tokens per block, trained on 256
+//   lora.gguf        an adapter without landmarks
+#include <cstdio>
+#include <string>
+
+#include "tests/support/tiny_model.h"
+
+namespace {
+
+cairn::Status WriteAll(const std::string& directory) {
+  using namespace cairn::test;
+  TinyModelOptions model;
+  model.chat_template = "chatml-system";
+  CAIRN_TRY(WriteTinyModel(directory + "/tiny.gguf", model));
+  TinyModelOptions other = model;
+  other.seed = 2;
+  CAIRN_TRY(WriteTinyModel(directory + "/other.gguf", other));
+  TinyAdapterOptions landmark;
+  CAIRN_TRY(WriteTinyAdapter(directory + "/landmark.gguf", model, landmark));
+  TinyAdapterOptions lora;
+  lora.landmark = false;
+  return WriteTinyAdapter(directory + "/lora.gguf", model, lora);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: make_tiny_model DIRECTORY\n");
+    return 2;
+  }
+  const cairn::Status status = WriteAll(argv[1]);
+  if (status.has_value()) return 0;
+  std::fprintf(stderr, "make_tiny_model: %s\n", status.error().message.c_str());
+  return 1;
+}
