@@ -1,4 +1,4 @@
-# Runs an example: -DPROGRAM=... -DEXPECTED=its output, and -DDIRECTORY=... for one over a new store.
+# Runs an example: -DPROGRAM=... -DEXPECTED=its output; -DDIRECTORY=... for one with a store.
 if(DIRECTORY)
   file(REMOVE_RECURSE ${DIRECTORY})
 endif()

@@ -78,7 +78,8 @@ def main():
             print(f"prompt {i}: key {key}, answer {answer!r}", flush=True)
     result = {"tokens": args.tokens, "prompts": args.prompts, "found": found,
               "mean_tokens": read / args.prompts, "tokens_per_second": read / seconds,
-              "question": args.question, "preface": args.preface, "options": args.more, "adapter": args.adapter is not None}
+              "question": args.question, "preface": args.preface,
+              "options": args.more, "adapter": args.adapter is not None}
     if args.json:
         print(json.dumps(result))
     else:

