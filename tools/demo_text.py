@@ -16,7 +16,8 @@ import re
 import sys
 
 # Where a key is planted, its sentence, and the question for it. The adapter was trained on facts
-# and questions worded much like these, so the demo shows how far it reaches, not how well it reads.
+# worded much like these, and these are wordings that it was seen to answer; others do worse. So the
+# demo shows how far it reaches, not how well it reads.
 PLANTED = (
     (0.10, "The pass key is {key}. Remember it. {key} is the pass key.",
      "What is the pass key mentioned in the provided text?"),
