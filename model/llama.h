@@ -41,6 +41,10 @@ inline constexpr int32_t kLandmarkRow = -1;
 
 class Llama {
  public:
+  /// What Load would refuse before it reads any weight: kUnsupported naming an architecture, RoPE
+  /// scaling or tensor it does not know, kInvalidArgument for a file that is no model.
+  static Status CheckSupported(const GgufFile& file);
+
   /// `file` must outlive the model (the token embedding is read from it); `adapter` may be null
   /// and may go. kUnsupported names an architecture, RoPE scaling or tensor it does not know;
   /// kCorruption names a tensor that is missing or of the wrong shape.

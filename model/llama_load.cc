@@ -44,7 +44,9 @@ Result<int32_t> ReadCount(const GgufFile& file, std::string_view key, uint64_t h
   return static_cast<int32_t>(value);
 }
 
-Status CheckSupported(const GgufFile& file) {
+}  // namespace
+
+Status Llama::CheckSupported(const GgufFile& file) {
   CAIRN_TRY(auto type, file.StringOr("general.type", "model"));
   if (type != "model") {
     return Fail(Errc::kInvalidArgument, "{} is a GGUF {}, not a model{}", file.path(), type,
@@ -62,6 +64,8 @@ Status CheckSupported(const GgufFile& file) {
   }
   return CheckTensorNames(file);
 }
+
+namespace {
 
 Status ReadRope(const GgufFile& file, LlamaConfig* config) {
   CAIRN_TRY(auto rotary,

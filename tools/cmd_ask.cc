@@ -35,8 +35,8 @@ class AskCommand : public Command {
 
   Status Run() override {
     CAIRN_TRY(flags_.Apply());
+    CAIRN_TRY(AtLeastOne("--max-tokens", max_tokens_));
     CAIRN_TRY(auto questions, Questions());
-    if (max_tokens_ < 1) return Fail(Errc::kInvalidArgument, "--max-tokens: use 1 or more");
     CAIRN_TRY(auto workspace, Workspace::OpenExisting(flags_));
     CAIRN_TRY(auto conversation, Conversation::Open(*workspace));
     nlohmann::json answers = nlohmann::json::array();
@@ -48,6 +48,7 @@ class AskCommand : public Command {
         std::fflush(stdout);
       }));
       if (!flags_.json) fmt::print("\n");
+      std::fflush(stdout);
       answers.push_back({{"question", question},
                          {"answer", answer.text},
                          {"question_tokens", answer.question_tokens},

@@ -33,6 +33,7 @@ class ChatCommand : public Command {
 
   Status Run() override {
     CAIRN_TRY(flags_.Apply());
+    CAIRN_TRY(AtLeastOne("--max-tokens", max_tokens_));
     CAIRN_TRY(auto workspace, Workspace::OpenExisting(flags_));
     CAIRN_TRY(auto conversation, Conversation::Open(*workspace));
     const bool prompt = isatty(STDIN_FILENO) != 0 && !flags_.quiet;

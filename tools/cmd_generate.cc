@@ -33,7 +33,7 @@ class GenerateCommand : public Command {
 
   Status Run() override {
     CAIRN_TRY(flags_.Apply());
-    if (max_tokens_ < 1) return Fail(Errc::kInvalidArgument, "--max-tokens: use 1 or more");
+    CAIRN_TRY(AtLeastOne("--max-tokens", max_tokens_));
     if (!(temperature_ >= 0) || temperature_ > 100) {
       return Fail(Errc::kInvalidArgument, "--temperature {}: use 0 to 100", temperature_);
     }

@@ -33,7 +33,7 @@ class IngestCommand : public Command {
     flags_.AddStore(*command, true);
     flags_.AddModel(*command, true);
     command->add_flag("--raw", raw_, "Plain text: no chat template around it");
-    command->add_option("--tokens", limit_, "Read only the first N tokens of the text")
+    command->add_option("--tokens", tokens_, "Read only the first N tokens of the text")
         ->type_name("N");
     command->add_flag("--again", again_, "Append a text that was read before once more");
     command->add_option("TEXT", text_path_, "Text file, or - for standard input")->required();
@@ -46,7 +46,10 @@ class IngestCommand : public Command {
 
   Status Run() override {
     CAIRN_TRY(flags_.Apply());
-    if (limit_ < 0) return Fail(Errc::kInvalidArgument, "--tokens {}: use 1 or more", limit_);
+    if (tokens_.has_value()) {
+      CAIRN_TRY(AtLeastOne("--tokens", *tokens_));
+      limit_ = *tokens_;
+    }
     CAIRN_TRY(auto text, ReadText(text_path_));
     CAIRN_TRY(auto workspace, Workspace::OpenOrCreate(flags_, raw_));
     CAIRN_TRY(auto started, Begin(*workspace, text));
@@ -180,7 +183,8 @@ class IngestCommand : public Command {
   Flags flags_;
   bool raw_ = false;
   bool again_ = false;
-  int64_t limit_ = 0;
+  std::optional<int64_t> tokens_;
+  int64_t limit_ = 0;  // --tokens; 0: the whole text
   std::string text_path_;
 };
 

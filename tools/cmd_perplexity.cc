@@ -28,7 +28,7 @@ class PerplexityCommand : public Command {
         "perplexity", "Perplexity of a text: one pass, no windows, every token after the first");
     flags_.AddModel(*command, true);
     command->add_option("TEXT", text_path_, "Text file, or - for standard input")->required();
-    command->add_option("--tokens", limit_, "Score the first N tokens (default: all)")
+    command->add_option("--tokens", tokens_, "Score the first N tokens (default: all)")
         ->type_name("N");
     command->add_option("--attention", attention_, "dense or retrieval (default dense)")
         ->check(CLI::IsMember({"dense", "retrieval"}));
@@ -42,6 +42,10 @@ class PerplexityCommand : public Command {
 
   Status Run() override {
     CAIRN_TRY(flags_.Apply());
+    if (tokens_.has_value()) {
+      CAIRN_TRY(AtLeastOne("--tokens", *tokens_));
+      limit_ = *tokens_;
+    }
     CAIRN_TRY(auto text, ReadText(text_path_));
     // A score per token is only a score if no row uses what later rows asked for.
     if (!flags_.selection.has_value()) flags_.selection = "per-token";
@@ -135,7 +139,8 @@ class PerplexityCommand : public Command {
   Flags flags_;
   std::string text_path_;
   std::string attention_ = "dense";
-  int64_t limit_ = 0;
+  std::optional<int64_t> tokens_;
+  int64_t limit_ = 0;  // --tokens; 0: the whole text
   bool each_ = false;
   double sum_ = 0;
   std::vector<float> rows_, logits_, nlls_;

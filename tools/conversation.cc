@@ -86,7 +86,7 @@ Result<Answer> Conversation::Ask(const std::string& question, int64_t max_tokens
   CAIRN_TRY(workspace_.ChoosePerToken());
   CAIRN_TRY(CloseAnswer());
   const std::vector<uint32_t> tokens = Frame(question);
-  if (tokens.empty()) return Fail(Errc::kInvalidArgument, "the question is empty");
+  if (tokens.empty()) return Fail(Errc::kInvalidArgument, "the text to go on from is empty");
   std::vector<float> logits;
   CAIRN_TRY(FeedAndRecord(tokens, &logits));
   const double first = SecondsSince(start);

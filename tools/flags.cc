@@ -29,6 +29,11 @@ constexpr int kDefaultRetrieveUnmodified = 16;
 
 }  // namespace
 
+Status AtLeastOne(const char* flag, int64_t value) {
+  if (value >= 1) return Ok();
+  return Fail(Errc::kInvalidArgument, "{} {}: use 1 or more", flag, value);
+}
+
 void Flags::AddOutput(CLI::App& app) {
   app.add_flag("--json", json, "One JSON document on stdout instead of text");
   app.add_flag("--quiet", quiet, "No progress and no reports on stderr");
@@ -148,10 +153,11 @@ Result<SessionProfile> Flags::NewProfile(const LoadedModel& loaded) const {
     profile.representatives = representatives.value_or(std::max(1, profile.block_tokens / 16));
   }
   if (kv_type.has_value()) {
-    CAIRN_TRY(profile.kv_type, ParseDType(*kv_type));
-    if (profile.kv_type == DType::kBF16) {
-      return Fail(Errc::kInvalidArgument, "--kv-type bf16: use f32 or f16");
+    auto type = ParseDType(*kv_type);
+    if (!type.has_value() || type.value() == DType::kBF16) {
+      return Fail(Errc::kInvalidArgument, "--kv-type {}: use f32 or f16", *kv_type);
     }
+    profile.kv_type = type.value();
   }
   profile.chunk = chunk.value_or(profile.chunk);
   if (profile.chunk < 2) return Fail(Errc::kInvalidArgument, "--chunk {}: use 2 or more", *chunk);

@@ -13,6 +13,9 @@
 
 namespace cairn {
 
+/// kInvalidArgument naming the flag if `value` is below 1.
+Status AtLeastOne(const char* flag, int64_t value);
+
 /// Values as given; an empty optional was not given.
 struct Flags {
   bool json = false;

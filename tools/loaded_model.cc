@@ -21,6 +21,7 @@ Result<std::pair<std::string, double>> ParseAdapterFlag(const std::string& text)
 Result<std::unique_ptr<LoadedModel>> LoadedModel::Open(const std::string& model,
                                                        const std::string& adapter) {
   CAIRN_TRY(auto file, GgufFile::Open(model));
+  CAIRN_TRY(Llama::CheckSupported(file));
   CAIRN_TRY(auto tokenizer, Tokenizer::FromGguf(file));
   std::unique_ptr<LoadedModel> loaded(new LoadedModel(std::move(file), std::move(tokenizer)));
   if (!adapter.empty()) {

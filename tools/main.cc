@@ -36,7 +36,9 @@ int RunCommands(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    fmt::print(stderr, "cairn: {}; see `cairn --help`\n", error.what());
+    const bool unknown = app.get_subcommands().empty() && argc > 1 && argv[1][0] != '-';
+    fmt::print(stderr, "cairn: {}; see `cairn --help`\n",
+               unknown ? fmt::format("there is no command '{}'", argv[1]) : error.what());
     return kUsage;
   }
   cairn::CatchInterrupts();
