@@ -198,6 +198,19 @@ class Conform(CliTest):
             with self.subTest(content=content):
                 self.refused("conform", self.file("bad.json", content), saying=saying)
 
+    def test_expectations_of_another_size(self):
+        def refused(change, saying):
+            document = json.loads(json.dumps(self.golden))
+            change(document)
+            with self.subTest(saying=saying):
+                self.refused("conform", self.file("size.json", json.dumps(document)), saying=saying)
+
+        rows = "not T = 22 rows of d = 4"
+        refused(lambda d: d.update(dense=d["dense"][:2]), rows)
+        refused(lambda d: d["cases"][0]["out"][3].pop(), rows)
+        refused(lambda d: d["cases"][0].update(chunk=10**12), "chunk = 1000000000000: use 0 to")
+        refused(lambda d: d["cases"][0].update(chunk=0), "chunk must be at least 1")
+
 
 if __name__ == "__main__":
     unittest.main()
