@@ -38,19 +38,21 @@ def plant(args):
     if size < args.bytes:
         sys.exit(f"demo_text.py: the text has {size} bytes; {args.bytes} are needed")
     keys = [str(key) for key in random.Random(args.seed).sample(range(10000, 100000), len(PLANTED))]
-    facts, offset = [], 0
-    places = [round(share * len(lines)) for share, _, _ in PLANTED]
+    facts, offset, read = [], 0, 0
     with open(args.directory / "text.txt", "wb") as text:
         for number, line in enumerate(lines):
-            for place, key, (_, sentence, question) in zip(places, keys, PLANTED):
-                if number == place:
-                    planted = sentence.format(key=key)
-                    facts.append({"key": key, "sentence": planted, "question": question,
-                                  "byte": offset, "line": number + 1 + len(facts)})
-                    text.write(planted.encode() + b"\n")
-                    offset += len(planted) + 1
+            # A fact stands in front of the first line that begins behind its share of the text.
+            while len(facts) < len(PLANTED) and read >= PLANTED[len(facts)][0] * size:
+                _, sentence, question = PLANTED[len(facts)]
+                key = keys[len(facts)]
+                planted = sentence.format(key=key)
+                text.write(planted.encode() + b"\n")
+                facts.append({"key": key, "sentence": planted, "question": question,
+                              "byte": offset, "line": number + 1 + len(facts)})
+                offset += len(planted) + 1
             text.write(line)
             offset += len(line)
+            read += len(line)
     for fact in facts:
         fact["share"] = fact["byte"] / offset
     (args.directory / "questions.txt").write_text("".join(f["question"] + "\n" for f in facts))
