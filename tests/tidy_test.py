@@ -72,7 +72,7 @@ CASES = [
     ("tests/data/large.jsonl", "x" * (256 * 1024 + 1), None),
     ("docs/guide.md", "see /ho" + "me/me/file\n", "path of one machine"),
     ("docs/guide.md", "see /wo" + "rk/file\n", "path of one machine"),
-    ("docs/guide.md", "see docs/work/file and $HOME/x\n", None),
+    ("docs/guide.md", "see docs/text/file and $HOME/x\n", None),
     ("base/a.h", "// TO" + "DO: more\n", "unfinished"),
 ]
 
