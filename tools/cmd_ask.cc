@@ -27,6 +27,7 @@ class AskCommand : public Command {
     command->add_option("--max-tokens", max_tokens_, "Longest answer in tokens (default 128)")
         ->type_name("N");
     command->add_flag("--keep", keep_, "Keep questions and answers in the session");
+    flags_.AddShape(*command);
     flags_.AddRetrieval(*command);
     flags_.AddMemory(*command);
     flags_.AddOutput(*command);

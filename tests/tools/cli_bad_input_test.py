@@ -101,7 +101,9 @@ class BadUse(CliTest):
                               ("--kv-type", "f32"), ("--chunk", "128"),
                               ("--selection", "per-token")):
             with self.subTest(option=option):
-                self.refused_ingest(option, value, saying=option + ".*the session was made with")
+                saying = option + ".*the session was made with"
+                self.refused_ingest(option, value, saying=saying)
+                self.refused("ask", *self.session(), option, value, "Who?", saying=saying)
         self.refused_ingest("--raw", saying="made without --raw")
 
     def test_options_that_cannot_be(self):
