@@ -14,3 +14,6 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)
+
+# Highway builds for every instruction set it can dispatch to; nobody has SSSE3 without SSE4.
+add_compile_definitions(HWY_DISABLED_TARGETS=HWY_SSSE3)
