@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""Trains the landmark adapter.
+
+    train.py --model MODEL.gguf --data DIR --out DIR [--steps N] [--seed S] [--threads N]
+
+DIR of --data is what prepare.py wrote. --out gets checkpoint.pt (every --save steps and at the end; the
+same command goes on from it) and log.jsonl (a line every ten steps). Ctrl-C or SIGTERM saves and stops.
+A run is fixed by --seed, --steps and the number of threads; a resumed one may be given other --steps.
+"""
+import argparse
+import json
+import math
+import pathlib
+import random
+import signal
+import sys
+import time
+
+import torch
+
+import mixture as mixtures
+import model as models
+import objective as objectives
+
+# until this share of the steps: (sequences, blocks, k) drawn from, and the shares of plain and copied text.
+# First all gates are open, which teaches landmarks fastest; then only the best few, over more and more
+# blocks, which makes the gates sharp.
+CURRICULUM = (
+    (0.22, ((4, 8, 7),), 0.25, 0.10),
+    (0.45, ((4, 8, 7), (2, 16, 4), (2, 16, 4)), 0.25, 0.12),
+    (1.00, ((4, 8, 7), (2, 16, 4), (1, 32, 4), (1, 64, 4)), 0.25, 0.12),
+)
+PEAK_RATE, WARM_UP, LAST_SHARE = 6e-4, 30, 0.05
+DISTIL_WEIGHT = 1.0
+SHARP_AT = mixtures.VALUE_WEIGHT
+
+
+def batch(mixture, rng, sequences, n, m, plain, copied):
+    """ids [S, n·B], targets and weights [S, n·m], and the sequences that are to be distilled."""
+    samples = [mixture.draw(rng, n * m, plain, copied) for _ in range(sequences)]
+    ids = torch.tensor([sample.ids for sample in samples])
+    weights = torch.tensor([sample.weights[1:] for sample in samples])
+    marks = torch.full((sequences, n, 1), -1)
+    rows = torch.cat([ids[:, :-1].view(sequences, n, m), marks], -1).view(sequences, -1)
+    return rows, ids, weights, [i for i, sample in enumerate(samples) if sample.distil]
+
+
+def regular(hidden, n, rows):
+    """Hidden rows without those of landmarks: [S, n·B, h] → [S, n·m, h]."""
+    s, _, width = hidden.shape
+    return hidden.view(s, n, rows, width)[:, :, :-1].reshape(s, -1, width)
+
+
+def step(net, objective, mixture, rng, shape, plain, copied):
+    """Loss of one batch and figures to show."""
+    sequences, n, k = shape
+    rows, ids, weights, taught = batch(mixture, rng, sequences, n, net.m, plain, copied)
+    gap = rng.choice((0, 0, 1, 2, 3)) * net.rows
+    hidden = regular(net(rows, k, gap), n, net.rows)
+    scored = weights > 0
+    scored[taught] = False
+    total, figures = 0.0, {}
+    if scored.any():
+        flat, target = weights[scored], ids[:, 1:][scored]
+        loss, _, hits = objective.cross_entropy(hidden[scored], net.embedding, target, flat)
+        total = total + loss / flat.sum()
+        values = flat == SHARP_AT
+        if values.any():
+            figures[f"recall {n}/{k}"] = (hits[values] == target[values]).float().mean().item()
+    if taught:
+        teacher = net.unmodified(ids[taught][:, :-1]).flatten(0, 1)
+        weight = torch.full((len(teacher),), 1.0)
+        loss, each = objective.divergence(hidden[taught].flatten(0, 1), teacher, net.embedding, weight)
+        share = len(taught) / sequences
+        total = total + DISTIL_WEIGHT * share * loss / len(teacher)
+        figures["divergence"] = each.mean().item()
+    figures["loss"] = total.item()
+    return total, figures, rows.numel()
+
+
+def rate(done, steps):
+    share = min(1.0, done / steps)
+    cosine = 0.5 * (1 + math.cos(math.pi * share))
+    return PEAK_RATE * min(1.0, (done + 1) / WARM_UP) * (LAST_SHARE + (1 - LAST_SHARE) * cosine)
+
+
+def save(path, net, optimizer, rng, done):
+    state = {"weights": net.trained(), "optimizer": optimizer.state_dict(), "rng": rng.getstate(), "done": done,
+             "m": net.m, "alpha": net.alpha}
+    torch.save(state, path.with_suffix(".new"))
+    path.with_suffix(".new").replace(path)
+
+
+def restore(path, net, optimizer, rng):
+    state = torch.load(path, weights_only=False)
+    with torch.no_grad():
+        for name, parameter in net.trained().items():
+            parameter.copy_(state["weights"][name])
+    optimizer.load_state_dict(state["optimizer"])
+    rng.setstate(state["rng"])
+    return state["done"]
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--out", required=True, type=pathlib.Path)
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--save", type=int, default=50)
+    parser.add_argument("--no-compile", action="store_true", help="for machines without a C++ compiler")
+    return parser.parse_args()
+
+
+def main():
+    args = arguments()
+    torch.manual_seed(args.seed)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    rng = random.Random(args.seed)
+    net = models.LandmarkLlama(args.model)
+    mixture = mixtures.Mixture(args.data, args.model)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.0)
+    args.out.mkdir(parents=True, exist_ok=True)
+    checkpoint = args.out / "checkpoint.pt"
+    done = restore(checkpoint, net, optimizer, rng) if checkpoint.is_file() else 0
+    if done:
+        print(f"going on after step {done}", file=sys.stderr)
+    if not args.no_compile:
+        net.compile()
+        torch._dynamo.config.cache_size_limit = 32
+    objective = objectives.Objective(not args.no_compile)
+    stop = []
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: stop.append(True))
+    means, start, first, seen = {}, time.time(), done, 0
+    while done < args.steps and not stop:
+        share = done / args.steps
+        _, shapes, plain, copied = next(phase for phase in CURRICULUM if share < phase[0])
+        for group in optimizer.param_groups:
+            group["lr"] = rate(done, args.steps)
+        optimizer.zero_grad()
+        total, figures, rows = step(net, objective, mixture, rng, rng.choice(shapes), plain, copied)
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        done, seen = done + 1, seen + rows
+        for key, value in figures.items():
+            means[key] = means.get(key, value) * 0.95 + value * 0.05
+        if done % 10 == 0:
+            speed, elapsed = seen / (time.time() - start), time.time() - start
+            left = elapsed / (done - first) * (args.steps - done) / 60
+            with open(args.out / "log.jsonl", "a", encoding="ascii") as log:
+                log.write(json.dumps({"step": done, "rows_per_second": round(speed), **means}) + "\n")
+            shown = ", ".join(f"{key} {value:.3f}" for key, value in sorted(means.items()))
+            print(f"step {done}/{args.steps}: {shown}, {speed:.0f} rows/s, {left:.0f} min left", file=sys.stderr,
+                  flush=True)
+        if done % args.save == 0:
+            save(checkpoint, net, optimizer, rng, done)
+    save(checkpoint, net, optimizer, rng, done)
+    if stop:
+        sys.exit(f"stopped after step {done}; the same command goes on")
+
+
+if __name__ == "__main__":
+    main()
