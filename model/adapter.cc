@@ -87,8 +87,8 @@ Factors FindFactors(const GgufFile& file, std::string_view name) {
 
 }  // namespace
 
-Result<Adapter> Adapter::Open(const std::string& path, float user_scale) {
-  if (!std::isfinite(user_scale)) {
+Result<Adapter> Adapter::Open(const std::string& path, double user_scale) {
+  if (!std::isfinite(static_cast<float>(user_scale))) {
     return Fail(Errc::kInvalidArgument, "the adapter scale {} is not a number to multiply with",
                 user_scale);
   }
@@ -196,8 +196,9 @@ Status Adapter::AddTo(std::string_view tensor_name, float* weights, int64_t n_ou
     std::swap(in_factor, out_factor);
     in_factor = Transposed(in_factor, static_cast<size_t>(n_in), static_cast<size_t>(shape.rank));
   }
+  const auto user_scale = static_cast<float>(user_scale_);
   const float scale =
-      alpha_ == 0.0f ? user_scale_ : user_scale_ * alpha_ / static_cast<float>(shape.rank);
+      alpha_ == 0.0f ? user_scale : user_scale * alpha_ / static_cast<float>(shape.rank);
   for (float& value : in_factor) value *= scale;
   ParallelRanges(n_out, 16, [&](int64_t begin, int64_t end) {
     AddRows(out_factor.data(), in_factor.data(), begin, end, n_in, shape.rank, weights);
@@ -235,10 +236,11 @@ Status Adapter::CheckTargets(const GgufFile& base) const {
   return Ok();
 }
 
-std::string Adapter::Fingerprint() const {
+std::string Adapter::FingerprintAt(double user_scale) const {
+  const auto scale = static_cast<float>(user_scale);
   Hasher hasher;
   hasher.Update(file_.Fingerprint());
-  hasher.Update(&user_scale_, sizeof(user_scale_));
+  hasher.Update(&scale, sizeof(scale));
   return hasher.Hex();
 }
 

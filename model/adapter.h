@@ -32,7 +32,7 @@ class Adapter {
  public:
   /// kInvalidArgument if the file is no LoRA adapter or `user_scale` is not finite; kUnsupported
   /// for tensors of another kind; kCorruption if factors are missing or do not fit together.
-  static Result<Adapter> Open(const std::string& path, float user_scale = 1.0f);
+  static Result<Adapter> Open(const std::string& path, double user_scale = 1.0);
 
   /// Adds the adapter's part to weights[n_out, n_in], row-major, if it has one for `tensor_name`;
   /// kMismatch naming the tensor if the shapes differ. Runs on all threads of ParallelRanges.
@@ -47,8 +47,11 @@ class Adapter {
   /// Names of the tensors the adapter changes, in file order.
   const std::vector<std::string>& targets() const { return targets_; }
   const std::string& path() const { return file_.path(); }
+  double user_scale() const { return user_scale_; }
   /// 32 hexadecimal digits over the file's fingerprint and user_scale.
-  std::string Fingerprint() const;
+  std::string Fingerprint() const { return FingerprintAt(user_scale_); }
+  /// What Fingerprint would be with another user_scale: tells a changed file from a changed scale.
+  std::string FingerprintAt(double user_scale) const;
 
  private:
   explicit Adapter(GgufFile file) : file_(std::move(file)) {}
@@ -56,7 +59,7 @@ class Adapter {
   Status ReadLandmark();
 
   GgufFile file_;
-  float user_scale_ = 1.0f;
+  double user_scale_ = 1.0;
   float alpha_ = 0.0f;
   std::vector<std::string> targets_;
   std::optional<LandmarkInfo> landmark_;

@@ -49,6 +49,11 @@ Status Llama::Embed(std::span<const int32_t> ids) {
       return Fail(Errc::kInvalidArgument, "token id {} is outside the vocabulary of {}", ids[i],
                   config_.vocab);
     }
+    if (!merged_embedding_.empty()) {
+      std::copy_n(merged_embedding_.data() + static_cast<int64_t>(ids[i]) * config_.hidden,
+                  config_.hidden, target);
+      continue;
+    }
     CAIRN_TRY(Dequantize(embedding_->type,
                          embedding_->data + static_cast<uint64_t>(ids[i]) * row_bytes,
                          config_.hidden, target));

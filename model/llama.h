@@ -1,6 +1,6 @@
 // Llama: the forward pass of a llama-architecture model (RMSNorm, RoPE, grouped-query attention,
-// SwiGLU) over an AttentionBackend. Weights come from a GGUF file; a LoRA adapter is merged into
-// them in f32 before they are rounded to the compute type, so that it costs nothing at run time.
+// SwiGLU) over an AttentionBackend. Weights come from a GGUF file; LoRA adapters are merged into
+// them in f32 before they are rounded to the compute type, so that they cost nothing at run time.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 #include "kernels/rope.h"
-#include "model/adapter.h"
+#include "model/adapter_set.h"
 #include "model/attention_backend.h"
 #include "model/gguf.h"
 #include "model/linear.h"
@@ -45,10 +45,10 @@ class Llama {
   /// scaling or tensor it does not know, kInvalidArgument for a file that is no model.
   static Status CheckSupported(const GgufFile& file);
 
-  /// `file` must outlive the model (the token embedding is read from it); `adapter` may be null
-  /// and may go. kUnsupported names an architecture, RoPE scaling or tensor it does not know;
-  /// kCorruption names a tensor that is missing or of the wrong shape.
-  static Result<std::unique_ptr<Llama>> Load(const GgufFile& file, const Adapter* adapter,
+  /// `file` must outlive the model (the token embedding is read from it); `adapters` may go.
+  /// kUnsupported names an architecture, RoPE scaling or tensor it does not know; kCorruption names
+  /// a tensor that is missing or of the wrong shape.
+  static Result<std::unique_ptr<Llama>> Load(const GgufFile& file, const AdapterSet& adapters,
                                              LinearKind kind);
 
   const LlamaConfig& config() const { return config_; }
@@ -82,6 +82,7 @@ class Llama {
   const GgufFile& file_;
   LlamaConfig config_;
   const GgufTensor* embedding_ = nullptr;
+  std::vector<float> merged_embedding_;    // [vocab, hidden] if adapters change it, or empty
   std::vector<float> landmark_embedding_;  // [hidden], or empty
   std::vector<float> output_norm_;
   std::vector<Layer> layers_;

@@ -12,7 +12,8 @@ namespace {
 constexpr std::array<std::string_view, 9> kLayerTensors{
     "attn_norm.weight", "attn_q.weight",   "attn_k.weight", "attn_v.weight",  "attn_output.weight",
     "ffn_norm.weight",  "ffn_gate.weight", "ffn_up.weight", "ffn_down.weight"};
-constexpr std::array<std::string_view, 4> kModelTensors{"token_embd.weight", "output_norm.weight",
+constexpr const char* kTokenEmbedding = "token_embd.weight";
+constexpr std::array<std::string_view, 4> kModelTensors{kTokenEmbedding, "output_norm.weight",
                                                         "output.weight", "rope_freqs.weight"};
 
 bool Contains(std::span<const std::string_view> names, std::string_view name) {
@@ -119,10 +120,10 @@ Result<LlamaConfig> ReadConfig(const GgufFile& file) {
 
 }  // namespace
 
-// Reads weights, adds the adapter's part and packs them.
+// Reads weights, adds the adapters' parts and packs them.
 struct Llama::Loader {
   const GgufFile& file;
-  const Adapter* adapter;
+  const AdapterSet& adapters;
   LinearKind kind;
 
   /// Appends the [n, k] weight `name` to `out`.
@@ -137,7 +138,7 @@ struct Llama::Loader {
                   tensor->Rows(), tensor->RowLength(), n, k);
     }
     CAIRN_TRY(auto weights, file.ReadFloats(name));
-    if (adapter != nullptr) CAIRN_TRY(adapter->AddTo(name, weights.data(), n, k));
+    CAIRN_TRY(adapters.AddTo(name, weights.data(), n, k));
     out->insert(out->end(), weights.begin(), weights.end());
     return Ok();
   }
@@ -179,41 +180,40 @@ struct Llama::Loader {
   }
 };
 
-Result<std::unique_ptr<Llama>> Llama::Load(const GgufFile& file, const Adapter* adapter,
+Result<std::unique_ptr<Llama>> Llama::Load(const GgufFile& file, const AdapterSet& adapters,
                                            LinearKind kind) {
   CAIRN_TRY(CheckSupported(file));
   std::unique_ptr<Llama> model(new Llama(file));
   CAIRN_TRY(model->config_, ReadConfig(file));
   LlamaConfig& config = model->config_;
-  if (adapter != nullptr) CAIRN_TRY(adapter->CheckTargets(file));
+  CAIRN_TRY(adapters.CheckTargets(file));
 
-  model->embedding_ = file.Find("token_embd.weight");
+  model->embedding_ = file.Find(kTokenEmbedding);
   if (model->embedding_ == nullptr ||
       model->embedding_->RowLength() != static_cast<uint64_t>(config.hidden)) {
-    return Fail(Errc::kCorruption, "{}: tensor 'token_embd.weight' is missing or not {} wide",
-                file.path(), config.hidden);
-  }
-  if (adapter != nullptr && adapter->Has("token_embd.weight")) {
-    return Fail(Errc::kUnsupported, "{}: adapters of the token embedding are not supported",
-                adapter->path());
+    return Fail(Errc::kCorruption, "{}: tensor '{}' is missing or not {} wide", file.path(),
+                kTokenEmbedding, config.hidden);
   }
   if (!CanDequantize(model->embedding_->type)) {
-    return Fail(Errc::kUnsupported, "{}: tensor 'token_embd.weight' has type {}, not supported",
-                file.path(), GgmlTypeName(model->embedding_->type));
+    return Fail(Errc::kUnsupported, "{}: tensor '{}' has type {}, not supported", file.path(),
+                kTokenEmbedding, GgmlTypeName(model->embedding_->type));
   }
   config.vocab = static_cast<int32_t>(model->embedding_->Rows());
-  const Loader loader{file, adapter, kind};
+  const Loader loader{file, adapters, kind};
+  if (adapters.Has(kTokenEmbedding)) {
+    CAIRN_TRY(
+        loader.Append(kTokenEmbedding, config.vocab, config.hidden, &model->merged_embedding_));
+  }
   CAIRN_TRY(loader.Append("output_norm.weight", 1, config.hidden, &model->output_norm_));
   const bool tied = file.Find("output.weight") == nullptr;
-  CAIRN_TRY(
-      model->output_,
-      loader.Read({{tied ? "token_embd.weight" : "output.weight", config.vocab}}, config.hidden));
+  CAIRN_TRY(model->output_,
+            loader.Read({{tied ? kTokenEmbedding : "output.weight", config.vocab}}, config.hidden));
   for (int32_t i = 0; i < config.layers; ++i) {
     CAIRN_TRY(auto layer, loader.ReadLayer(config, i));
     model->layers_.push_back(std::move(layer));
   }
-  if (adapter != nullptr && adapter->landmark().has_value()) {
-    model->landmark_embedding_ = adapter->landmark()->embedding;
+  if (const LandmarkInfo* landmark = adapters.landmark()) {
+    model->landmark_embedding_ = landmark->embedding;
   }
   return model;
 }

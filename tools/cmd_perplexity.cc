@@ -53,7 +53,7 @@ class PerplexityCommand : public Command {
       CAIRN_TRY(auto workspace, Workspace::InMemory(flags_));
       return Score(workspace->model(), workspace->runner(), text);
     }
-    CAIRN_TRY(auto model, LoadedModel::Open(flags_.model, flags_.adapter));
+    CAIRN_TRY(auto model, flags_.OpenModel());
     CAIRN_TRY(auto profile, flags_.NewProfile(*model));
     CAIRN_TRY(model->LoadWeights());
     if (!flags_.quiet && (limit_ == 0 || limit_ > model->llama().config().context)) {

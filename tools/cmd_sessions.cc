@@ -28,7 +28,7 @@ Result<nlohmann::json> Describe(const SessionCatalog& catalog, const SessionReco
   const uint64_t block_bytes = 2 * element * shape.value("block_rows", 0ull) *
                                shape.value("head_dim", 0ull) * shape.value("layers", 0ull) *
                                shape.value("kv_heads", 0ull);
-  nlohmann::json json = nlohmann::json::parse(stored.properties, nullptr, false);
+  nlohmann::json json = nlohmann::json::parse(profile.ToJson(), nullptr, false);
   json["name"] = record.name;
   json["tokens"] = record.tokens;
   json["rows"] = record.rows;
@@ -46,9 +46,9 @@ void PrintText(const nlohmann::json& json) {
              json["rows"].get<uint64_t>(), json["blocks"].get<uint64_t>(),
              FormatByteSize(json["payload_bytes"].get<uint64_t>()));
   fmt::print("model      {}\n", json["model"]["path"].get<std::string>());
-  if (!json["adapter"].is_null()) {
-    fmt::print("adapter    {} (scale {})\n", json["adapter"]["path"].get<std::string>(),
-               json["adapter"]["scale"].get<double>());
+  for (const auto& adapter : json["adapters"]) {
+    fmt::print("adapter    {} (scale {})\n", adapter["path"].get<std::string>(),
+               adapter["scale"].get<double>());
   }
   fmt::print("options    {}\n", json["options"].dump());
   for (const auto& ingest : json["ingests"]) {

@@ -67,8 +67,10 @@ void Flags::AddStore(CLI::App& app, bool required) {
 void Flags::AddModel(CLI::App& app, bool required) {
   auto* option = app.add_option("--model", model, "Model as a GGUF file")->type_name("FILE");
   if (required) option->required();
-  app.add_option("--adapter", adapter, "LoRA adapter as a GGUF file, with its scale (default 1)")
-      ->type_name("FILE[=SCALE]");
+  app.add_option("--adapter", adapters,
+                 "LoRA adapter as a GGUF file, with its scale (default 1); may be repeated")
+      ->type_name("FILE[=SCALE]")
+      ->allow_extra_args(false);
 }
 
 void Flags::AddRetrieval(CLI::App& app) {
@@ -119,6 +121,20 @@ Result<EngineOptions> Flags::ToEngineOptions() const {
   return options;
 }
 
+Result<std::vector<AdapterSource>> Flags::AdapterSources() const {
+  std::vector<AdapterSource> sources;
+  for (const std::string& text : adapters) {
+    CAIRN_TRY(auto source, ParseAdapterSource(text));
+    sources.push_back(std::move(source));
+  }
+  return sources;
+}
+
+Result<std::unique_ptr<LoadedModel>> Flags::OpenModel() const {
+  CAIRN_TRY(auto sources, AdapterSources());
+  return LoadedModel::Open(model, sources);
+}
+
 Result<uint64_t> Flags::DiskLimit() const { return SizeOr(disk_limit, "--disk-limit", 0); }
 
 Status Flags::RefuseUnmodifiedOptions() const {
@@ -137,10 +153,8 @@ Result<SessionProfile> Flags::NewProfile(const LoadedModel& loaded) const {
   SessionProfile profile;
   profile.model_path = loaded.file().path();
   profile.model_fingerprint = loaded.file().Fingerprint();
-  if (const Adapter* adapter_file = loaded.adapter()) {
-    profile.adapter_path = adapter_file->path();
-    profile.adapter_fingerprint = adapter_file->Fingerprint();
-    profile.adapter_scale = loaded.adapter_scale();
+  for (const Adapter& adapter : loaded.adapters().adapters()) {
+    profile.adapters.push_back({adapter.path(), adapter.Fingerprint(), adapter.user_scale()});
   }
   if (const LandmarkInfo* landmark = loaded.landmark()) {
     CAIRN_TRY(RefuseUnmodifiedOptions());

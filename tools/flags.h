@@ -3,8 +3,10 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "engine/engine.h"
@@ -23,7 +25,8 @@ struct Flags {
   std::optional<int> threads;
   std::optional<std::string> host_memory, compute_memory, disk_limit;
 
-  std::string store, session, model, adapter;
+  std::string store, session, model;
+  std::vector<std::string> adapters;  ///< FILE or FILE=SCALE each
   std::optional<int> retrieve, chunk, block_tokens, sinks, recent, representatives, query_stride;
   std::optional<std::string> selection, kv_type, index;
 
@@ -43,6 +46,9 @@ struct Flags {
   /// Applies --threads; call once, before any work.
   Status Apply() const;
   Result<EngineOptions> ToEngineOptions() const;
+  /// The model of --model and --adapter, headers only.
+  Result<std::unique_ptr<LoadedModel>> OpenModel() const;
+  Result<std::vector<AdapterSource>> AdapterSources() const;
   /// Bytes of --disk-limit; 0 without.
   Result<uint64_t> DiskLimit() const;
 

@@ -5,37 +5,43 @@
 
 namespace cairn {
 
-Result<std::pair<std::string, double>> ParseAdapterFlag(const std::string& text) {
+Result<AdapterSource> ParseAdapterSource(const std::string& text) {
+  AdapterSource source{text};
   const size_t equals = text.rfind('=');
-  if (equals == std::string::npos) return std::make_pair(text, 1.0);
-  double scale = 0;
-  const char* end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data() + equals + 1, end, scale);
-  if (error != std::errc() || rest != end || !std::isfinite(scale)) {
-    return Fail(Errc::kInvalidArgument, "--adapter {}: '{}' is not a scale; write FILE or FILE=0.5",
-                text, text.substr(equals + 1));
+  if (equals != std::string::npos) {
+    const char* end = text.data() + text.size();
+    const auto [rest, error] = std::from_chars(text.data() + equals + 1, end, source.scale);
+    if (error != std::errc() || rest != end || !std::isfinite(source.scale)) {
+      return Fail(Errc::kInvalidArgument,
+                  "--adapter {}: '{}' is not a scale; write FILE or FILE=0.5", text,
+                  text.substr(equals + 1));
+    }
+    source.path.resize(equals);
   }
-  return std::make_pair(text.substr(0, equals), scale);
+  if (!source.path.empty()) return source;
+  return Fail(Errc::kInvalidArgument, "--adapter '{}' names no file; write FILE or FILE=0.5", text);
 }
 
 Result<std::unique_ptr<LoadedModel>> LoadedModel::Open(const std::string& model,
-                                                       const std::string& adapter) {
+                                                       const std::vector<AdapterSource>& sources) {
   CAIRN_TRY(auto file, GgufFile::Open(model));
   CAIRN_TRY(Llama::CheckSupported(file));
   CAIRN_TRY(auto tokenizer, Tokenizer::FromGguf(file));
-  std::unique_ptr<LoadedModel> loaded(new LoadedModel(std::move(file), std::move(tokenizer)));
-  if (!adapter.empty()) {
-    CAIRN_TRY(auto parsed, ParseAdapterFlag(adapter));
-    CAIRN_TRY(loaded->adapter_, Adapter::Open(parsed.first, static_cast<float>(parsed.second)));
-    CAIRN_TRY(loaded->adapter_->CheckTargets(loaded->file_));
-    loaded->adapter_scale_ = parsed.second;
+  std::vector<Adapter> adapters;
+  for (const AdapterSource& source : sources) {
+    CAIRN_TRY(auto adapter, Adapter::Open(source.path, source.scale));
+    adapters.push_back(std::move(adapter));
   }
+  CAIRN_TRY(auto set, AdapterSet::Make(std::move(adapters)));
+  CAIRN_TRY(set.CheckTargets(file));
+  std::unique_ptr<LoadedModel> loaded(new LoadedModel(std::move(file), std::move(tokenizer)));
+  loaded->adapters_ = std::move(set);
   return loaded;
 }
 
 Status LoadedModel::LoadWeights() {
   if (llama_ != nullptr) return Ok();
-  CAIRN_TRY(llama_, Llama::Load(file_, adapter(), LinearKind::kFast));
+  CAIRN_TRY(llama_, Llama::Load(file_, adapters_, LinearKind::kFast));
   return Ok();
 }
 

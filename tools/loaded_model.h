@@ -1,13 +1,13 @@
-// LoadedModel: a GGUF model with its tokenizer, chat template and adapter, opened in two steps so
+// LoadedModel: a GGUF model with its tokenizer, chat template and adapters, opened in two steps so
 // that mistakes are found before weights are read.
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
-#include "model/adapter.h"
+#include "model/adapter_set.h"
 #include "model/chat_template.h"
 #include "model/gguf.h"
 #include "model/llama.h"
@@ -15,21 +15,27 @@
 
 namespace cairn {
 
+/// Where an adapter lies and what it is multiplied with.
+struct AdapterSource {
+  std::string path;
+  double scale = 1.0;
+};
+
+/// FILE or FILE=SCALE taken apart.
+Result<AdapterSource> ParseAdapterSource(const std::string& text);
+
 class LoadedModel {
  public:
-  /// Opens the files and reads headers. `adapter` is FILE or FILE=SCALE, or empty.
+  /// Opens the files and reads headers.
   static Result<std::unique_ptr<LoadedModel>> Open(const std::string& model,
-                                                   const std::string& adapter);
+                                                   const std::vector<AdapterSource>& adapters);
   /// Reads and packs the weights.
   Status LoadWeights();
 
   const GgufFile& file() const { return file_; }
-  const Adapter* adapter() const { return adapter_.has_value() ? &*adapter_ : nullptr; }
-  double adapter_scale() const { return adapter_scale_; }
+  const AdapterSet& adapters() const { return adapters_; }
   /// Null for models without trained landmarks.
-  const LandmarkInfo* landmark() const {
-    return adapter_.has_value() && adapter_->landmark() ? &*adapter_->landmark() : nullptr;
-  }
+  const LandmarkInfo* landmark() const { return adapters_.landmark(); }
   const Tokenizer& tokenizer() const { return tokenizer_; }
   /// kUnsupported if the model has no template cairn knows.
   Result<ChatTemplate> Template() const { return ChatTemplate::FromGguf(file_, tokenizer_); }
@@ -43,12 +49,8 @@ class LoadedModel {
 
   GgufFile file_;
   Tokenizer tokenizer_;
-  std::optional<Adapter> adapter_;
-  double adapter_scale_ = 1.0;
+  AdapterSet adapters_;
   std::unique_ptr<Llama> llama_;
 };
-
-/// FILE or FILE=SCALE taken apart; the scale is 1 if none is given.
-Result<std::pair<std::string, double>> ParseAdapterFlag(const std::string& text);
 
 }  // namespace cairn

@@ -1,5 +1,8 @@
 #include "tools/session_profile.h"
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace cairn {
@@ -33,13 +36,33 @@ void ReadIngest(const json& j, IngestRecord* i) {
   i->done = j.at("done");
 }
 
+AdapterRecord ReadAdapter(const json& j) {
+  return {j.at("path"), j.at("fingerprint"), j.at("scale")};
+}
+
+constexpr std::string_view kAdapterRemedy =
+    "leave --adapter out to use what the session remembers, or use another --session";
+
+/// Whether the record is of this file, whatever the scale.
+bool IsFileOf(const Adapter& file, const AdapterRecord& record) {
+  return file.FingerprintAt(record.scale) == record.fingerprint;
+}
+
+std::string Listed(const std::vector<AdapterRecord>& adapters) {
+  std::vector<std::string> each;
+  for (const auto& [path, fingerprint, scale] : adapters) {
+    each.push_back(fmt::format("adapter {}, scale {}", path, scale));
+  }
+  return each.empty() ? "no adapter" : fmt::format("{}", fmt::join(each, "; "));
+}
+
 Status ReadProfile(const json& j, SessionProfile* p) {
   p->model_path = j.at("model").at("path");
   p->model_fingerprint = j.at("model").at("fingerprint");
-  if (!j.at("adapter").is_null()) {
-    p->adapter_path = j.at("adapter").at("path");
-    p->adapter_fingerprint = j.at("adapter").at("fingerprint");
-    p->adapter_scale = j.at("adapter").at("scale");
+  if (j.contains("adapters")) {
+    for (const json& adapter : j.at("adapters")) p->adapters.push_back(ReadAdapter(adapter));
+  } else if (!j.at("adapter").is_null()) {  // the form of sessions made before there were several
+    p->adapters.push_back(ReadAdapter(j.at("adapter")));
   }
   const json& options = j.at("options");
   p->mode =
@@ -60,13 +83,13 @@ Status ReadProfile(const json& j, SessionProfile* p) {
 std::string SessionProfile::ToJson() const {
   json ingest_list = json::array();
   for (const IngestRecord& ingest : ingests) ingest_list.push_back(IngestJson(ingest));
-  json adapter;
-  if (!adapter_path.empty()) {
-    adapter = {
-        {"path", adapter_path}, {"fingerprint", adapter_fingerprint}, {"scale", adapter_scale}};
+  json adapter_list = json::array();
+  for (const AdapterRecord& adapter : adapters) {
+    adapter_list.push_back(
+        {{"path", adapter.path}, {"fingerprint", adapter.fingerprint}, {"scale", adapter.scale}});
   }
   const json j{{"model", {{"path", model_path}, {"fingerprint", model_fingerprint}}},
-               {"adapter", adapter},
+               {"adapters", adapter_list},
                {"options", ShapingOptions(*this)},
                {"turn_open", turn_open},
                {"ingests", ingest_list}};
@@ -86,10 +109,59 @@ Result<SessionProfile> SessionProfile::FromJson(const std::string& text) {
 }
 
 std::string SessionProfile::DigestText() const {
+  // In no order, as they are merged; none and one as they were before there were several.
+  std::vector<std::string> fingerprints;
+  for (const AdapterRecord& adapter : adapters) fingerprints.push_back(adapter.fingerprint);
+  std::sort(fingerprints.begin(), fingerprints.end());
   const json j{{"model", model_fingerprint},
-               {"adapter", adapter_fingerprint},
+               {"adapter", fmt::format("{}", fmt::join(fingerprints, "+"))},
                {"options", ShapingOptions(*this)}};
   return j.dump();
+}
+
+Status SessionProfile::CheckAdapters(const std::string& session, const AdapterSet& given) const {
+  const std::vector<Adapter>& files = given.adapters();
+  for (const AdapterRecord& record : adapters) {
+    const auto same = std::find_if(files.begin(), files.end(),
+                                   [&](const Adapter& file) { return IsFileOf(file, record); });
+    if (same != files.end() && same->Fingerprint() != record.fingerprint) {
+      return Fail(Errc::kMismatch,
+                  "adapter {} has scale {}, session '{}' was made with scale {}; give that, or "
+                  "leave --adapter out",
+                  same->path(), same->user_scale(), session, record.scale);
+    }
+    const auto there = std::find_if(files.begin(), files.end(), [&](const Adapter& file) {
+      return file.path() == record.path;
+    });
+    if (same == files.end() && there != files.end()) {
+      return Fail(Errc::kMismatch,
+                  "the file at {} has changed since session '{}' was made with it (fingerprint {}, "
+                  "then {}); bring it back, or read the text again into another --session",
+                  record.path, session, there->FingerprintAt(record.scale), record.fingerprint);
+    }
+  }
+  const bool landmarks = mode == AttentionMode::kLandmark;
+  const std::string made = fmt::format("session '{}' was made {} landmarks ({})", session,
+                                       landmarks ? "with" : "without", Listed(adapters));
+  if (landmarks && given.landmark() == nullptr) {
+    return Fail(Errc::kMismatch, "{}, this command gives {}; {}", made,
+                files.empty() ? "no adapter" : "adapters without", kAdapterRemedy);
+  }
+  for (const AdapterRecord& record : adapters) {
+    if (std::none_of(files.begin(), files.end(),
+                     [&](const Adapter& file) { return IsFileOf(file, record); })) {
+      return Fail(Errc::kMismatch, "{}, this command does not give adapter {}; {}", made,
+                  record.path, kAdapterRemedy);
+    }
+  }
+  for (const Adapter& file : files) {
+    if (std::none_of(adapters.begin(), adapters.end(),
+                     [&](const AdapterRecord& record) { return IsFileOf(file, record); })) {
+      return Fail(Errc::kMismatch, "{}, adapter {}{} was not part of it; {}", made, file.path(),
+                  file.landmark().has_value() ? " (with landmarks)" : "", kAdapterRemedy);
+    }
+  }
+  return Ok();
 }
 
 SessionShape SessionProfile::Shape(const LlamaConfig& config, const LandmarkInfo* landmark) const {

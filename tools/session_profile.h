@@ -23,12 +23,17 @@ struct IngestRecord {
   bool done = false;
 };
 
+/// An adapter the session was made with.
+struct AdapterRecord {
+  std::string path;
+  std::string fingerprint;  ///< of the file and the scale
+  double scale = 1.0;
+};
+
 struct SessionProfile {
   std::string model_path;
   std::string model_fingerprint;
-  std::string adapter_path;  ///< empty: none
-  std::string adapter_fingerprint;
-  double adapter_scale = 1.0;
+  std::vector<AdapterRecord> adapters;  ///< as they were given
   AttentionMode mode = AttentionMode::kUnmodified;
   int block_tokens = 64;  ///< regular tokens in a block
   int representatives = 4;
@@ -41,8 +46,11 @@ struct SessionProfile {
 
   std::string ToJson() const;
   static Result<SessionProfile> FromJson(const std::string& text);
-  /// What the digest covers of it: model, adapter and the options that shape the past.
+  /// What the digest covers of it: model, adapters and the options that shape the past.
   std::string DigestText() const;
+  /// kMismatch naming the session and what differs if `given`, in any order, are not the adapters
+  /// it was made with.
+  Status CheckAdapters(const std::string& session, const AdapterSet& given) const;
   /// The engine's shape for this model. `context` is the most rows attention may span.
   SessionShape Shape(const LlamaConfig& config, const LandmarkInfo* landmark) const;
 };

@@ -1,5 +1,7 @@
 #include "tools/workspace.h"
 
+#include <filesystem>
+
 #include "engine/stored_shape.h"
 #include "storage/memory_cold_store.h"
 #include "storage/rocks_cold_store.h"
@@ -15,36 +17,40 @@ Result<std::unique_ptr<ColdStore>> OpenStore(const Flags& flags, bool create, bo
   return std::unique_ptr<ColdStore>(std::move(store));
 }
 
+namespace {
+
+/// kNotFound saying how to go on if a file that the session was made with is not there any more.
+Status CheckRemembered(const std::string& session, const std::string& path, const char* remedy) {
+  std::error_code unreadable;  // is an error of opening it
+  if (std::filesystem::exists(path, unreadable) || unreadable) return Ok();
+  return Fail(Errc::kNotFound,
+              "there is no file '{}' any more, which session '{}' was made with; {}", path, session,
+              remedy);
+}
+
+}  // namespace
+
 Status Workspace::OpenModelFor(const Flags& flags) {
   const std::string path = flags.model.empty() ? profile_.model_path : flags.model;
-  std::string adapter = flags.adapter;
-  if (adapter.empty() && !profile_.adapter_path.empty()) {
-    adapter = fmt::format("{}={}", profile_.adapter_path, profile_.adapter_scale);
+  if (flags.model.empty()) {
+    CAIRN_TRY(CheckRemembered(flags.session, path, "give its new place as --model"));
   }
-  auto opened = LoadedModel::Open(path, adapter);
-  if (!opened.has_value()) {
-    const Error& error = opened.error();
-    if (error.code != Errc::kNotFound || !flags.model.empty()) return opened.as_failure();
-    return Fail(Errc::kNotFound,
-                "{}; the session was made with it: give its new place as --model "
-                "(or --adapter)",
-                error.message);
+  CAIRN_TRY(auto sources, flags.AdapterSources());
+  if (sources.empty()) {
+    for (const auto& [adapter, fingerprint, scale] : profile_.adapters) {
+      CAIRN_TRY(CheckRemembered(flags.session, adapter,
+                                "give its new place as --adapter, and all other adapters too"));
+      sources.push_back({adapter, scale});
+    }
   }
-  model_ = std::move(opened).value();
+  CAIRN_TRY(model_, LoadedModel::Open(path, sources));
   const std::string fingerprint = model_->file().Fingerprint();
   if (fingerprint != profile_.model_fingerprint) {
     return Fail(Errc::kMismatch,
                 "session '{}' was made with another model ({}, fingerprint {}), not {} ({})",
                 flags.session, profile_.model_path, profile_.model_fingerprint, path, fingerprint);
   }
-  const std::string adapter_fingerprint =
-      model_->adapter() != nullptr ? model_->adapter()->Fingerprint() : "";
-  if (adapter_fingerprint != profile_.adapter_fingerprint) {
-    return Fail(Errc::kMismatch, "session '{}' was made with {}, not with {}", flags.session,
-                profile_.adapter_path.empty() ? "no adapter" : "adapter " + profile_.adapter_path,
-                adapter.empty() ? "none" : "adapter " + adapter);
-  }
-  return Ok();
+  return profile_.CheckAdapters(flags.session, model_->adapters());
 }
 
 Status Workspace::Start(const Flags& flags, bool create) {
@@ -81,7 +87,7 @@ Result<std::unique_ptr<Workspace>> Workspace::OpenOrCreate(const Flags& flags, b
   CAIRN_TRY(SessionCatalog::ValidateName(flags.session));
   CAIRN_TRY(auto engine_options, flags.ToEngineOptions());
   // The model first: a mistake in its name must not leave an empty store behind.
-  CAIRN_TRY(auto model, LoadedModel::Open(flags.model, flags.adapter));
+  CAIRN_TRY(auto model, flags.OpenModel());
   CAIRN_TRY(auto fresh, flags.NewProfile(*model));
   fresh.raw = raw;
   if (!raw) CAIRN_TRY(model->Template());
@@ -110,7 +116,7 @@ Result<std::unique_ptr<Workspace>> Workspace::OpenOrCreate(const Flags& flags, b
 Result<std::unique_ptr<Workspace>> Workspace::InMemory(const Flags& flags) {
   CAIRN_TRY(auto engine_options, flags.ToEngineOptions());
   std::unique_ptr<Workspace> workspace(new Workspace);
-  CAIRN_TRY(workspace->model_, LoadedModel::Open(flags.model, flags.adapter));
+  CAIRN_TRY(workspace->model_, flags.OpenModel());
   CAIRN_TRY(workspace->profile_, flags.NewProfile(*workspace->model_));
   workspace->profile_.raw = true;
   CAIRN_TRY(workspace->engine_, Engine::Open(std::make_unique<MemoryColdStore>(), engine_options));

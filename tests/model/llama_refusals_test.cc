@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "model/adapter.h"
+#include "model/adapter_set.h"
 #include "model/llama.h"
 #include "tests/support/gguf_writer.h"
 #include "tests/support/scratch_directory.h"
@@ -72,7 +72,7 @@ class LlamaRefusalsTest : public testing::Test {
     ASSERT_TRUE(description.Write(path).has_value());
     const auto file = GgufFile::Open(path);
     ASSERT_TRUE(file.has_value()) << file.error().message;
-    const auto model = Llama::Load(file.value(), nullptr, LinearKind::kReference);
+    const auto model = Llama::Load(file.value(), AdapterSet(), LinearKind::kReference);
     ASSERT_EQ(model.has_value(), !code.has_value())
         << (model.has_value() ? "loaded despite " + fragment : model.error().message);
     if (model.has_value()) return;
@@ -150,10 +150,14 @@ TEST_F(LlamaRefusalsTest, AdaptersOfOtherModels) {
   ASSERT_TRUE(test::WriteTinyModel(directory_.File("m"), small).has_value());
   ASSERT_TRUE(test::WriteTinyAdapter(directory_.File("a"), large, adapter_options).has_value());
   const auto file = GgufFile::Open(directory_.File("m"));
-  const auto adapter = Adapter::Open(directory_.File("a"));
   ASSERT_TRUE(file.has_value());
+  std::vector<Adapter> adapters;
+  auto adapter = Adapter::Open(directory_.File("a"));
   ASSERT_TRUE(adapter.has_value());
-  const auto model = Llama::Load(file.value(), &adapter.value(), LinearKind::kF32);
+  adapters.push_back(std::move(adapter).value());
+  const auto set = AdapterSet::Make(std::move(adapters));
+  ASSERT_TRUE(set.has_value());
+  const auto model = Llama::Load(file.value(), set.value(), LinearKind::kF32);
   ASSERT_FALSE(model.has_value());
   EXPECT_EQ(model.error().code, Errc::kMismatch);
   EXPECT_NE(model.error().message.find("blk.0.ffn_gate.weight"), std::string::npos)

@@ -159,11 +159,8 @@ TEST_P(LlamaTest, TheAdapterChangesTheModelAndScaleZeroDoesNot) {
   };
   const std::vector<float> expected = rows(*plain.llama, one);
   EXPECT_GT(LargestDifference(rows(*adapted.llama, two), expected), 0.01);
-  auto silent = Adapter::Open(directory_.File("a"), 0.0f);
-  ASSERT_TRUE(silent.has_value());
-  auto model = Llama::Load(*plain.file, &silent.value(), LinearKind::kF32);
-  ASSERT_TRUE(model.has_value());
-  EXPECT_EQ(rows(*model.value(), three), expected);
+  LoadedLlama silent(directory_.File("m"), {{directory_.File("a"), 0.0}}, LinearKind::kF32);
+  EXPECT_EQ(rows(*silent.llama, three), expected);
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, LlamaTest,

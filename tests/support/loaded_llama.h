@@ -10,21 +10,29 @@
 #include <vector>
 
 #include "engine/options.h"
-#include "model/adapter.h"
+#include "model/adapter_set.h"
 #include "model/llama.h"
 
 namespace cairn::test {
+
+struct ScaledAdapter {
+  std::string path;
+  double scale = 1.0;
+};
 
 /// Members are null or empty after a failure, which is a fatal one of the test.
 struct LoadedLlama {
   /// `adapter_path` may be empty.
   LoadedLlama(const std::string& path, const std::string& adapter_path, LinearKind kind) {
-    Open(path, adapter_path, kind);
+    std::vector<ScaledAdapter> scaled;
+    if (!adapter_path.empty()) scaled.push_back({adapter_path});
+    Open(path, scaled, kind);
+  }
+  LoadedLlama(const std::string& path, const std::vector<ScaledAdapter>& scaled, LinearKind kind) {
+    Open(path, scaled, kind);
   }
 
-  const LandmarkInfo* landmark() const {
-    return adapter.has_value() && adapter->landmark() ? &*adapter->landmark() : nullptr;
-  }
+  const LandmarkInfo* landmark() const { return adapters.landmark(); }
   /// A session shape for it; unmodified blocks have `regular_tokens` rows.
   SessionShape Shape(int32_t regular_tokens, DType kv_type) const {
     SessionShape shape;
@@ -41,20 +49,24 @@ struct LoadedLlama {
   }
 
   std::optional<GgufFile> file;
-  std::optional<Adapter> adapter;
+  AdapterSet adapters;
   std::unique_ptr<Llama> llama;
 
  private:
-  void Open(const std::string& path, const std::string& adapter_path, LinearKind kind) {
+  void Open(const std::string& path, const std::vector<ScaledAdapter>& scaled, LinearKind kind) {
     auto opened = GgufFile::Open(path);
     ASSERT_TRUE(opened.has_value()) << opened.error().message;
     file.emplace(std::move(opened).value());
-    if (!adapter_path.empty()) {
-      auto opened_adapter = Adapter::Open(adapter_path);
-      ASSERT_TRUE(opened_adapter.has_value()) << opened_adapter.error().message;
-      adapter.emplace(std::move(opened_adapter).value());
+    std::vector<Adapter> opened_adapters;
+    for (const auto& [adapter_path, scale] : scaled) {
+      auto adapter = Adapter::Open(adapter_path, scale);
+      ASSERT_TRUE(adapter.has_value()) << adapter.error().message;
+      opened_adapters.push_back(std::move(adapter).value());
     }
-    auto loaded = Llama::Load(*file, adapter.has_value() ? &*adapter : nullptr, kind);
+    auto made = AdapterSet::Make(std::move(opened_adapters));
+    ASSERT_TRUE(made.has_value()) << made.error().message;
+    adapters = std::move(made).value();
+    auto loaded = Llama::Load(*file, adapters, kind);
     ASSERT_TRUE(loaded.has_value()) << loaded.error().message;
     llama = std::move(loaded).value();
   }

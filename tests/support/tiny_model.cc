@@ -196,6 +196,13 @@ Status WriteTinyAdapter(const std::string& path, const TinyModelOptions& model,
                        random.Normal(matrix.n_out * rank, options.strength));
     }
   }
+  if (options.token_embedding) {  // transposed, as such files have it
+    const uint64_t hidden = static_cast<uint64_t>(model.heads * model.head_dim);
+    writer.AddTensor("token_embd.weight.lora_a", GgmlType::kF16, {rank, Rows(model)},
+                     random.Normal(Rows(model) * rank, options.strength));
+    writer.AddTensor("token_embd.weight.lora_b", GgmlType::kF16, {rank, hidden},
+                     random.Normal(hidden * rank, options.strength));
+  }
   return writer.Write(path);
 }
 

@@ -42,6 +42,7 @@ struct TinyAdapterOptions {
   bool in_loss = false;
   int trained_context = 256;
   std::string selection = "per_chunk";
+  bool token_embedding = false;  ///< with factors of token_embd.weight too
 };
 
 /// Writes a LoRA adapter for every matrix of the layers of a model with `model` options.

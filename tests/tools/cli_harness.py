@@ -1,8 +1,8 @@
 """What the command-line tests share: running cairn, tiny models, a store of one's own.
 
 Needs CAIRN_BINARY, CAIRN_TINY_MODELS (a directory written by make_tiny_model), CAIRN_NEWER_STORE
-(the program make_newer_store) and CAIRN_TEST_DATA in the environment. CAIRN_TEST_SEED replays the
-random parts of a run.
+and CAIRN_OLDER_SESSION (the programs make_newer_store and make_older_session) and CAIRN_TEST_DATA
+in the environment. CAIRN_TEST_SEED replays the random parts of a run.
 """
 
 import json
@@ -18,13 +18,17 @@ import unittest
 BINARY = os.environ["CAIRN_BINARY"]
 MODELS = pathlib.Path(os.environ["CAIRN_TINY_MODELS"])
 NEWER_STORE = os.environ["CAIRN_NEWER_STORE"]
+OLDER_SESSION = os.environ["CAIRN_OLDER_SESSION"]
 DATA = pathlib.Path(os.environ["CAIRN_TEST_DATA"])
 SEED = int(os.environ.get("CAIRN_TEST_SEED", "20231117"))
 
 MODEL = str(MODELS / "tiny.gguf")
 OTHER_MODEL = str(MODELS / "other.gguf")
 LANDMARK = str(MODELS / "landmark.gguf")
+LANDMARK2 = str(MODELS / "landmark2.gguf")
+IN_LOSS = str(MODELS / "in_loss.gguf")
 LORA = str(MODELS / "lora.gguf")
+LORA2 = str(MODELS / "lora2.gguf")
 # The landmark adapter was trained on 256 rows of 16-row blocks: (4 + 1) * 16 + 64 + 15 fit.
 SMALL_STEPS = ("--chunk", "64", "--retrieve", "4")
 

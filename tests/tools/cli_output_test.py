@@ -29,7 +29,7 @@ class Documents(CliTest):
         self.assertEqual(report["tokens"], report["tokens_read"])
         shown = self.show()
         self.holds(shown, {"name", "tokens", "rows", "blocks", "payload_bytes", "commits",
-                           "extents", "digest", "model", "adapter", "options", "ingests",
+                           "extents", "digest", "model", "adapters", "options", "ingests",
                            "turn_open"})
         self.assertEqual(shown["tokens"], report["tokens"])
         self.assertEqual(shown["rows"], shown["tokens"] + shown["tokens"] // 15)

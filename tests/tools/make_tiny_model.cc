@@ -2,7 +2,10 @@
 //   tiny.gguf        a random llama with ChatML, 2 layers, context 2,048
 //   other.gguf       the same shape from another seed: another model to cairn
 //   landmark.gguf    a landmark adapter for tiny.gguf, 15 regular tokens per block, trained on 256
+//   in_loss.gguf     the same numbers, of the convention that predicts from the landmark row
+//   landmark2.gguf   another landmark adapter
 //   lora.gguf        an adapter without landmarks
+//   lora2.gguf       another one, which changes the token embedding too
 #include <cstdio>
 #include <string>
 
@@ -20,9 +23,19 @@ cairn::Status WriteAll(const std::string& directory) {
   CAIRN_TRY(WriteTinyModel(directory + "/other.gguf", other));
   TinyAdapterOptions landmark;
   CAIRN_TRY(WriteTinyAdapter(directory + "/landmark.gguf", model, landmark));
+  TinyAdapterOptions in_loss = landmark;
+  in_loss.in_loss = true;
+  CAIRN_TRY(WriteTinyAdapter(directory + "/in_loss.gguf", model, in_loss));
+  TinyAdapterOptions landmark2;
+  landmark2.seed = 8;
+  CAIRN_TRY(WriteTinyAdapter(directory + "/landmark2.gguf", model, landmark2));
   TinyAdapterOptions lora;
   lora.landmark = false;
-  return WriteTinyAdapter(directory + "/lora.gguf", model, lora);
+  CAIRN_TRY(WriteTinyAdapter(directory + "/lora.gguf", model, lora));
+  TinyAdapterOptions lora2 = lora;
+  lora2.seed = 9;
+  lora2.token_embedding = true;
+  return WriteTinyAdapter(directory + "/lora2.gguf", model, lora2);
 }
 
 }  // namespace

@@ -1,0 +1,149 @@
+// SessionProfile: what is kept with a session and read back, also in the form of older sessions.
+#include "tools/session_profile.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "tests/support/scratch_directory.h"
+#include "tests/support/tiny_model.h"
+
+namespace cairn {
+namespace {
+
+constexpr const char* kOptions =
+    R"("options":{"block_tokens":63,"chunk":256,"kv_type":"f16","mode":"landmark","raw":false,)"
+    R"("representatives":1,"selection":"per-chunk"})";
+
+/// As a cairn of one adapter wrote it; `adapter` is an object or null.
+std::string OlderForm(const std::string& adapter) {
+  return R"({"adapter":)" + adapter +
+         R"(,"ingests":[],"model":{"fingerprint":"feed","path":"m"},)" + kOptions +
+         R"(,"turn_open":true})";
+}
+
+SessionProfile Read(const std::string& text) {
+  auto profile = SessionProfile::FromJson(text);
+  EXPECT_TRUE(profile.has_value()) << text;
+  return profile.has_value() ? std::move(profile).value() : SessionProfile();
+}
+
+TEST(SessionProfileTest, SessionsOfOneAdapterAreReadAndTheirDigestStays) {
+  const SessionProfile one = Read(OlderForm(R"({"fingerprint":"beef","path":"a","scale":0.5})"));
+  ASSERT_EQ(one.adapters.size(), 1u);
+  EXPECT_EQ(one.adapters[0].path, "a");
+  EXPECT_EQ(one.adapters[0].fingerprint, "beef");
+  EXPECT_EQ(one.adapters[0].scale, 0.5);
+  EXPECT_EQ(one.mode, AttentionMode::kLandmark);
+  EXPECT_EQ(one.DigestText(), R"({"adapter":"beef","model":"feed",)" + std::string(kOptions) + "}");
+  const SessionProfile none = Read(OlderForm("null"));
+  EXPECT_TRUE(none.adapters.empty());
+  EXPECT_EQ(none.DigestText(), R"({"adapter":"","model":"feed",)" + std::string(kOptions) + "}");
+}
+
+TEST(SessionProfileTest, SeveralAdaptersAreKeptAsGivenAndCoveredInNoOrder) {
+  SessionProfile profile = Read(OlderForm("null"));
+  profile.adapters = {{"b", "22", 0.1}, {"a", "11", -2}};
+  const SessionProfile again = Read(profile.ToJson());
+  ASSERT_EQ(again.adapters.size(), 2u);
+  EXPECT_EQ(again.adapters[0].path, "b");
+  EXPECT_EQ(again.adapters[0].scale, 0.1);
+  EXPECT_EQ(again.adapters[1].fingerprint, "11");
+  EXPECT_EQ(again.ToJson(), profile.ToJson());
+  std::swap(profile.adapters[0], profile.adapters[1]);
+  EXPECT_EQ(again.DigestText(), profile.DigestText());
+  profile.adapters.pop_back();
+  EXPECT_NE(again.DigestText(), profile.DigestText());
+}
+
+TEST(SessionProfileTest, OtherTextsAreRefused) {
+  for (const std::string& text : {std::string("{"), std::string("[]"), OlderForm("7")}) {
+    const auto profile = SessionProfile::FromJson(text);
+    ASSERT_FALSE(profile.has_value()) << text;
+    EXPECT_EQ(profile.error().code, Errc::kCorruption);
+  }
+}
+
+class CheckAdaptersTest : public testing::Test {
+ protected:
+  CheckAdaptersTest() {
+    EXPECT_TRUE(test::WriteTinyAdapter(File("landmark"), {}, {}));
+    EXPECT_TRUE(test::WriteTinyAdapter(File("a"), {}, {.seed = 8, .landmark = false}));
+    EXPECT_TRUE(test::WriteTinyAdapter(File("b"), {}, {.seed = 9, .landmark = false}));
+  }
+  std::string File(const std::string& name) const { return directory_.File(name); }
+  AdapterSet Set(const std::vector<AdapterSource>& sources) const {
+    std::vector<Adapter> adapters;
+    for (const auto& [name, scale] : sources) {
+      auto adapter = Adapter::Open(File(name), scale);
+      EXPECT_TRUE(adapter.has_value()) << adapter.error().message;
+      adapters.push_back(std::move(adapter).value());
+    }
+    auto set = AdapterSet::Make(std::move(adapters));
+    EXPECT_TRUE(set.has_value()) << set.error().message;
+    return std::move(set).value();
+  }
+  SessionProfile Made(const std::vector<AdapterSource>& sources) const {
+    SessionProfile profile;
+    const AdapterSet set = Set(sources);
+    for (const Adapter& adapter : set.adapters()) {
+      profile.adapters.push_back({adapter.path(), adapter.Fingerprint(), adapter.user_scale()});
+    }
+    if (set.landmark() != nullptr) profile.mode = AttentionMode::kLandmark;
+    return profile;
+  }
+  void ExpectRefused(const std::vector<AdapterSource>& made,
+                     const std::vector<AdapterSource>& given, const std::string& part) const {
+    const Status status = Made(made).CheckAdapters("s", Set(given));
+    ASSERT_FALSE(status.has_value()) << part;
+    EXPECT_EQ(status.error().code, Errc::kMismatch);
+    EXPECT_NE(status.error().message.find(part), std::string::npos) << status.error().message;
+  }
+
+  test::ScratchDirectory directory_;
+};
+
+TEST_F(CheckAdaptersTest, TheSameInAnyOrderAreAccepted) {
+  EXPECT_TRUE(Made({}).CheckAdapters("s", Set({})));
+  const SessionProfile made = Made({{"landmark", 0.7}, {"a"}, {"b", -1}});
+  EXPECT_TRUE(made.CheckAdapters("s", Set({{"landmark", 0.7}, {"a"}, {"b", -1}})));
+  EXPECT_TRUE(made.CheckAdapters("s", Set({{"b", -1}, {"a"}, {"landmark", 0.7}})));
+}
+
+TEST_F(CheckAdaptersTest, AFileThatMovedIsTheSame) {
+  const SessionProfile made = Made({{"a", 0.5}});
+  EXPECT_TRUE(test::WriteTinyAdapter(File("moved"), {}, {.seed = 8, .landmark = false}));
+  EXPECT_TRUE(made.CheckAdapters("s", Set({{"moved", 0.5}})));
+}
+
+TEST_F(CheckAdaptersTest, RefusalsSayWhatDiffers) {
+  ExpectRefused({{"landmark"}, {"a"}}, {{"landmark"}, {"a", 0.5}},
+                File("a") + " has scale 0.5, session 's' was made with scale 1");
+  ExpectRefused({{"landmark"}}, {},
+                "session 's' was made with landmarks (adapter " + File("landmark") +
+                    ", scale 1), this command gives no adapter");
+  ExpectRefused({{"landmark"}, {"a"}}, {{"a"}}, "this command gives adapters without");
+  ExpectRefused({{"landmark"}, {"a"}}, {{"landmark"}},
+                "this command does not give adapter " + File("a"));
+  ExpectRefused({}, {{"landmark"}},
+                "session 's' was made without landmarks (no adapter), adapter " + File("landmark") +
+                    " (with landmarks) was not part of it");
+  ExpectRefused({{"a"}}, {{"a"}, {"b"}}, "adapter " + File("b") + " was not part of it");
+}
+
+TEST_F(CheckAdaptersTest, AChangedFileIsNamedWithItsFingerprints) {
+  const SessionProfile made = Made({{"a"}});
+  EXPECT_TRUE(test::WriteTinyAdapter(File("a"), {}, {.seed = 10, .landmark = false}));
+  const AdapterSet set = Set({{"a"}});
+  const Status status = made.CheckAdapters("s", set);
+  ASSERT_FALSE(status.has_value());
+  for (const std::string& part : {std::string("the file at ") + File("a") + " has changed",
+                                  made.adapters[0].fingerprint, set.adapters()[0].Fingerprint()}) {
+    EXPECT_NE(status.error().message.find(part), std::string::npos) << status.error().message;
+  }
+}
+
+}  // namespace
+}  // namespace cairn
