@@ -83,6 +83,9 @@ class EvalCommand : public Command {
         ->allow_extra_args(false);
     app.add_option("--preface", settings_.preface, "A line in front of every text (default none)")
         ->type_name("TEXT");
+    app.add_option("--question", settings_.question,
+                   "What to ask for a single pass key (default: What is the pass key?)")
+        ->type_name("TEXT");
     app.add_option("--max-tokens", settings_.max_tokens, "Longest answer in tokens (default 32)")
         ->type_name("N");
     app.add_option("--scratch", scratch_path_,

@@ -125,8 +125,10 @@ Status EvalRun::Ask(Workspace& workspace, const PlantedText& planted, EvalRecord
          fmt::format("question {} of {}", record->answers.size() + 1, planted.plantings.size()),
          record->length);
     Sampler greedy;
-    CAIRN_TRY(const Answer answer, conversation.Ask(planting.fact.question, settings_.max_tokens,
-                                                    greedy, [](std::string_view) {}));
+    const std::string& question =
+        settings_.question.empty() ? planting.fact.question : settings_.question;
+    CAIRN_TRY(const Answer answer,
+              conversation.Ask(question, settings_.max_tokens, greedy, [](std::string_view) {}));
     CAIRN_TRY(conversation.Forget());
     const Verdict verdict = Judge(planting.fact, answer.text);
     EvalAnswer& kept = record->answers.emplace_back();
@@ -134,7 +136,7 @@ Status EvalRun::Ask(Workspace& workspace, const PlantedText& planted, EvalRecord
     kept.bin = planting.bin;
     kept.depth = planting.depth;
     for (const Place& place : planting.places) kept.positions.push_back(place.first);
-    kept.question = planting.fact.question;
+    kept.question = question;
     kept.value = planting.fact.value;
     kept.answer = answer.text;
     kept.right = verdict.right;

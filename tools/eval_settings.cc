@@ -68,6 +68,11 @@ Status EvalSettings::Validate() const {
                 "for {}; use fewer, or 1 for texts that take one depth after the other",
                 plan.facts, most);
   }
+  if (!question.empty() && (plan.task != EvalTask::kPasskey || plan.facts > 1)) {
+    return Fail(Errc::kInvalidArgument,
+                "--question is for `cairn eval passkey` with --facts-per-text 1; the questions for "
+                "several facts differ");
+  }
   return Ok();
 }
 
@@ -82,6 +87,7 @@ nlohmann::json EvalSettings::ToJson(const SessionProfile& profile,
           {"--filler", paper ? "paper" : "text"},
           {"--text", text_hash},
           {"--preface", preface},
+          {"--question", question},
           {"--max-tokens", max_tokens},
           {"--model", profile.model_fingerprint},
           {"--adapter", profile.adapter_fingerprint},

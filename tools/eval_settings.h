@@ -24,6 +24,7 @@ struct EvalSettings {
   bool paper = false;       ///< the paper's filler in place of passages of a text
   std::string text_hash;    ///< of the text the passages are of; empty with `paper`
   std::string preface;      ///< in front of every text
+  std::string question;     ///< in place of a fact's own; empty: none
   int64_t max_tokens = 32;  ///< longest answer
 
   /// kInvalidArgument naming the option that cannot be.
