@@ -10,7 +10,7 @@
 #include "base/hash.h"
 #include "base/progress.h"
 #include "tools/command.h"
-#include "tools/interrupt.h"
+#include "tools/reader.h"
 #include "tools/text_file.h"
 #include "tools/tier_report.h"
 #include "tools/workspace.h"
@@ -19,8 +19,6 @@ namespace cairn {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-constexpr int64_t kTokensPerCommit = 4096;
 
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -79,30 +77,16 @@ class IngestCommand : public Command {
     record.hash = hash;
     record.source = text_path_ == "-" ? "standard input" : text_path_;
     record.limit = limit_;
-    record.start_token = workspace.session().tokens();
-    record.opens_turn = !profile.raw && !profile.turn_open;
-    profile.ingests.push_back(record);
-    profile.turn_open = !profile.raw;
+    Reader(workspace).Begin(std::move(record));
     return true;
   }
 
   /// All tokens the ingest adds: framing, then the text.
   Result<std::vector<uint32_t>> Tokens(Workspace& workspace, const std::string& text) const {
-    const Tokenizer& tokenizer = workspace.model().tokenizer();
     const IngestRecord& record = workspace.profile().ingests.back();
-    std::vector<uint32_t> tokens;
-    if (workspace.profile().raw) {
-      if (record.start_token == 0 && tokenizer.add_bos() && tokenizer.bos()) {
-        tokens.push_back(*tokenizer.bos());
-      }
-    } else {
-      CAIRN_TRY(auto chat, workspace.model().Template());
-      if (record.start_token == 0) tokens = chat.Begin();
-      if (record.opens_turn) {
-        tokens.insert(tokens.end(), chat.UserOpen().begin(), chat.UserOpen().end());
-      }
-    }
-    auto encoded = tokenizer.Encode(text);
+    CAIRN_TRY(auto tokens, Reader::Opening(workspace.model(), workspace.profile().raw,
+                                           record.start_token == 0, record.opens_turn));
+    auto encoded = workspace.model().tokenizer().Encode(text);
     if (limit_ > 0 && std::ssize(encoded) > limit_) encoded.resize(static_cast<size_t>(limit_));
     if (encoded.empty()) {
       return Fail(Errc::kInvalidArgument, "{} holds no tokens", record.source);
@@ -112,43 +96,25 @@ class IngestCommand : public Command {
   }
 
   Status Read(Workspace& workspace, const std::string& text) {
-    Session& session = workspace.session();
     CAIRN_TRY(auto tokens, Tokens(workspace, text));
-    IngestRecord& record = workspace.profile().ingests.back();
-    record.tokens = std::ssize(tokens);
-    const int64_t before = session.tokens() - record.start_token;
+    Reader reader(workspace);
+    const int64_t before = reader.done();
     if (before > 0 && !flags_.quiet) {
-      fmt::print(stderr, "going on at token {} of {}\n", before, record.tokens);
+      fmt::print(stderr, "going on at token {} of {}\n", before, tokens.size());
     }
-    std::span<const uint32_t> left(tokens.data() + before, tokens.size() - before);
     const auto start = Clock::now();
     Progress progress(flags_.quiet);
-    while (!left.empty() && !Interrupted()) {
-      const auto count = static_cast<size_t>(workspace.runner().NextStep(left));
-      CAIRN_TRY(workspace.runner().Step(left.first(count)));
-      session.AddTokens(left.first(count));
-      left = left.subspan(count);
-      if (session.tokens() - session.committed_tokens() >= kTokensPerCommit) {
-        CAIRN_TRY(workspace.Commit());
-      }
-      if (progress.Due()) {
-        const int64_t done = record.tokens - std::ssize(left);
-        const double rate = static_cast<double>(done - before) / SecondsSince(start);
-        progress.Show(fmt::format("{} of {} tokens, {:.0f} tokens/s, {}, {} left", done,
-                                  record.tokens, rate, TiersLine(workspace.Tiers()),
-                                  FormatDuration(static_cast<double>(left.size()) / rate)));
-      }
-    }
+    const Status read = reader.Read(tokens, [&](int64_t done) {
+      if (!progress.Due()) return;
+      const double rate = static_cast<double>(done - before) / SecondsSince(start);
+      const auto left = static_cast<double>(std::ssize(tokens) - done);
+      progress.Show(fmt::format("{} of {} tokens, {:.0f} tokens/s, {}, {} left", done,
+                                tokens.size(), rate, TiersLine(workspace.Tiers()),
+                                FormatDuration(left / rate)));
+    });
     progress.Finish();
-    record.done = left.empty();
-    CAIRN_TRY(workspace.Commit());
-    if (!record.done) {
-      return Fail(Errc::kInterrupted,
-                  "stopped at token {} of {}, all of it kept; the same command "
-                  "goes on from there",
-                  record.tokens - std::ssize(left), record.tokens);
-    }
-    return Report(workspace, record.tokens - before, SecondsSince(start));
+    CAIRN_TRY(read);
+    return Report(workspace, std::ssize(tokens) - before, SecondsSince(start));
   }
 
   Status Report(Workspace& workspace, int64_t read, double seconds) const {

@@ -23,5 +23,6 @@ std::unique_ptr<Command> MakeGenerateCommand();
 std::unique_ptr<Command> MakePerplexityCommand();
 std::unique_ptr<Command> MakeSessionsCommand();
 std::unique_ptr<Command> MakeConformCommand();
+std::unique_ptr<Command> MakeEvalCommand();
 
 }  // namespace cairn

@@ -35,6 +35,17 @@ Result<std::string> ReadText(const std::string& path) {
   return text;
 }
 
+Status WriteTextAtomically(const std::string& path, const std::string& text) {
+  const std::string beside = path + ".new";
+  FILE* file = std::fopen(beside.c_str(), "wb");
+  bool written = file != nullptr && std::fwrite(text.data(), 1, text.size(), file) == text.size();
+  if (file != nullptr && std::fclose(file) != 0) written = false;
+  if (written && std::rename(beside.c_str(), path.c_str()) == 0) return Ok();
+  const int code = errno;
+  if (file != nullptr) std::remove(beside.c_str());
+  return Fail(Errc::kIo, "cannot write {}: {}", path, std::strerror(code));
+}
+
 size_t CompleteUtf8(std::string_view bytes) {
   // At most three bytes can be waiting for more: find the last lead byte among them.
   for (size_t back = 1; back <= 3 && back <= bytes.size(); ++back) {

@@ -1,7 +1,8 @@
-// Reading texts as bytes, from a file or from standard input ("-").
+// Reading texts as bytes, from a file or from standard input ("-"), and writing them whole.
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "base/error.h"
 
@@ -9,6 +10,9 @@ namespace cairn {
 
 /// kNotFound or kIo naming the path; kInvalidArgument if there is nothing in it.
 Result<std::string> ReadText(const std::string& path);
+
+/// Writes `text` beside `path` and then renames it, so that `path` is never half written. kIo.
+Status WriteTextAtomically(const std::string& path, const std::string& text);
 
 /// The longest prefix that does not end inside a UTF-8 character; what is not UTF-8 counts as
 /// complete. For streaming text whose characters arrive in pieces.

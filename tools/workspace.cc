@@ -44,11 +44,16 @@ Status Workspace::OpenModelFor(const Flags& flags) {
     }
   }
   CAIRN_TRY(model_, LoadedModel::Open(path, sources));
+  return CheckModel(flags);
+}
+
+Status Workspace::CheckModel(const Flags& flags) const {
   const std::string fingerprint = model_->file().Fingerprint();
   if (fingerprint != profile_.model_fingerprint) {
     return Fail(Errc::kMismatch,
                 "session '{}' was made with another model ({}, fingerprint {}), not {} ({})",
-                flags.session, profile_.model_path, profile_.model_fingerprint, path, fingerprint);
+                flags.session, profile_.model_path, profile_.model_fingerprint,
+                model_->file().path(), fingerprint);
   }
   return profile_.CheckAdapters(flags.session, model_->adapters());
 }
@@ -85,9 +90,15 @@ Result<std::unique_ptr<Workspace>> Workspace::OpenExisting(const Flags& flags) {
 
 Result<std::unique_ptr<Workspace>> Workspace::OpenOrCreate(const Flags& flags, bool raw) {
   CAIRN_TRY(SessionCatalog::ValidateName(flags.session));
-  CAIRN_TRY(auto engine_options, flags.ToEngineOptions());
   // The model first: a mistake in its name must not leave an empty store behind.
   CAIRN_TRY(auto model, flags.OpenModel());
+  return OpenOrCreate(flags, raw, std::move(model));
+}
+
+Result<std::unique_ptr<Workspace>> Workspace::OpenOrCreate(const Flags& flags, bool raw,
+                                                           std::unique_ptr<LoadedModel> model) {
+  CAIRN_TRY(SessionCatalog::ValidateName(flags.session));
+  CAIRN_TRY(auto engine_options, flags.ToEngineOptions());
   CAIRN_TRY(auto fresh, flags.NewProfile(*model));
   fresh.raw = raw;
   if (!raw) CAIRN_TRY(model->Template());
@@ -102,7 +113,13 @@ Result<std::unique_ptr<Workspace>> Workspace::OpenOrCreate(const Flags& flags, b
     if (raw && !workspace->profile_.raw) {
       return Fail(Errc::kMismatch, "session '{}' was made without --raw", flags.session);
     }
-    CAIRN_TRY(workspace->OpenModelFor(flags));
+    // Without --adapter the remembered one is meant, and the model that is open lacks it.
+    if (flags.adapters.empty() && !workspace->profile_.adapters.empty()) {
+      CAIRN_TRY(workspace->OpenModelFor(flags));
+    } else {
+      workspace->model_ = std::move(model);
+      CAIRN_TRY(workspace->CheckModel(flags));
+    }
     CAIRN_TRY(workspace->Start(flags, false));
     return workspace;
   }
@@ -111,6 +128,15 @@ Result<std::unique_ptr<Workspace>> Workspace::OpenOrCreate(const Flags& flags, b
   workspace->model_ = std::move(model);
   CAIRN_TRY(workspace->Start(flags, true));
   return workspace;
+}
+
+Result<std::unique_ptr<LoadedModel>> Workspace::Discard(std::unique_ptr<Workspace> workspace) {
+  const std::string name = workspace->session_->record().name;
+  workspace->runner_.reset();
+  workspace->attention_.reset();
+  workspace->session_.reset();
+  CAIRN_TRY(workspace->engine_->catalog().Delete(name));
+  return std::move(workspace->model_);
 }
 
 Result<std::unique_ptr<Workspace>> Workspace::InMemory(const Flags& flags) {

@@ -26,8 +26,14 @@ class Workspace {
   static Result<std::unique_ptr<Workspace>> OpenExisting(const Flags& flags);
   /// The same, or a new session made with --model.
   static Result<std::unique_ptr<Workspace>> OpenOrCreate(const Flags& flags, bool raw);
+  /// The same with a model that is open already, perhaps with its weights.
+  static Result<std::unique_ptr<Workspace>> OpenOrCreate(const Flags& flags, bool raw,
+                                                         std::unique_ptr<LoadedModel> model);
   /// A session in memory only, for commands without --store.
   static Result<std::unique_ptr<Workspace>> InMemory(const Flags& flags);
+
+  /// Closes `workspace`, deletes its session from the store, and returns the model for the next.
+  static Result<std::unique_ptr<LoadedModel>> Discard(std::unique_ptr<Workspace> workspace);
 
   Session& session() { return *session_; }
   LoadedModel& model() { return *model_; }
@@ -48,6 +54,8 @@ class Workspace {
  private:
   Workspace() = default;
   Status OpenModelFor(const Flags& flags);
+  /// kMismatch if the model or its adapter is not the one the session was made with.
+  Status CheckModel(const Flags& flags) const;
   Status Start(const Flags& flags, bool create);
 
   // Declared so that what refers to another member is destroyed before it.

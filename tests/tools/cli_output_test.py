@@ -60,7 +60,8 @@ class Documents(CliTest):
 
     def test_the_help_names_every_command_and_default(self):
         overview = self.good("--help").stdout
-        for name in ("ingest", "ask", "chat", "generate", "perplexity", "sessions", "conform"):
+        for name in ("ingest", "ask", "chat", "generate", "perplexity", "eval", "sessions",
+                     "conform"):
             self.assertIn(name, overview)
             self.assertIn("--help", self.good(name, "--help").stdout)
         ingest = self.good("ingest", "--help").stdout

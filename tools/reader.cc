@@ -1,0 +1,61 @@
+#include "tools/reader.h"
+
+#include "tools/interrupt.h"
+
+namespace cairn {
+namespace {
+
+constexpr int64_t kTokensPerCommit = 4096;
+
+}  // namespace
+
+Result<std::vector<uint32_t>> Reader::Opening(const LoadedModel& model, bool raw, bool first,
+                                              bool opens_turn) {
+  std::vector<uint32_t> tokens;
+  if (raw) {
+    const Tokenizer& tokenizer = model.tokenizer();
+    if (first && tokenizer.add_bos() && tokenizer.bos()) tokens.push_back(*tokenizer.bos());
+    return tokens;
+  }
+  CAIRN_TRY(auto chat, model.Template());
+  if (first) tokens = chat.Begin();
+  if (opens_turn) tokens.insert(tokens.end(), chat.UserOpen().begin(), chat.UserOpen().end());
+  return tokens;
+}
+
+void Reader::Begin(IngestRecord record) {
+  SessionProfile& profile = workspace_.profile();
+  record.start_token = workspace_.session().tokens();
+  record.opens_turn = !profile.raw && !profile.turn_open;
+  profile.ingests.push_back(std::move(record));
+  profile.turn_open = !profile.raw;
+}
+
+int64_t Reader::done() const {
+  return workspace_.session().tokens() - workspace_.profile().ingests.back().start_token;
+}
+
+Status Reader::Read(std::span<const uint32_t> tokens, const Watch& watch) {
+  Session& session = workspace_.session();
+  IngestRecord& record = workspace_.profile().ingests.back();
+  record.tokens = std::ssize(tokens);
+  auto left = tokens.subspan(static_cast<size_t>(done()));
+  while (!left.empty() && !Interrupted()) {
+    const auto count = static_cast<size_t>(workspace_.runner().NextStep(left));
+    CAIRN_TRY(workspace_.runner().Step(left.first(count)));
+    session.AddTokens(left.first(count));
+    left = left.subspan(count);
+    if (session.tokens() - session.committed_tokens() >= kTokensPerCommit) {
+      CAIRN_TRY(workspace_.Commit());
+    }
+    watch(done());
+  }
+  record.done = left.empty();
+  CAIRN_TRY(workspace_.Commit());
+  if (record.done) return Ok();
+  return Fail(Errc::kInterrupted,
+              "stopped at token {} of {}, all of it kept; the same command goes on from there",
+              done(), record.tokens);
+}
+
+}  // namespace cairn
