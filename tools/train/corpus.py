@@ -3,6 +3,7 @@
 Every package is a kind of text. HELD_OUT kinds are for evaluation only, and so is the King James
 Bible, which the project's measurements use as filler.
 """
+
 import gzip
 import html.parser
 import pathlib
@@ -31,7 +32,22 @@ HELD_OUT = {
     "postgresql-doc-15": ("usr/share/doc/postgresql-doc-15/html/*.html", 0),
     "c++-annotations-txt": ("usr/share/doc/c++-annotations/cplusplus.txt.gz", 0),
 }
-BLOCK_TAGS = {"p", "div", "li", "tr", "br", "pre", "h1", "h2", "h3", "h4", "h5", "dt", "dd", "table"}
+BLOCK_TAGS = {
+    "p",
+    "div",
+    "li",
+    "tr",
+    "br",
+    "pre",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "dt",
+    "dd",
+    "table",
+}
 SILENT_TAGS = {"script", "style", "head", "nav"}
 
 
@@ -87,8 +103,14 @@ def fetch(package, directory):
         deb = next(directory.glob(f"{package}_*.deb"))
         subprocess.run(["dpkg-deb", "-x", deb.name, package], cwd=directory, check=True)
         (unpacked / "version").write_text(
-            subprocess.run(["dpkg-deb", "-f", deb.name, "Version"], cwd=directory, check=True,
-                           capture_output=True, text=True).stdout.strip())
+            subprocess.run(
+                ["dpkg-deb", "-f", deb.name, "Version"],
+                cwd=directory,
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout.strip()
+        )
         deb.unlink()
     return (unpacked / "version").read_text(), unpacked
 
@@ -97,8 +119,12 @@ def texts(package, folder):
     """The package's texts, in a fixed order."""
     pattern = (TRAINING | HELD_OUT)[package][0]
     if pattern is None:
-        book = subprocess.run(["bible", "-f", "-l", "9999", "Gen1:1-Rev22:21"], check=True,
-                              capture_output=True, text=True)
+        book = subprocess.run(
+            ["bible", "-f", "-l", "9999", "Gen1:1-Rev22:21"],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
         yield book.stdout
         return
     for path in sorted(pathlib.Path(folder).glob(pattern)):

@@ -1,8 +1,9 @@
-"""Training samples: plain text, text that repeats itself, and text with planted facts and questions.
+"""Training samples: plain text, text that repeats itself, and planted facts with questions.
 
 A sample is N + 1 token ids and what predicting each of them weighs. `distil` samples are not scored
 against their own next tokens but against what the unmodified model predicts for them.
 """
+
 import dataclasses
 import pathlib
 import random
@@ -13,11 +14,15 @@ import corpus
 import facts
 import vocabulary
 
-PAPER_FILLER = " The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again."
-PREFACES = ("There is important information hidden in the text below. Find it and memorize it.\n",
-            "There is an important info hidden inside a lot of irrelevant text. Find it and memorize it.\n",
-            "Read this text.\n\n")
-VALUE_WEIGHT = 4.0   # the words an answer is judged by
+PAPER_FILLER = (
+    " The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again."
+)
+PREFACES = (
+    "There is important information hidden in the text below. Find it and memorize it.\n",
+    "There is an important info hidden inside a lot of irrelevant text. Find it and memorize it.\n",
+    "Read this text.\n\n",
+)
+VALUE_WEIGHT = 4.0  # the words an answer is judged by
 ANSWER_WEIGHT = 1.0  # the rest of an answer, and its end
 COPY_WEIGHT = 1.5
 
@@ -38,7 +43,9 @@ class Mixture:
             path = pathlib.Path(data) / "train" / f"{kind}.npy"
             self.texts.append(np.load(path, mmap_mode="r"))
             self.shares.append(share)
-        self.line_ends = {i for token, i in self.tokenizer.get_vocab().items() if token.endswith("\u010a")}
+        self.line_ends = {
+            i for token, i in self.tokenizer.get_vocab().items() if token.endswith("\u010a")
+        }
         self.paper = self.encode(PAPER_FILLER)
 
     def encode(self, text):
@@ -47,7 +54,7 @@ class Mixture:
     def text(self, rng, count):
         source = rng.choices(self.texts, self.shares)[0]
         start = rng.randrange(max(1, len(source) - count - 1))
-        return source[start:start + count].tolist()
+        return source[start : start + count].tolist()
 
     def filler(self, rng, count):
         """Mostly one real text, at times two, at times the paper's filler."""
@@ -75,7 +82,7 @@ class Mixture:
         gap = (gap * 2)[:2]
         for length in passages:
             start = rng.randrange(room - length)
-            ids += gap + body[start:start + length]
+            ids += gap + body[start : start + length]
             weights += [0.0] * 8 + [COPY_WEIGHT] * (length - 6)
         return Sample(ids, weights)
 
@@ -84,9 +91,15 @@ class Mixture:
         question = fact.question
         draw = rng.random()
         if draw < 0.12:
-            question = question[:-1] + rng.choice((" mentioned in the provided text?", " mentioned in the text above?"))
+            question = question[:-1] + rng.choice(
+                (" mentioned in the provided text?", " mentioned in the text above?")
+            )
         elif draw < 0.2:
-            question = rng.choice(("According to the text, ", "From the text: ")) + question[0].lower() + question[1:]
+            question = (
+                rng.choice(("According to the text, ", "From the text: "))
+                + question[0].lower()
+                + question[1:]
+            )
         before, value = fact.before, fact.value
         if chat:
             opening = "\n\n" if first else "<|im_start|>user\n"
@@ -97,11 +110,14 @@ class Mixture:
             asked = self.encode(form.format(question))
             closing = "\n"
         lead = before.rstrip(" ")
-        # A space is a token of its own in front of a digit, and part of the word in front of a letter.
+        # A space is a token of its own in front of a digit, and part of a word that follows it.
         spaced = " " if before.endswith(" ") else ""
         answer = [(self.encode(lead) if lead else [], ANSWER_WEIGHT)]
         if value[0].isdigit():
-            answer += [(self.encode(spaced) if spaced else [], ANSWER_WEIGHT), (self.encode(value), VALUE_WEIGHT)]
+            answer += [
+                (self.encode(spaced) if spaced else [], ANSWER_WEIGHT),
+                (self.encode(value), VALUE_WEIGHT),
+            ]
         else:
             answer += [(self.encode(spaced + value), VALUE_WEIGHT)]
         answer += [(self.encode(fact.after + closing), ANSWER_WEIGHT)]
@@ -162,6 +178,7 @@ class Mixture:
 
 if __name__ == "__main__":
     import sys
+
     mixture = Mixture(sys.argv[1], sys.argv[2])
     generator = random.Random(int(sys.argv[3]) if len(sys.argv) > 3 else 1)
     for maker in (mixture.planted, mixture.copied):

@@ -1,13 +1,15 @@
 """SmolLM2 (any llama GGUF with tied embeddings) with LoRA and landmark attention, for training.
 
 One step of training is what the engine does at inference with steps of one block: each block of B
-rows shares a choice of k earlier blocks per KV head, the chosen blocks stand in the slots in front of
-it ("stingy" positions), and the grouped softmax runs over them. So cost per row does not depend on the
-length, and every distance is one that inference has. With k >= blocks - 1 it is the dense grouped
-softmax over all gates at true positions.
+rows shares a choice of k earlier blocks per KV head, the chosen blocks stand in the slots in front
+of it ("stingy" positions), and the grouped softmax runs over them. So the cost of a row does not
+depend on the length, and every distance is one that inference has. With k >= blocks - 1 it is the
+dense grouped softmax over all gates at true positions.
 
-Shapes: N blocks in a batch of equal sequences, B = m + 1 rows each, Hkv KV heads of G query heads, D.
+Shapes: N blocks in a batch of S equal sequences of n blocks, B = m + 1 rows each, Hkv KV heads of G
+query heads, D.
 """
+
 import math
 import pathlib
 import sys
@@ -20,7 +22,6 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "referen
 import ref_model  # noqa: E402
 
 MASKED = -1e30
-# name in the GGUF file: (input of which part of the layer, more rank than the others)
 PROJECTIONS = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 
 
@@ -67,7 +68,11 @@ class LandmarkLlama(nn.Module):
         self.heads, self.kv_heads = get("attention.head_count"), get("attention.head_count_kv")
         self.dim, self.theta = get("rope.dimension_count"), get("rope.freq_base")
         self.epsilon, self.alpha = get("attention.layer_norm_rms_epsilon"), alpha
-        self.group, self.m, self.rows = self.heads // self.kv_heads, regular_tokens, regular_tokens + 1
+        self.group, self.m, self.rows = (
+            self.heads // self.kv_heads,
+            regular_tokens,
+            regular_tokens + 1,
+        )
         self.register_buffer("embedding", t["token_embd.weight"].bfloat16())
         self.register_buffer("output_norm", t["output_norm.weight"])
         self.landmark = nn.Parameter(t["token_embd.weight"].mean(0))
@@ -100,7 +105,7 @@ class LandmarkLlama(nn.Module):
         return angle.cos().float(), angle.sin().float()
 
     def _before(self, x, n1, q, k, v, cos, sin):
-        """Norm, projections, block-relative rotation: q [Hkv, N, G·B, D] (scaled), k, v [Hkv, N, B, D]."""
+        """Norm, projections, rotation by offsets: q [Hkv, N, G·B, D] (scaled); k, v [Hkv, N, B, D]."""
         blocks = x.shape[0] // self.rows
         h = norm(x, n1, self.epsilon)
         cut = lambda y, heads: y.view(blocks, self.rows, heads, self.dim)
@@ -108,17 +113,20 @@ class LandmarkLlama(nn.Module):
         k = cut(apply_lora(h, *k), self.kv_heads).float()
         v = cut(apply_lora(h, *v), self.kv_heads)
         cos, sin = cos[:, None], sin[:, None]
-        q = (rotate(q, cos, sin) * self.dim ** -0.5).to(x.dtype)
+        q = (rotate(q, cos, sin) * self.dim**-0.5).to(x.dtype)
         k = rotate(k, cos, sin).to(x.dtype)
         q = q.view(blocks, self.rows, self.kv_heads, self.group, self.dim).permute(2, 0, 3, 1, 4)
-        return (q.reshape(self.kv_heads, blocks, -1, self.dim), k.permute(2, 0, 1, 3).contiguous(),
-                v.permute(2, 0, 1, 3).contiguous())
+        return (
+            q.reshape(self.kv_heads, blocks, -1, self.dim),
+            k.permute(2, 0, 1, 3).contiguous(),
+            v.permute(2, 0, 1, 3).contiguous(),
+        )
 
     def _choose(self, q, marks, far_cos, far_sin, near_cos, near_sin, near_index, k: int):
         """Ordinals of the k blocks each block chooses [Hkv, S, n, k], ascending, and which exist.
 
-        q [Hkv, S, n, G·B, D]; marks [Hkv, S, n, D], block-relative landmark keys; near_index [n, k] are
-        the blocks at distances 1 to k, which are scored there, the others at distance k + 1.
+        q [Hkv, S, n, G·B, D]; marks [Hkv, S, n, D], block-relative landmark keys; near_index [n, k]
+        are the blocks at distances 1 to k, which are scored there, the others at distance k + 1.
         """
         sequences, n = q.shape[1], q.shape[2]
         keys = rotate(marks.float(), far_cos, far_sin).to(q.dtype)
@@ -142,7 +150,8 @@ class LandmarkLlama(nn.Module):
     def _after(self, x, q, k, v, pick, exists, cos, sin, o, n2, gate, up, down):
         """Attention over the chosen blocks and the own one, then the rest of the layer.
 
-        pick [Hkv, N·k, N] one-hot rows; exists [Hkv, N, k]; cos, sin [Hkv, N, k, D/2] of the distances.
+        pick [Hkv, N·k, N] one-hot rows; exists [Hkv, N, k]; cos, sin [Hkv, N, k, D/2] of the
+        chosen blocks' distances.
         """
         heads, blocks, rows, dim = k.shape
         chosen = exists.shape[-1]
@@ -185,8 +194,9 @@ class LandmarkLlama(nn.Module):
         sequences, n, count, far, near, near_index, slots = plan
         heads, blocks = k.shape[:2]
         marks = k[:, :, self.m].reshape(heads, sequences, n, self.dim)
-        chosen, exists = self.choose(q.view(heads, sequences, n, -1, self.dim), marks, *far, *near,
-                                     near_index, count)
+        chosen, exists = self.choose(
+            q.view(heads, sequences, n, -1, self.dim), marks, *far, *near, near_index, count
+        )
         # j-th of kk = min(k, b) chosen blocks: slot j, or j + 1 if it is among the last kk.
         block = torch.arange(n, device=q.device)
         available = block.clamp(max=count)[:, None]
@@ -197,7 +207,13 @@ class LandmarkLlama(nn.Module):
         flat = (chosen + base).view(heads, blocks * count)
         pick = F.one_hot(flat, blocks).to(q.dtype)
         distance = distance.view(heads, blocks, count)
-        return pick, exists.reshape(heads, blocks, count), slots[0][distance], slots[1][distance], chosen
+        return (
+            pick,
+            exists.reshape(heads, blocks, count),
+            slots[0][distance],
+            slots[1][distance],
+            chosen,
+        )
 
     def forward(self, ids, k, gap=0, record=None):
         """ids [S, n·B] with -1 for landmark rows → normalised hidden rows [S, n·B, hidden].
@@ -210,15 +226,32 @@ class LandmarkLlama(nn.Module):
         plan = self.plan(sequences, n, k, gap)
         offsets = self.angles(torch.arange(self.rows, device=ids.device))
         x = self.embedding[ids.clamp(min=0)]
-        x = torch.where((ids < 0)[..., None], self.landmark.to(x.dtype), x).view(sequences * length, -1)
+        x = torch.where((ids < 0)[..., None], self.landmark.to(x.dtype), x).view(
+            sequences * length, -1
+        )
         for layer in self.layers:
             w = {name: (*layer[name].tensors(), layer[name].scale) for name in PROJECTIONS}
-            q, key, v = self.before(x, layer.attn_norm, w["attn_q"], w["attn_k"], w["attn_v"], *offsets)
+            q, key, v = self.before(
+                x, layer.attn_norm, w["attn_q"], w["attn_k"], w["attn_v"], *offsets
+            )
             pick, exists, cos, sin, chosen = self.pick_blocks(q.detach(), key.detach(), plan)
             if record is not None:
                 record.append(chosen)
-            x = self.after(x, q, key, v, pick, exists, cos, sin, w["attn_output"], layer.ffn_norm,
-                           w["ffn_gate"], w["ffn_up"], w["ffn_down"])
+            x = self.after(
+                x,
+                q,
+                key,
+                v,
+                pick,
+                exists,
+                cos,
+                sin,
+                w["attn_output"],
+                layer.ffn_norm,
+                w["ffn_gate"],
+                w["ffn_up"],
+                w["ffn_down"],
+            )
         return norm(x, self.output_norm, self.epsilon).view(sequences, length, -1)
 
     @torch.no_grad()
@@ -229,13 +262,18 @@ class LandmarkLlama(nn.Module):
         x = self.embedding[ids]
         for layer in self.layers:
             h = norm(x, layer.attn_norm, self.epsilon)
-            cut = lambda name, heads: F.linear(h, layer[name].weight).view(
-                sequences, length, heads, self.dim).transpose(1, 2)
+            cut = (
+                lambda name, heads: F.linear(h, layer[name].weight)
+                .view(sequences, length, heads, self.dim)
+                .transpose(1, 2)
+            )
             q = rotate(cut("attn_q", self.heads).float(), cos, sin).to(x.dtype)
             k = rotate(cut("attn_k", self.kv_heads).float(), cos, sin).to(x.dtype)
             k, v = (y.repeat_interleave(self.group, 1) for y in (k, cut("attn_v", self.kv_heads)))
             y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-            x = x + F.linear(y.transpose(1, 2).reshape(sequences, length, -1), layer["attn_output"].weight)
+            x = x + F.linear(
+                y.transpose(1, 2).reshape(sequences, length, -1), layer["attn_output"].weight
+            )
             h = norm(x, layer.ffn_norm, self.epsilon)
             y = F.silu(F.linear(h, layer["ffn_gate"].weight)) * F.linear(h, layer["ffn_up"].weight)
             x = x + F.linear(y, layer["ffn_down"].weight)

@@ -1,4 +1,5 @@
 """The loss over a large vocabulary, computed a few rows at a time together with its gradient."""
+
 import torch
 import torch.nn.functional as F
 
@@ -47,10 +48,10 @@ class Objective:
         self.scored, self.taught = wrap(_scored), wrap(_taught)
 
     def _padded(self, start, tensors):
-        """Slices of ROWS rows, the last one filled up with rows of weight 0, so that shapes are equal."""
+        """Slices of ROWS rows; the last is filled up with rows of weight 0 to that shape."""
         out = []
         for tensor in tensors:
-            part = tensor[start:start + ROWS]
+            part = tensor[start : start + ROWS]
             missing = ROWS - len(part)
             out.append(F.pad(part, (0, 0) * (part.dim() - 1) + (0, missing)) if missing else part)
         return out
@@ -64,16 +65,18 @@ class Objective:
             losses.append(result[0])
             hits.append(result[1] if len(result) == 3 else torch.zeros(ROWS, dtype=torch.long))
             gradients.append(result[-1])
-        cut = lambda parts: torch.cat(parts)[:len(h)]
+        cut = lambda parts: torch.cat(parts)[: len(h)]
         return cut(losses), cut(hits), cut(gradients)
 
     def cross_entropy(self, h, embedding, target, weight):
         """(weighted sum, loss per row, most likely tokens); h [rows, hidden]."""
         loss, hits, gradient = self._run(
-            lambda a, b, c: self.scored(a, embedding, b, c), h.detach(), (target, weight))
+            lambda a, b, c: self.scored(a, embedding, b, c), h.detach(), (target, weight)
+        )
         return _Precomputed.apply(h, (loss * weight).sum(), gradient), loss, hits
 
     def divergence(self, h, teacher, embedding, weight):
         loss, _, gradient = self._run(
-            lambda a, b, c: self.taught(a, b, embedding, c), h.detach(), (teacher, weight))
+            lambda a, b, c: self.taught(a, b, embedding, c), h.detach(), (teacher, weight)
+        )
         return _Precomputed.apply(h, (loss * weight).sum(), gradient), loss

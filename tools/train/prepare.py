@@ -3,12 +3,13 @@
 
     prepare.py --model MODEL.gguf --out DIR [--cache DIR]
 
-Writes DIR/train/KIND.npy, DIR/valid/KIND.npy (the last 3 % of a training kind), DIR/held_out/KIND.npy
-(kinds that are not trained on) and DIR/manifest.json with the version and tokens of each package.
-Files are uint16 token ids; texts of a kind follow each other with a blank line between. The packages
-are downloaded with apt-get and unpacked below --cache, not installed; `bible` must be installed
-(packages bible-kjv and bible-kjv-text). Files that are there already are kept.
+Writes DIR/train/KIND.npy, DIR/valid/KIND.npy (the last 3 % of a training kind),
+DIR/held_out/KIND.npy (kinds that are not trained on) and DIR/manifest.json with the version and
+tokens of each package. Files are uint16 token ids; texts of a kind follow each other with a blank
+line between. The packages are downloaded with apt-get and unpacked below --cache, not installed;
+`bible` must be installed (packages bible-kjv and bible-kjv-text). What is there already is kept.
 """
+
 import argparse
 import json
 import pathlib
@@ -26,9 +27,9 @@ VALID_SHARE = 0.03
 def encode_kind(tokenizer, package, folder):
     ids, size = [], 0
     for text in corpus.texts(package, folder):
-        text = text[:MOST_BYTES - size]
+        text = text[: MOST_BYTES - size]
         size += len(text)
-        pieces = [text[i:i + 100_000] for i in range(0, len(text), 100_000)] + ["\n\n"]
+        pieces = [text[i : i + 100_000] for i in range(0, len(text), 100_000)] + ["\n\n"]
         for encoding in tokenizer.encode_batch(pieces, add_special_tokens=False):
             ids.extend(encoding.ids)
         if size >= MOST_BYTES:
@@ -52,8 +53,10 @@ def main():
         version, folder = corpus.fetch(package, cache)
         ids = encode_kind(tokenizer, package, folder)
         if len(ids) < 20_000:
-            sys.exit(f"prepare.py: {package} {version} gave {len(ids)} tokens; its files moved, so "
-                     "change its pattern in corpus.py")
+            sys.exit(
+                f"prepare.py: {package} {version} gave {len(ids)} tokens; its files moved, so "
+                "change its pattern in corpus.py"
+            )
         held = package in corpus.HELD_OUT
         valid = 0 if held else int(len(ids) * VALID_SHARE)
         parts = {"held_out": ids} if held else {"train": ids[:-valid], "valid": ids[-valid:]}

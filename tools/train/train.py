@@ -3,10 +3,12 @@
 
     train.py --model MODEL.gguf --data DIR --out DIR [--steps N] [--seed S] [--threads N]
 
-DIR of --data is what prepare.py wrote. --out gets checkpoint.pt (every --save steps and at the end; the
-same command goes on from it) and log.jsonl (a line every ten steps). Ctrl-C or SIGTERM saves and stops.
-A run is fixed by --seed, --steps and the number of threads; a resumed one may be given other --steps.
+DIR of --data is what prepare.py wrote. --out gets checkpoint.pt (every --save steps and at the end;
+the same command goes on from it) and log.jsonl (a line every ten steps). Ctrl-C or SIGTERM saves
+and stops. A run is fixed by --seed, --steps and the number of threads; a resumed one may be given
+other --steps.
 """
+
 import argparse
 import json
 import math
@@ -22,9 +24,9 @@ import mixture as mixtures
 import model as models
 import objective as objectives
 
-# until this share of the steps: (sequences, blocks, k) drawn from, and the shares of plain and copied text.
-# First all gates are open, which teaches landmarks fastest; then only the best few, over more and more
-# blocks, which makes the gates sharp.
+# Until this share of the steps: (sequences, blocks, k) drawn from, and the shares of plain and copied
+# text. First all gates are open, which teaches landmarks fastest; then only the best few, over more
+# and more blocks, which makes the gates sharp.
 CURRICULUM = (
     (0.22, ((4, 8, 7),), 0.25, 0.10),
     (0.45, ((4, 8, 7), (2, 16, 4), (2, 16, 4)), 0.25, 0.12),
@@ -70,7 +72,9 @@ def step(net, objective, mixture, rng, shape, plain, copied):
     if taught:
         teacher = net.unmodified(ids[taught][:, :-1]).flatten(0, 1)
         weight = torch.full((len(teacher),), 1.0)
-        loss, each = objective.divergence(hidden[taught].flatten(0, 1), teacher, net.embedding, weight)
+        loss, each = objective.divergence(
+            hidden[taught].flatten(0, 1), teacher, net.embedding, weight
+        )
         share = len(taught) / sequences
         total = total + DISTIL_WEIGHT * share * loss / len(teacher)
         figures["divergence"] = each.mean().item()
@@ -85,8 +89,14 @@ def rate(done, steps):
 
 
 def save(path, net, optimizer, rng, done):
-    state = {"weights": net.trained(), "optimizer": optimizer.state_dict(), "rng": rng.getstate(), "done": done,
-             "m": net.m, "alpha": net.alpha}
+    state = {
+        "weights": net.trained(),
+        "optimizer": optimizer.state_dict(),
+        "rng": rng.getstate(),
+        "done": done,
+        "m": net.m,
+        "alpha": net.alpha,
+    }
     torch.save(state, path.with_suffix(".new"))
     path.with_suffix(".new").replace(path)
 
@@ -110,7 +120,9 @@ def arguments():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--save", type=int, default=50)
-    parser.add_argument("--no-compile", action="store_true", help="for machines without a C++ compiler")
+    parser.add_argument(
+        "--no-compile", action="store_true", help="for machines without a C++ compiler"
+    )
     return parser.parse_args()
 
 
@@ -122,7 +134,9 @@ def main():
     rng = random.Random(args.seed)
     net = models.LandmarkLlama(args.model)
     mixture = mixtures.Mixture(args.data, args.model)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.0)
+    optimizer = torch.optim.AdamW(
+        net.parameters(), lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.0
+    )
     args.out.mkdir(parents=True, exist_ok=True)
     checkpoint = args.out / "checkpoint.pt"
     done = restore(checkpoint, net, optimizer, rng) if checkpoint.is_file() else 0
@@ -153,10 +167,15 @@ def main():
             speed, elapsed = seen / (time.time() - start), time.time() - start
             left = elapsed / (done - first) * (args.steps - done) / 60
             with open(args.out / "log.jsonl", "a", encoding="ascii") as log:
-                log.write(json.dumps({"step": done, "rows_per_second": round(speed), **means}) + "\n")
+                log.write(
+                    json.dumps({"step": done, "rows_per_second": round(speed), **means}) + "\n"
+                )
             shown = ", ".join(f"{key} {value:.3f}" for key, value in sorted(means.items()))
-            print(f"step {done}/{args.steps}: {shown}, {speed:.0f} rows/s, {left:.0f} min left", file=sys.stderr,
-                  flush=True)
+            print(
+                f"step {done}/{args.steps}: {shown}, {speed:.0f} rows/s, {left:.0f} min left",
+                file=sys.stderr,
+                flush=True,
+            )
         if done % args.save == 0:
             save(checkpoint, net, optimizer, rng, done)
     save(checkpoint, net, optimizer, rng, done)
