@@ -112,8 +112,7 @@ std::string DescribeMode(const SessionProfile& profile, const SessionOptions& op
   const bool landmark = profile.mode == AttentionMode::kLandmark;
   std::string more;
   if (!landmark) {
-    more = fmt::format(", {} sinks and the last {} tokens always", options.sinks,
-                       options.recent_tokens);
+    more = fmt::format(", sinks {}, recent {} tokens", options.sinks, options.recent_tokens);
   }
   return fmt::format(
       "{}: {} blocks of {} tokens per KV head{}; chosen {} while reading, per-token "

@@ -105,7 +105,7 @@ class LandmarkLlama(nn.Module):
         return angle.cos().float(), angle.sin().float()
 
     def _before(self, x, n1, q, k, v, cos, sin):
-        """Norm, projections, rotation by offsets: q [Hkv, N, G·B, D] (scaled); k, v [Hkv, N, B, D]."""
+        """Norm, projections, rotation by offset: scaled q [Hkv, N, G·B, D]; k, v [Hkv, N, B, D]."""
         blocks = x.shape[0] // self.rows
         h = norm(x, n1, self.epsilon)
         cut = lambda y, heads: y.view(blocks, self.rows, heads, self.dim)

@@ -24,8 +24,8 @@ import mixture as mixtures
 import model as models
 import objective as objectives
 
-# Until this share of the steps: (sequences, blocks, k) drawn from, and the shares of plain and copied
-# text. First all gates are open, which teaches landmarks fastest; then only the best few, over more
+# Until this share of the steps: (sequences, blocks, k) drawn from, and the shares of plain and
+# copied text. First all gates are open, which teaches landmarks fastest; then only the best few, over more
 # and more blocks, which makes the gates sharp.
 CURRICULUM = (
     (0.22, ((4, 8, 7),), 0.25, 0.10),
