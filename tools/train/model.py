@@ -280,4 +280,10 @@ class LandmarkLlama(nn.Module):
         return norm(x, self.output_norm, self.epsilon)
 
     def trained(self):
-        return {name: p for name, p in self.named_parameters()}
+        return dict(self.named_parameters())
+
+    @torch.no_grad()
+    def load(self, weights):
+        """Takes trained weights by their names in trained()."""
+        for name, parameter in self.trained().items():
+            parameter.copy_(weights[name])

@@ -25,8 +25,8 @@ import model as models
 import objective as objectives
 
 # Until this share of the steps: (sequences, blocks, k) drawn from, and the shares of plain and
-# copied text. First all gates are open, which teaches landmarks fastest; then only the best few, over more
-# and more blocks, which makes the gates sharp.
+# copied text. First all gates are open, which teaches landmarks fastest; then only the best few,
+# over more and more blocks, which makes the gates sharp.
 CURRICULUM = (
     (0.22, ((4, 8, 7),), 0.25, 0.10),
     (0.45, ((4, 8, 7), (2, 16, 4), (2, 16, 4)), 0.25, 0.12),
@@ -103,9 +103,7 @@ def save(path, net, optimizer, rng, done):
 
 def restore(path, net, optimizer, rng):
     state = torch.load(path, weights_only=False)
-    with torch.no_grad():
-        for name, parameter in net.trained().items():
-            parameter.copy_(state["weights"][name])
+    net.load(state["weights"])
     optimizer.load_state_dict(state["optimizer"])
     rng.setstate(state["rng"])
     return state["done"]
