@@ -24,6 +24,20 @@ Status Differs(const char* flag, const std::string& given, const std::string& ma
               flag, given, made);
 }
 
+/// An option of one value, or of a list with commas into `several`, which may be null.
+template <class T>
+void AddOneOrSeveral(CLI::App& app, const char* flag, std::string type, std::optional<T>& one,
+                     std::vector<T>* several, const char* help) {
+  if (several == nullptr) {
+    app.add_option(flag, one, help)->type_name(type);
+  } else {
+    app.add_option(flag, *several, help)
+        ->type_name(type + "[," + type + "...]")
+        ->delimiter(',')
+        ->allow_extra_args(false);
+  }
+}
+
 constexpr int kDefaultRetrieveLandmark = 8;
 constexpr int kDefaultRetrieveUnmodified = 16;
 
@@ -73,10 +87,9 @@ void Flags::AddModel(CLI::App& app, bool required) {
       ->allow_extra_args(false);
 }
 
-void Flags::AddRetrieval(CLI::App& app) {
-  app.add_option("--retrieve", retrieve,
-                 "Blocks chosen per KV head (default 8 with landmarks, 16 without)")
-      ->type_name("K");
+void Flags::AddRetrieval(CLI::App& app, std::vector<int>* retrieve_list) {
+  AddOneOrSeveral(app, "--retrieve", "K", retrieve, retrieve_list,
+                  "Blocks chosen per KV head (default 8 with landmarks, 16 without)");
   app.add_option("--sinks", sinks, "First blocks always attended, without landmarks (default 1)")
       ->type_name("BLOCKS");
   app.add_option("--recent", recent,
@@ -89,7 +102,7 @@ void Flags::AddRetrieval(CLI::App& app) {
       ->type_name("KIND");
 }
 
-void Flags::AddShape(CLI::App& app) {
+void Flags::AddShape(CLI::App& app, std::vector<std::string>* selection_list) {
   app.add_option("--block-tokens", block_tokens,
                  "Tokens in a block, without landmarks (default 64)")
       ->type_name("TOKENS");
@@ -99,10 +112,9 @@ void Flags::AddShape(CLI::App& app) {
   app.add_option("--kv-type", kv_type, "Stored keys and values: f32 or f16 (default f16)")
       ->type_name("TYPE");
   app.add_option("--chunk", chunk, "Rows read in one step (default 256)")->type_name("ROWS");
-  app.add_option("--selection", selection,
-                 "Who shares a choice while reading: per-token, per-chunk or "
-                 "per-token-shared-heads (default per-chunk; questions and answers: per-token)")
-      ->type_name("MODE");
+  AddOneOrSeveral(app, "--selection", "MODE", selection, selection_list,
+                  "Who shares a choice while reading: per-token, per-chunk or "
+                  "per-token-shared-heads (default per-chunk; questions and answers: per-token)");
 }
 
 Status Flags::Apply() const {

@@ -39,9 +39,11 @@ struct Flags {
   /// --model and --adapter.
   void AddModel(CLI::App& app, bool required);
   /// --retrieve, --sinks, --recent, --query-stride, --index: how the past is used, per command.
-  void AddRetrieval(CLI::App& app);
+  /// With `retrieve_list`, --retrieve takes numbers with commas between them, and puts them there.
+  void AddRetrieval(CLI::App& app, std::vector<int>* retrieve_list = nullptr);
   /// --block-tokens, --representatives, --kv-type, --chunk, --selection: what a session keeps.
-  void AddShape(CLI::App& app);
+  /// `selection_list` as above.
+  void AddShape(CLI::App& app, std::vector<std::string>* selection_list = nullptr);
 
   /// Applies --threads; call once, before any work.
   Status Apply() const;

@@ -99,28 +99,6 @@ class Texts(CliTest):
         self.assertEqual(self.ingest(text, "--raw", "--tokens", "100").json["tokens_read"], 100)
 
 
-class Perplexity(CliTest):
-    def test_dense_and_retrieval_agree_where_everything_is_retrieved(self):
-        text = self.file("text.txt", random_text(900))
-        base = ("perplexity", "--model", MODEL, "--json", "--tokens", "400", text)
-        dense = self.good(*base).json
-        self.assertLessEqual({"tokens", "scored", "mean_nll", "perplexity", "attention",
-                              "tokens_per_second"}, set(dense))
-        self.assertEqual((dense["tokens"], dense["scored"]), (400, 399))
-        self.assertTrue(math.isclose(dense["perplexity"], math.exp(dense["mean_nll"])))
-        retrieval = self.good(*base, "--attention", "retrieval", "--retrieve", "20", "--kv-type",
-                              "f32").json
-        self.assertAlmostEqual(retrieval["mean_nll"], dense["mean_nll"], delta=0.02)
-        self.assertEqual(retrieval["selection"], "per-token")
-        each = self.good(*base, "--per-token-nll").json["nll"]
-        self.assertEqual(len(each), 399)
-        self.assertAlmostEqual(sum(each) / 399, dense["mean_nll"], places=4)
-
-    def test_a_text_of_one_token_is_refused(self):
-        self.refused("perplexity", "--model", MODEL, self.file("a.txt", "a"),
-                     saying="holds 1 token; perplexity needs two")
-
-
 class Generate(CliTest):
     def text(self, *options):
         return self.good("generate", "--model", MODEL, "--prompt", "in the", "--max-tokens", "30",
