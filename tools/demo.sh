@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Shows cairn at work: a small public model reads a text of more than 130,000 tokens while its past
-# lives mostly on disk, then answers questions about three facts far outside any window.
+# lives mostly on disk, then answers questions about three facts far outside any window: once with
+# landmarks, and once as the unmodified model, side by side.
 #
 #   tools/demo.sh           everything; a second run finds the text read and only asks
 #   CAIRN_DEMO_SEED=7 tools/demo.sh    other pass keys
@@ -36,26 +37,34 @@ if [[ ! -s "$TEXT/facts.json" ]]; then
   mv "$TEXT.new" "$TEXT"
 fi
 
-say "reading $(wc -c <"$TEXT/text.txt") bytes with $HOST_MEMORY of memory for blocks" \
-  "(Ctrl-C is safe: run this again and it goes on)"
-"$CAIRN_BINARY" ingest --store "$STORE" --session "$SESSION" --model "$CAIRN_MODEL" \
-  --adapter "$CAIRN_ADAPTER" --host-memory "$HOST_MEMORY" "$TEXT/text.txt" ||
-  fail "the text was not read to its end; the line above says why. After an interruption run" \
-    "this again; to start over remove $DEMO"
+# read_and_ask NAME OPTION...: one session of the text, and its answers in $TEXT/NAME.json.
+read_and_ask() {
+  local name="$1"
+  shift
+  local session="$SESSION-$name"
+  say "reading $(wc -c <"$TEXT/text.txt") bytes, $name, with $HOST_MEMORY of memory for blocks" \
+    "(Ctrl-C is safe: run this again and it goes on)"
+  "$CAIRN_BINARY" ingest --store "$STORE" --session "$session" --model "$CAIRN_MODEL" "$@" \
+    --host-memory "$HOST_MEMORY" "$TEXT/text.txt" ||
+    fail "the text was not read to its end; the line above says why. After an interruption run" \
+      "this again; to start over remove $DEMO"
+  say "asking $(wc -l <"$TEXT/questions.txt") questions, $name"
+  "$CAIRN_BINARY" ask --store "$STORE" --session "$session" --host-memory "$HOST_MEMORY" \
+    --model "$CAIRN_MODEL" "$@" --questions "$TEXT/questions.txt" --max-tokens 48 --json --quiet \
+    >"$TEXT/$name.json" ||
+    fail "the questions were not answered; the line above says why"
+}
 
-say "asking $(wc -l <"$TEXT/questions.txt") questions"
-"$CAIRN_BINARY" ask --store "$STORE" --session "$SESSION" --host-memory "$HOST_MEMORY" \
-  --model "$CAIRN_MODEL" --adapter "$CAIRN_ADAPTER" --questions "$TEXT/questions.txt" \
-  --max-tokens 48 --json --quiet >"$TEXT/answers.json" ||
-  fail "the questions were not answered; the line above says why"
+read_and_ask landmarks --adapter "$CAIRN_ADAPTER"
+read_and_ask unmodified
 
 printf '\n'
-python3 "$CAIRN_ROOT/tools/demo_text.py" compare --directory "$TEXT" "$TEXT/answers.json"
+python3 "$CAIRN_ROOT/tools/demo_text.py" compare --directory "$TEXT" landmarks unmodified
 cat <<EOF
 
-The session stays on disk. Go on with it (/why in a chat shows the blocks an answer used):
+Both sessions stay on disk. Go on with one (/why in a chat shows the blocks an answer used):
   cd $CAIRN_ROOT
-  build/bin/cairn ask --store .cache/demo/store --session $SESSION "YOUR QUESTION"
-  build/bin/cairn chat --store .cache/demo/store --session $SESSION
-  build/bin/cairn sessions show $SESSION --store .cache/demo/store
+  build/bin/cairn ask --store .cache/demo/store --session $SESSION-landmarks "YOUR QUESTION"
+  build/bin/cairn chat --store .cache/demo/store --session $SESSION-landmarks
+  build/bin/cairn sessions show $SESSION-landmarks --store .cache/demo/store
 EOF

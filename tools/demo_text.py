@@ -3,9 +3,9 @@
 
     demo_text.py plant --bytes N --seed S --directory DIR < TEXT
         writes DIR/text.txt (at least N bytes, whole lines), DIR/questions.txt, DIR/facts.json
-    demo_text.py compare --directory DIR ANSWERS.json
-        prints each answer beside the truth and the table of tiers; ANSWERS.json is what
-        `cairn ask --questions DIR/questions.txt --json` wrote
+    demo_text.py compare --directory DIR NAME...
+        prints the answers in each DIR/NAME.json beside the truth, and the first one's tiers; they
+        are what `cairn ask --questions DIR/questions.txt --json` wrote
 """
 
 import argparse
@@ -79,24 +79,28 @@ def print_tiers(report):
 
 def compare(args):
     facts = json.loads((args.directory / "facts.json").read_text())
-    report = json.loads(args.answers.read_text())
-    answers = report["answers"]
-    if len(answers) != len(facts):
-        sys.exit(f"demo_text.py: {len(facts)} facts but {len(answers)} answers; "
-                 f"remove {args.directory} and run the demo again")
-    right = 0
-    for fact, answer in zip(facts, answers):
-        # The key must stand there alone: not inside a longer number, not beside another one.
-        found = re.findall(r"\d+", answer["answer"]) == [fact["key"]]
-        right += found
+    reports = {n: json.loads((args.directory / f"{n}.json").read_text()) for n in args.names}
+    width, right = max(map(len, args.names)), dict.fromkeys(args.names, 0)
+    for name, report in reports.items():
+        if len(report["answers"]) != len(facts):
+            sys.exit(f"demo_text.py: {len(facts)} facts but {len(report['answers'])} answers "
+                     f"({name}); remove {args.directory} and run the demo again")
+    for i, fact in enumerate(facts):
         print(f"at {100 * fact['share']:.0f} %: {fact['question']}")
-        print(f"  answer  {' '.join(answer['answer'].split()) or '(nothing)'}")
-        print(f"  truth   {fact['key']}   {'right' if found else 'WRONG'}\n")
+        for name, report in reports.items():
+            # The key must stand there alone: not inside a longer number, not beside another one.
+            answer = " ".join(report["answers"][i]["answer"].split()) or "(nothing)"
+            found = re.findall(r"\d+", answer) == [fact["key"]]
+            right[name] += found
+            print(f"  {name:<{width}}  {answer}   {'right' if found else 'WRONG'}")
+        print(f"  {'truth':<{width}}  {fact['key']}\n")
+    report = reports[args.names[0]]
     print_tiers(report)
     print(f"\nkeys and values stored: {size_text(report['stored_bytes'])} for {report['tokens']} "
           f"tokens, {100 * report['cold_only_share']:.1f} % of it on disk only")
-    print(f"{right} of {len(facts)} answers are right")
-    if right < len(facts):
+    for name, count in right.items():
+        print(f"{name}: {count} of {len(facts)} answers are right")
+    if any(count < len(facts) for count in right.values()):
         print("A wrong answer is one the 135M model gave; nothing was retried or left out.")
 
 
@@ -108,7 +112,7 @@ def main():
     action.add_argument("--seed", type=int, required=True)
     action.set_defaults(run=plant)
     other = actions.add_parser("compare")
-    other.add_argument("answers", type=pathlib.Path)
+    other.add_argument("names", nargs="+")
     other.set_defaults(run=compare)
     for each in (action, other):
         each.add_argument("--directory", type=pathlib.Path, required=True)

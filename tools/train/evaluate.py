@@ -25,23 +25,7 @@ import corpus
 import mixture as mixtures
 import model as models
 import objective as objectives
-import ref_model
 import train
-
-
-def load_adapter(net, path):
-    """Reads a GGUF adapter of this project's kind into the net."""
-    _, t = ref_model.read(path)
-    weights = {"landmark": t["cairn.landmark.embedding"]}
-    for i in range(len(net.layers)):
-        for name in models.PROJECTIONS:
-            b = t[f"blk.{i}.{name}.weight.lora_b"]
-            heads = {"attn_q": net.heads, "attn_k": net.kv_heads}.get(name)
-            if heads:
-                b = b[models.half_split(len(b), heads, net.dim)]
-            weights[f"layers.{i}.{name}.a"] = t[f"blk.{i}.{name}.weight.lora_a"]
-            weights[f"layers.{i}.{name}.b"] = b
-    net.load(weights)
 
 
 def losses(net, objective, hidden, targets):
@@ -98,7 +82,7 @@ def main():
     args = parser.parse_args()
     net = models.LandmarkLlama(args.model, rank_qk=args.rank_qk)
     if args.adapter:
-        load_adapter(net, args.adapter)
+        net.load_adapter(args.adapter)
     else:
         net.load(torch.load(args.checkpoint, weights_only=False)["weights"])
     objective = objectives.Objective(False)

@@ -287,3 +287,17 @@ class LandmarkLlama(nn.Module):
         """Takes trained weights by their names in trained()."""
         for name, parameter in self.trained().items():
             parameter.copy_(weights[name])
+
+    def load_adapter(self, path):
+        """Takes the weights of a GGUF adapter with this net's ranks and block size."""
+        _, t = ref_model.read(path)
+        weights = {"landmark": t["cairn.landmark.embedding"]}
+        for i in range(len(self.layers)):
+            for name in PROJECTIONS:
+                b = t[f"blk.{i}.{name}.weight.lora_b"]
+                heads = {"attn_q": self.heads, "attn_k": self.kv_heads}.get(name)
+                if heads:
+                    b = b[half_split(len(b), heads, self.dim)]
+                weights[f"layers.{i}.{name}.a"] = t[f"blk.{i}.{name}.weight.lora_a"]
+                weights[f"layers.{i}.{name}.b"] = b
+        self.load(weights)

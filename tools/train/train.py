@@ -2,11 +2,13 @@
 """Trains the landmark adapter.
 
     train.py --model MODEL.gguf --data DIR --out DIR [--steps N] [--seed S] [--threads N]
+             [--start ADAPTER.gguf]
 
 DIR of --data is what prepare.py wrote. --out gets checkpoint.pt (every --save steps and at the end;
 the same command goes on from it) and log.jsonl (a line every ten steps). Ctrl-C or SIGTERM saves
 and stops. A run is fixed by --seed, --steps and the number of threads; a resumed one may be given
-other --steps.
+other --steps. --start begins with the weights of an adapter that export.py wrote, and with the last
+part of the curriculum.
 """
 
 import argparse
@@ -138,6 +140,8 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     checkpoint = args.out / "checkpoint.pt"
     done = restore(checkpoint, net, optimizer, rng) if checkpoint.is_file() else 0
+    if args.start and not done:
+        net.load_adapter(args.start)
     if done:
         print(f"going on after step {done}", file=sys.stderr)
     if not args.no_compile:
@@ -149,7 +153,7 @@ def main():
         signal.signal(name, lambda *_: stop.append(True))
     means, start, first, seen = {}, time.time(), done, 0
     while done < args.steps and not stop:
-        share = done / args.steps
+        share = max(done / args.steps, CURRICULUM[-2][0] if args.start else 0.0)
         _, shapes, plain, copied = next(phase for phase in CURRICULUM if share < phase[0])
         for group in optimizer.param_groups:
             group["lr"] = rate(done, args.steps)
