@@ -176,9 +176,130 @@ TEST_F(SmolLm2LogitsTest, InF32) { Check(LinearKind::kF32, DType::kF32, 5e-4, 5e
 // One rounding to bf16 (8 bits) moves a logit of 28 by up to 28 / 2^9; weights and inputs of thirty
 // layers are rounded, independently of each other: a few times that at worst, about that on
 // average. The reference's own bf16 model differs from its f32 one by 0.0007 in mean nll.
+constexpr double kBf16Rounding = 28.0 / 512;
+
 TEST_F(SmolLm2LogitsTest, InBf16) {
-  constexpr double kRounding = 28.0 / 512;
-  Check(LinearKind::kFast, DType::kF16, 8 * kRounding, 2 * kRounding, 4e-3);
+  Check(LinearKind::kFast, DType::kF16, 8 * kBf16Rounding, 2 * kBf16Rounding, 4e-3);
+}
+
+class SmolLm2LandmarkTest : public SmolLm2Test {
+ protected:
+  void Open(LinearKind kind, DType kv_type) {
+    reference_ = ReadData("adapter_smollm2.json");
+    tokens_ = reference_["ids"].get<std::vector<uint32_t>>();
+    model_ = Load(kind, kAdapter);
+    ASSERT_NE(model_->landmark(), nullptr);
+    shape_ = model_->Shape(0, kv_type);
+    shape_.context_rows = model_->landmark()->trained_context;
+  }
+
+  /// Hidden rows of the tokens, in steps of `chunk` rows wherever their borders fall.
+  std::vector<float> Rows(AttentionBackend& attention, size_t chunk) {
+    std::vector<int32_t> rows;
+    for (const uint32_t token : tokens_) {
+      rows.push_back(static_cast<int32_t>(token));
+      if (std::ssize(rows) % shape_.block.block_rows == model_->landmark()->regular_tokens) {
+        rows.push_back(kLandmarkRow);
+      }
+    }
+    const auto width = static_cast<size_t>(model_->llama->config().hidden);
+    std::vector<float> kept;
+    for (size_t first = 0; first < rows.size(); first += chunk) {
+      const auto step = std::span(rows).subspan(first, std::min(chunk, rows.size() - first));
+      const auto hidden = model_->llama->Forward(step, attention);
+      EXPECT_TRUE(hidden.has_value()) << hidden.error().message;
+      if (!hidden.has_value()) return {};
+      for (size_t i = 0; i < step.size(); ++i) {
+        const float* row = hidden.value() + i * width;
+        if (step[i] != kLandmarkRow) kept.insert(kept.end(), row, row + width);
+      }
+    }
+    return kept;
+  }
+
+  /// Of all logits at the reference's rows.
+  RowErrors Compare(const std::vector<float>& a, const std::vector<float>& b) const {
+    const LlamaConfig& config = model_->llama->config();
+    std::vector<float> of_a(static_cast<size_t>(config.vocab)), of_b(of_a.size());
+    RowErrors errors;
+    for (const json& row : reference_["rows"]) {
+      const int64_t at = row["row"].get<int64_t>() * config.hidden;
+      model_->llama->Logits(a.data() + at, 1, of_a.data());
+      model_->llama->Logits(b.data() + at, 1, of_b.data());
+      for (size_t i = 0; i < of_a.size(); ++i) {
+        const double error = std::abs(static_cast<double>(of_a[i]) - of_b[i]);
+        errors.largest = std::max(errors.largest, error);
+        errors.mean += error;
+      }
+    }
+    errors.mean /= static_cast<double>(of_a.size() * reference_["rows"].size());
+    return errors;
+  }
+
+  /// With every block chosen a session is dense attention, wherever its steps end.
+  void Check(double largest, double mean, double nll) {
+    DenseAttention dense(shape_);
+    const std::vector<float> expected = Rows(dense, 256);
+    ASSERT_EQ(dense.rows(), reference_["augmented_rows"].get<int64_t>());
+    const double expected_nll = Mean(Losses(*model_->llama, expected, tokens_));
+    SessionOptions options;
+    options.retrieve = 16;
+    for (const int32_t chunk : {256, 100, 64}) {
+      SCOPED_TRACE(chunk);
+      options.max_step_rows = chunk;
+      auto engine = Engine::Open(std::make_unique<MemoryColdStore>(), {.host_bytes = 256 << 20});
+      ASSERT_TRUE(engine.has_value());
+      auto session = engine.value()->CreateSession("s", shape_, options, "{}");
+      ASSERT_TRUE(session.has_value()) << session.error().message;
+      SessionAttention attention(*session.value());
+      const std::vector<float> found = Rows(attention, static_cast<size_t>(chunk));
+      ASSERT_EQ(found.size(), expected.size());
+      const int64_t last_step = (attention.rows() - 1) / chunk * chunk;
+      EXPECT_EQ(session.value()->last_choice().k, last_step / shape_.block.block_rows);
+      const RowErrors errors = Compare(found, expected);
+      const double found_nll = Mean(Losses(*model_->llama, found, tokens_));
+      std::printf("chunk %d: largest %.5f mean %.5f nll %.6f (dense %.6f)\n", chunk, errors.largest,
+                  errors.mean, found_nll, expected_nll);
+      EXPECT_LE(errors.largest, largest);
+      EXPECT_LE(errors.mean, mean);
+      EXPECT_NEAR(found_nll, expected_nll, nll);
+    }
+  }
+
+  json reference_;
+  std::vector<uint32_t> tokens_;
+  std::unique_ptr<LoadedLlama> model_;
+  SessionShape shape_;
+};
+
+// The bounds are those of one computation against the reference, for they differ in the same ways.
+TEST_F(SmolLm2LandmarkTest, RetrievalOfEverythingIsDenseAttentionInF32) {
+  Open(LinearKind::kF32, DType::kF32);
+  Check(5e-4, 5e-5, 5e-5);
+}
+
+// Both sides round to bf16 here, and each may be that far from the reference; so the largest error
+// of all logits has twice its bound.
+TEST_F(SmolLm2LandmarkTest, RetrievalOfEverythingIsDenseAttentionInBf16) {
+  Open(LinearKind::kFast, DType::kF16);
+  Check(16 * kBf16Rounding, 2 * kBf16Rounding, 4e-3);
+}
+
+// (k + 1) blocks, a step and an unfinished block must fit what the adapter was trained on.
+TEST_F(SmolLm2LandmarkTest, SpansOverTheTrainedContextAreRefused) {
+  Open(LinearKind::kFast, DType::kF16);
+  ASSERT_EQ(shape_.context_rows, 2048);
+  SessionOptions options;
+  options.max_step_rows = 256;
+  options.retrieve = 26;  // 27 * 64 + 256 + 63 = 2047
+  EXPECT_TRUE(options.Validate(shape_).has_value());
+  options.retrieve = 27;
+  auto engine = Engine::Open(std::make_unique<MemoryColdStore>(), {.host_bytes = 64 << 20});
+  ASSERT_TRUE(engine.has_value());
+  const auto refused = engine.value()->CreateSession("s", shape_, options, "{}");
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, Errc::kInvalidArgument);
+  EXPECT_NE(refused.error().message.find("2111"), std::string::npos) << refused.error().message;
 }
 
 // Every step's most likely token, with the reference's own tokens before it.
