@@ -30,12 +30,12 @@ import objective as objectives
 # copied text. First all gates are open, which teaches landmarks fastest; then only the best few,
 # over more and more blocks, which makes the gates sharp.
 CURRICULUM = (
-    (0.22, ((4, 8, 7),), 0.25, 0.10),
-    (0.45, ((4, 8, 7), (2, 16, 4), (2, 16, 4)), 0.25, 0.12),
-    (1.00, ((4, 8, 7), (2, 16, 4), (1, 32, 4), (1, 64, 4)), 0.25, 0.12),
+    (0.22, ((4, 8, 7),), 0.4, 0.10),
+    (0.45, ((4, 8, 7), (2, 16, 4), (2, 16, 4)), 0.4, 0.10),
+    (1.00, ((4, 8, 7), (2, 16, 4), (1, 32, 4), (1, 64, 4)), 0.4, 0.10),
 )
-PEAK_RATE, WARM_UP, LAST_SHARE = 6e-4, 30, 0.05
-DISTIL_WEIGHT = 1.0
+PEAK_RATE, WARM_UP, LAST_SHARE = 1e-3, 30, 0.05
+DISTIL_WEIGHT = 3.0
 SHARP_AT = mixtures.VALUE_WEIGHT
 
 
@@ -120,6 +120,7 @@ def arguments():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--save", type=int, default=50)
+    parser.add_argument("--start", help="adapter to begin with")
     parser.add_argument(
         "--no-compile", action="store_true", help="for machines without a C++ compiler"
     )
