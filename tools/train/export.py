@@ -15,8 +15,9 @@ import torch
 
 import model as models
 
-# The longest span of rows, chosen blocks and all, that training has put in front of a row: 7 blocks
-# and the own one, moved away by up to 3 more, and the plain text that the base model knows anyway.
+# The span of rows that the engine may put in front of a row. Training itself spans up to 768: seven
+# chosen blocks, the empty slot, up to three blocks of distance, the own block. The base model knows
+# 8,192 positions, so some more is no stranger to it: enough for 8 blocks with steps of 256 rows.
 TRAINED_CONTEXT = 2048
 
 

@@ -128,7 +128,7 @@ class LandmarkLlama(nn.Module):
         q [Hkv, S, n, G·B, D]; marks [Hkv, S, n, D], block-relative landmark keys; near_index [n, k]
         are the blocks at distances 1 to k, which are scored there, the others at distance k + 1.
         """
-        sequences, n = q.shape[1], q.shape[2]
+        n = q.shape[2]
         keys = rotate(marks.float(), far_cos, far_sin).to(q.dtype)
         scores = torch.einsum("hsbrd,hsnd->hsbrn", q, keys).float()
         near = marks[:, :, near_index.clamp(min=0)].float()
