@@ -33,6 +33,13 @@ Result<Selection> ParseSelection(std::string_view text) {
 }
 
 Status SessionShape::Validate() const {
+  CAIRN_TRY(CheckNumbers());
+  if (inverse_frequencies.size() == static_cast<size_t>(block.head_dim / 2)) return Ok();
+  return Fail(Errc::kInvalidArgument, "head dimension {} needs {} rotary frequencies, not {}",
+              block.head_dim, block.head_dim / 2, inverse_frequencies.size());
+}
+
+Status SessionShape::CheckNumbers() const {
   if (layers < 1 || layers > 65535 || kv_heads < 1 || kv_heads > 65535) {
     return Fail(Errc::kInvalidArgument, "{} layers of {} KV heads cannot be stored", layers,
                 kv_heads);
@@ -41,10 +48,8 @@ Status SessionShape::Validate() const {
     return Fail(Errc::kInvalidArgument, "{} query heads do not divide among {} KV heads",
                 query_heads, kv_heads);
   }
-  if (block.head_dim < 2 || block.head_dim % 2 != 0 ||
-      inverse_frequencies.size() != static_cast<size_t>(block.head_dim / 2)) {
-    return Fail(Errc::kInvalidArgument, "head dimension {} needs {} rotary frequencies, not {}",
-                block.head_dim, block.head_dim / 2, inverse_frequencies.size());
+  if (block.head_dim < 2 || block.head_dim % 2 != 0) {
+    return Fail(Errc::kInvalidArgument, "head dimension {}: use an even one", block.head_dim);
   }
   if (block.block_rows < 2 || block.block_rows > 4096) {
     return Fail(Errc::kInvalidArgument, "blocks of {} rows: use 2 to 4096", block.block_rows);

@@ -44,7 +44,13 @@ struct SessionShape {
 
   int32_t group() const { return query_heads / kv_heads; }
   int32_t partitions() const { return layers * kv_heads; }
+  /// Tokens in a block: its rows, but for the landmark.
+  int32_t block_tokens() const {
+    return block.block_rows - (mode == AttentionMode::kLandmark ? 1 : 0);
+  }
   Status Validate() const;
+  /// Validate without the rotary embedding, which is not stored.
+  Status CheckNumbers() const;
 };
 
 /// How the past is used. All but `selection` may differ from one command to the next.

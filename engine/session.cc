@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "engine/payload_chain.h"
 #include "engine/stored_shape.h"
 
 namespace cairn {
@@ -11,13 +12,6 @@ namespace {
 
 constexpr uint16_t kLandmarkKeys = 1;
 constexpr uint16_t kSubBlockMeans = 2;
-
-std::string NextChain(const std::string& chain, const Hasher& block) {
-  Hasher hasher;
-  hasher.Update(chain);
-  hasher.Update(block.Hex());
-  return hasher.Hex();
-}
 
 }  // namespace
 

@@ -6,6 +6,10 @@
 // A step that fails half-way is undone on all layers by AbortStep. What is not committed is
 // scratch: Revert drops it, and so does closing the session. One control thread; blocks live in the
 // engine's TieredStore, which must outlive the session.
+//
+// A session writes to an extent that it took when it first sealed a block after opening or a
+// Revert, and only behind what it has committed there. So forks may share its committed blocks,
+// while it is open too: neither it nor they ever write to ordinals that another session covers.
 #pragma once
 
 #include <cstdint>

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "engine/options.h"
+#include "storage/block_scan.h"
 
 namespace cairn {
 
@@ -17,6 +18,11 @@ struct StoredShape {
 
 /// The parts of a shape that stored bytes depend on, as canonical JSON.
 std::string DescribeShape(const SessionShape& shape);
+/// The shape that DescribeShape gives this text for; its other parts are not known. kCorruption for
+/// any other text.
+Result<SessionShape> ParseShape(const std::string& text);
+/// The blocks a session of this shape has of each ordinal.
+BlockGrid GridOf(const SessionShape& shape);
 
 std::string ToJson(const StoredShape& stored);
 /// kCorruption if the text is not what ToJson writes.

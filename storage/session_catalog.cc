@@ -4,6 +4,7 @@
 #include <map>
 #include <utility>
 
+#include "base/check.h"
 #include "storage/catalog_format.h"
 
 namespace cairn {
@@ -34,6 +35,43 @@ std::map<uint64_t, uint64_t> EndsInUse(const std::vector<SessionRecord>& session
     }
   }
   return ends;
+}
+
+/// The first `blocks` blocks of `ranges`, which have as many.
+std::vector<ExtentRange> FirstBlocks(const std::vector<ExtentRange>& ranges, uint64_t blocks) {
+  std::vector<ExtentRange> first;
+  for (ExtentRange range : ranges) {
+    if (blocks == 0) break;
+    range.count = static_cast<uint32_t>(std::min<uint64_t>(range.count, blocks));
+    blocks -= range.count;
+    first.push_back(range);
+  }
+  CAIRN_CHECK(blocks == 0);
+  return first;
+}
+
+/// All that a commit writes; its tokens are the session's from `first_token` on.
+Result<MetaBatch> BatchOf(const SessionCommit& commit, uint64_t first_token) {
+  const SessionRecord& record = commit.record;
+  MetaBatch batch;
+  Put(batch, SessionKey(record.name), EncodeSession(record));
+  if (!commit.new_tokens.empty()) {
+    Put(batch, TokensKey(record.id, first_token), EncodeTokens(commit.new_tokens));
+  }
+  if (commit.tail.empty()) {
+    batch.deletes.push_back(TailKey(record.id));
+  } else {
+    Put(batch, TailKey(record.id), commit.tail);
+  }
+  for (const SummarySection& section : commit.sections) {
+    if (section.count == 0 || section.bytes.size() % section.count != 0) {
+      return Fail(Errc::kInvalidArgument,
+                  "a summary of {} blocks cannot have {} bytes: blocks have equal parts",
+                  section.count, section.bytes.size());
+    }
+    Put(batch, SectionKey(section), EncodeSection(section));
+  }
+  return batch;
 }
 
 Status DropFrom(ColdStore& cold, uint64_t extent, uint64_t end) {
@@ -144,26 +182,51 @@ Result<SessionRecord> SessionCatalog::Find(std::string_view name) const {
   return Fail(Errc::kNotFound, "there is no session '{}'; {}", name, names);
 }
 
-Result<SessionRecord> SessionCatalog::Create(std::string_view name, std::string properties) {
+Status SessionCatalog::CheckFree(std::string_view name) const {
   CAIRN_TRY(ValidateName(name));
-  const std::string key = SessionKey(name);
-  CAIRN_TRY(const std::optional<std::string> taken, cold_->ReadMeta(key));
-  if (taken) {
-    return Fail(Errc::kExists,
-                "there is a session '{}' already; open it, delete it or choose "
-                "another name",
-                name);
-  }
-  SessionRecord record;
-  record.id = next_session_;
-  record.name = name;
-  record.properties = std::move(properties);
-  MetaBatch batch;
-  Put(batch, key, EncodeSession(record));
+  CAIRN_TRY(const std::optional<std::string> taken, cold_->ReadMeta(SessionKey(name)));
+  if (!taken) return Ok();
+  return Fail(Errc::kExists,
+              "there is a session '{}' already; open it, delete it or choose another name", name);
+}
+
+Result<SessionRecord> SessionCatalog::Create(std::string_view name, std::string properties) {
+  SessionCommit commit;
+  commit.record.name = name;
+  commit.record.properties = std::move(properties);
+  return Add(std::move(commit));
+}
+
+Result<SessionRecord> SessionCatalog::Add(SessionCommit commit) {
+  CAIRN_TRY(CheckFree(commit.record.name));
+  commit.record.id = next_session_;
+  CAIRN_TRY(MetaBatch batch, BatchOf(commit, 0));
   Put(batch, std::string(kNextKey), EncodeNext({next_extent_, next_session_ + 1}));
   CAIRN_TRY(cold_->WriteMeta(batch));
   ++next_session_;
-  return record;
+  return std::move(commit.record);
+}
+
+Result<SessionRecord> SessionCatalog::Fork(const SessionRecord& source, std::string_view name,
+                                           const std::optional<ForkPoint>& point) {
+  CAIRN_TRY(CheckFree(name));
+  SessionCommit fork;
+  fork.record = source;
+  fork.record.name = name;
+  fork.record.commits = 1;
+  CAIRN_TRY(fork.new_tokens, ReadTokens(source));
+  if (point) {
+    CAIRN_CHECK(point->tokens <= source.tokens && point->rows <= source.rows);
+    fork.record.ranges = FirstBlocks(source.ranges, point->blocks);
+    fork.record.tokens = point->tokens;
+    fork.record.rows = point->rows;
+    fork.record.properties = point->properties;
+    fork.record.tail_bytes = 0;
+    fork.new_tokens.resize(point->tokens);
+  } else {
+    CAIRN_TRY(fork.tail, ReadTail(source));
+  }
+  return Add(std::move(fork));
 }
 
 Result<uint64_t> SessionCatalog::NewExtent() {
@@ -188,24 +251,7 @@ Status SessionCatalog::Commit(const SessionCommit& commit) {
                 record.name, before.tokens, commit.new_tokens.size(), record.tokens,
                 commit.tail.size(), record.tail_bytes);
   }
-  MetaBatch batch;
-  Put(batch, SessionKey(record.name), EncodeSession(record));
-  if (!commit.new_tokens.empty()) {
-    Put(batch, TokensKey(record.id, before.tokens), EncodeTokens(commit.new_tokens));
-  }
-  if (commit.tail.empty()) {
-    batch.deletes.push_back(TailKey(record.id));
-  } else {
-    Put(batch, TailKey(record.id), commit.tail);
-  }
-  for (const SummarySection& section : commit.sections) {
-    if (section.count == 0 || section.bytes.size() % section.count != 0) {
-      return Fail(Errc::kInvalidArgument,
-                  "a summary of {} blocks cannot have {} bytes: blocks have equal parts",
-                  section.count, section.bytes.size());
-    }
-    Put(batch, SectionKey(section), EncodeSection(section));
-  }
+  CAIRN_TRY(const MetaBatch batch, BatchOf(commit, before.tokens));
   return cold_->WriteMeta(batch);
 }
 
@@ -223,9 +269,11 @@ Status SessionCatalog::Delete(std::string_view name) {
   // From here the session is gone; should we stop before its blocks are, the next writer finds
   // blocks that no session covers and drops them.
   CAIRN_TRY(cold_->WriteMeta(batch));
-  for (const ExtentRange& range : record.ranges) {
-    const auto end = ends.find(range.extent);
-    const Status dropped = DropFrom(*cold_, range.extent, end == ends.end() ? 0 : end->second);
+  for (const auto& [extent, own_end] : EndsInUse({record})) {
+    const auto end = ends.find(extent);
+    // What lies behind both may be blocks that an open session has not committed yet.
+    if (end != ends.end() && end->second >= own_end) continue;
+    const Status dropped = DropFrom(*cold_, extent, end == ends.end() ? 0 : end->second);
     if (dropped) continue;
     return Fail(dropped.error().code,
                 "session '{}' is deleted, but its space is freed only when the store is next "

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -51,6 +52,14 @@ struct SessionCommit {
   std::vector<SummarySection> sections{};  ///< of the blocks sealed since the previous commit
 };
 
+/// Where a fork leaves its source: behind whole blocks, where nothing is unfinished.
+struct ForkPoint {
+  uint64_t blocks = 0;  ///< sealed blocks before it
+  uint64_t tokens = 0;
+  uint64_t rows = 0;
+  std::string properties{};  ///< of the session that ends there
+};
+
 class SessionCatalog {
  public:
   /// Checks the store's format version (kUnsupported: newer than this program; an empty store gets
@@ -64,8 +73,15 @@ class SessionCatalog {
   Result<std::vector<SessionRecord>> List() const;
   /// kNotFound names the session and says what sessions there are.
   Result<SessionRecord> Find(std::string_view name) const;
+  /// kExists if a session has this name, kInvalidArgument if none can have it.
+  Status CheckFree(std::string_view name) const;
   /// A new empty session, durable on return. kExists if the name is taken.
   Result<SessionRecord> Create(std::string_view name, std::string properties);
+  /// A new session that shares the sealed blocks of `source` and has tokens, tail and properties of
+  /// its own; with `point` it is the beginning of `source` up to there. One atomic step that copies
+  /// no payload. kExists if the name is taken.
+  Result<SessionRecord> Fork(const SessionRecord& source, std::string_view name,
+                             const std::optional<ForkPoint>& point);
   /// An extent id that was never given before; durable before it is returned.
   Result<uint64_t> NewExtent();
   /// The commit point: all of it becomes the session's state, or nothing does. Blocks of the
@@ -84,6 +100,8 @@ class SessionCatalog {
  private:
   SessionCatalog(ColdStore& cold, uint64_t next_extent, uint64_t next_session)
       : cold_(&cold), next_extent_(next_extent), next_session_(next_session) {}
+  /// Makes `commit` a new session, whose id it gives; all of it becomes durable, or nothing.
+  Result<SessionRecord> Add(SessionCommit commit);
   Status DropOrphans();
   Result<std::string> NamesForMessage() const;
   ColdStore* cold_;

@@ -1,12 +1,15 @@
-// cairn sessions: list, show and delete what a store holds.
+// cairn sessions: list, show, fork and delete what a store holds.
 #include <fmt/core.h>
 
 #include <nlohmann/json.hpp>
 
 #include "base/byte_size.h"
+#include "base/progress.h"
+#include "engine/fork_point.h"
 #include "engine/session.h"
 #include "engine/stored_shape.h"
 #include "tools/command.h"
+#include "tools/interrupt.h"
 #include "tools/workspace.h"
 
 namespace cairn {
@@ -17,23 +20,30 @@ Result<SessionProfile> ProfileOf(const SessionRecord& record) {
   return SessionProfile::FromJson(stored.properties);
 }
 
+uint64_t BlocksOf(const SessionRecord& record) {
+  uint64_t blocks = 0;
+  for (const ExtentRange& range : record.ranges) blocks += range.count;
+  return blocks;
+}
+
+/// Payload bytes of `blocks` sealed blocks, all heads and layers together.
+Result<uint64_t> BytesOf(const SessionRecord& record, uint64_t blocks) {
+  CAIRN_TRY(auto stored, ParseStoredShape(record.properties));
+  CAIRN_TRY(auto shape, ParseShape(stored.shape));
+  return blocks * GridOf(shape).bytes();
+}
+
 Result<nlohmann::json> Describe(const SessionCatalog& catalog, const SessionRecord& record) {
   CAIRN_TRY(auto stored, ParseStoredShape(record.properties));
   CAIRN_TRY(auto profile, SessionProfile::FromJson(stored.properties));
   CAIRN_TRY(auto digest, SessionDigest(catalog, record, profile.DigestText()));
-  const auto shape = nlohmann::json::parse(stored.shape, nullptr, false);
-  uint64_t blocks = 0;
-  for (const ExtentRange& range : record.ranges) blocks += range.count;
-  const uint64_t element = profile.kv_type == DType::kF32 ? 4 : 2;
-  const uint64_t block_bytes = 2 * element * shape.value("block_rows", 0ull) *
-                               shape.value("head_dim", 0ull) * shape.value("layers", 0ull) *
-                               shape.value("kv_heads", 0ull);
+  CAIRN_TRY(const uint64_t payload_bytes, BytesOf(record, BlocksOf(record)));
   nlohmann::json json = nlohmann::json::parse(profile.ToJson(), nullptr, false);
   json["name"] = record.name;
   json["tokens"] = record.tokens;
   json["rows"] = record.rows;
-  json["blocks"] = blocks;
-  json["payload_bytes"] = blocks * block_bytes;
+  json["blocks"] = BlocksOf(record);
+  json["payload_bytes"] = payload_bytes;
   json["commits"] = record.commits;
   json["extents"] = record.ranges.size();
   json["digest"] = digest;
@@ -64,31 +74,41 @@ void PrintText(const nlohmann::json& json) {
 class SessionsCommand : public Command {
  public:
   CLI::App* Add(CLI::App& app) override {
-    CLI::App* command = app.add_subcommand("sessions", "List, show and delete sessions");
+    CLI::App* command = app.add_subcommand("sessions", "List, show, fork and delete sessions");
     command->require_subcommand(1);
-    list_ = command->add_subcommand("list", "All sessions of a store");
-    show_ = command->add_subcommand("show", "One session in full");
-    delete_ = command->add_subcommand("delete", "Remove a session and free its space");
-    for (CLI::App* action : {list_, show_, delete_}) {
-      if (action != list_) action->add_option("NAME", flags_.session, "The session")->required();
-      action->add_option("--store", flags_.store, "Directory of the store")
-          ->required()
-          ->type_name("DIR");
-      flags_.AddOutput(*action);
-    }
+    list_ = AddAction(*command, "list", "All sessions of a store");
+    show_ = AddAction(*command, "show", "One session in full");
+    show_->add_option("NAME", flags_.session, "The session")->required();
+    fork_ = AddAction(*command, "fork", "Make a session that shares another one's past");
+    fork_->add_option("SRC", flags_.session, "The session to share")->required();
+    fork_->add_option("DST", new_name_, "Name of the fork")->required();
+    fork_->add_option("--at", at_, "Share only what stands before this token")->type_name("TOKEN");
+    delete_ = AddAction(*command, "delete", "Remove a session and free its space");
+    delete_->add_option("NAME", flags_.session, "The session")->required();
     return command;
   }
 
   Status Run() override {
-    const bool deletes = delete_->parsed();
+    const bool reads = list_->parsed() || show_->parsed();
     if (!list_->parsed()) CAIRN_TRY(SessionCatalog::ValidateName(flags_.session));
-    CAIRN_TRY(auto cold, OpenStore(flags_, false, !deletes));
-    CAIRN_TRY(auto catalog, SessionCatalog::Open(*cold, !deletes));
-    if (deletes) return Delete(catalog);
-    return list_->parsed() ? List(catalog, *cold) : Show(catalog);
+    CAIRN_TRY(auto cold, OpenStore(flags_, false, reads));
+    CAIRN_TRY(auto catalog, SessionCatalog::Open(*cold, reads));
+    if (list_->parsed()) return List(catalog, *cold);
+    if (show_->parsed()) return Show(catalog);
+    if (fork_->parsed()) return Fork(catalog, *cold);
+    return Delete(catalog);
   }
 
  private:
+  CLI::App* AddAction(CLI::App& command, const char* name, const char* help) {
+    CLI::App* action = command.add_subcommand(name, help);
+    action->add_option("--store", flags_.store, "Directory of the store")
+        ->required()
+        ->type_name("DIR");
+    flags_.AddOutput(*action);
+    return action;
+  }
+
   Status List(const SessionCatalog& catalog, ColdStore& cold) const {
     CAIRN_TRY(auto records, catalog.List());
     nlohmann::json sessions = nlohmann::json::array();
@@ -124,6 +144,53 @@ class SessionsCommand : public Command {
     return Ok();
   }
 
+  /// The last place at or before --at where the session can be parted; none if that is its end.
+  Result<std::optional<ForkPoint>> PointOf(const SessionRecord& source, ColdStore& cold) const {
+    if (!at_.has_value()) return std::optional<ForkPoint>();
+    const auto tokens = static_cast<int64_t>(source.tokens);
+    if (*at_ < 0 || *at_ > tokens) {
+      return Fail(Errc::kInvalidArgument, "--at {}: session '{}' has {} tokens; use 0 to {}", *at_,
+                  source.name, tokens, tokens);
+    }
+    if (*at_ == tokens) return std::optional<ForkPoint>();
+    CAIRN_TRY(auto profile, ProfileOf(source));
+    CAIRN_TRY(const int64_t block_tokens, TokensPerBlock(source));
+    int64_t blocks = *at_ / block_tokens;
+    while (!profile.CanEndAt(blocks * block_tokens)) --blocks;
+    profile.EndAt(blocks * block_tokens);
+    Progress progress(flags_.quiet);
+    CAIRN_TRY(auto point,
+              ForkPointBehind(cold, source, blocks, profile.ToJson(),
+                              [&](uint64_t done, uint64_t total) -> Status {
+                                if (progress.Due())
+                                  progress.Show(fmt::format("{} of {} blocks hashed", done, total));
+                                if (!Interrupted()) return Ok();
+                                return Fail(Errc::kInterrupted, "stopped; there is no fork");
+                              }));
+    return std::optional<ForkPoint>(std::move(point));
+  }
+
+  Status Fork(SessionCatalog& catalog, ColdStore& cold) const {
+    CAIRN_TRY(auto source, catalog.Find(flags_.session));
+    CAIRN_TRY(catalog.CheckFree(new_name_));
+    CAIRN_TRY(auto point, PointOf(source, cold));
+    CAIRN_TRY(auto fork, catalog.Fork(source, new_name_, point));
+    CAIRN_TRY(const uint64_t shared_bytes, BytesOf(fork, BlocksOf(fork)));
+    if (flags_.json) {
+      fmt::print("{}\n", nlohmann::json{{"forked", source.name},
+                                        {"name", fork.name},
+                                        {"tokens", fork.tokens},
+                                        {"blocks", BlocksOf(fork)},
+                                        {"shared_bytes", shared_bytes}}
+                             .dump());
+    } else if (!flags_.quiet) {
+      fmt::print(stderr,
+                 "session '{}' has the first {} of {} tokens of '{}' and shares {} with it\n",
+                 fork.name, fork.tokens, source.tokens, source.name, FormatByteSize(shared_bytes));
+    }
+    return Ok();
+  }
+
   Status Delete(SessionCatalog& catalog) const {
     CAIRN_TRY(catalog.Delete(flags_.session));
     if (flags_.json) {
@@ -135,8 +202,11 @@ class SessionsCommand : public Command {
   }
 
   Flags flags_;
+  std::string new_name_;
+  std::optional<int64_t> at_;
   CLI::App* list_ = nullptr;
   CLI::App* show_ = nullptr;
+  CLI::App* fork_ = nullptr;
   CLI::App* delete_ = nullptr;
 };
 

@@ -119,6 +119,26 @@ std::string SessionProfile::DigestText() const {
   return j.dump();
 }
 
+bool SessionProfile::CanEndAt(int64_t token) const {
+  return raw || token == 0 || std::ranges::any_of(ingests, [&](const IngestRecord& ingest) {
+           return ingest.start_token <= token && token <= ingest.start_token + ingest.tokens;
+         });
+}
+
+void SessionProfile::EndAt(int64_t token) {
+  turn_open = false;
+  for (const IngestRecord& ingest : ingests) {
+    if (raw || token == 0) break;
+    const int64_t end = ingest.start_token + ingest.tokens;
+    if (ingest.start_token == token) turn_open = !ingest.opens_turn;
+    if (ingest.start_token < token && token <= end) turn_open = true;
+  }
+  std::erase_if(ingests, [&](const IngestRecord& i) { return i.start_token >= token; });
+  if (ingests.empty()) return;
+  IngestRecord& last = ingests.back();
+  if (last.start_token + last.tokens > token) last.done = false;
+}
+
 Status SessionProfile::CheckAdapters(const std::string& session, const AdapterSet& given) const {
   const std::vector<Adapter>& files = given.adapters();
   for (const AdapterRecord& record : adapters) {

@@ -48,6 +48,12 @@ struct SessionProfile {
   static Result<SessionProfile> FromJson(const std::string& text);
   /// What the digest covers of it: model, adapters and the options that shape the past.
   std::string DigestText() const;
+  /// Whether a session of this profile could end after `token` tokens and be continued: inside or
+  /// behind a text that it reads, but not inside a conversation that was kept.
+  bool CanEndAt(int64_t token) const;
+  /// Makes it the profile at such an end: a text that reaches further is unfinished, later ones
+  /// were not read.
+  void EndAt(int64_t token);
   /// kMismatch naming the session and what differs if `given`, in any order, are not the adapters
   /// it was made with.
   Status CheckAdapters(const std::string& session, const AdapterSet& given) const;

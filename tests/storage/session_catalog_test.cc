@@ -1,67 +1,14 @@
 #include "storage/session_catalog.h"
 
+#include "catalog_fixture.h"
 #include "storage/block_format.h"
 #include "storage/catalog_format.h"
 #include "storage/faulty_cold_store.h"
-#include "storage/memory_cold_store.h"
-#include "store_fixture.h"
 
 namespace cairn {
 namespace {
 
-constexpr size_t kPayloadBytes = 64;
-
-SessionCatalog OpenCatalog(ColdStore& cold, bool read_only = false) {
-  Result<SessionCatalog> catalog = SessionCatalog::Open(cold, read_only);
-  EXPECT_TRUE(catalog.has_value()) << catalog.error().message;
-  return std::move(catalog).value();
-}
-
-/// Writes `count` blocks after the record's last ones and commits them with some tokens, a tail
-/// and a summary of four bytes a block.
-Status Extend(ColdStore& cold, SessionCatalog& catalog, SessionRecord& record, uint32_t count,
-              std::vector<uint32_t> tokens, std::string tail) {
-  ExtentRange& range = record.ranges.back();
-  CAIRN_TRY(WriteAll(cold, BlocksOf(range.extent, range.first + range.count, count, 2, 1),
-                     kPayloadBytes));
-  SessionCommit commit{.record = record, .new_tokens = std::move(tokens), .tail = std::move(tail)};
-  for (uint16_t layer = 0; layer < 2; ++layer) {
-    SummarySection section{.type = 1,
-                           .version = 1,
-                           .extent = range.extent,
-                           .layer = layer,
-                           .first = range.first + range.count,
-                           .count = count};
-    for (uint32_t i = 0; i < count; ++i) {
-      section.bytes += fmt::format("{:02}{:02}", layer, section.first + i);
-    }
-    commit.sections.push_back(std::move(section));
-  }
-  commit.record.ranges.back().count += count;
-  commit.record.tokens += commit.new_tokens.size();
-  commit.record.tail_bytes = commit.tail.size();
-  ++commit.record.commits;
-  CAIRN_TRY(catalog.Commit(commit));
-  record = commit.record;
-  return Ok();
-}
-
-SessionRecord NewSession(SessionCatalog& catalog, const std::string& name) {
-  SessionRecord record = catalog.Create(name, "{\"model\": \"m\"}").value();
-  record.ranges = {{catalog.NewExtent().value(), 0, 0}};
-  return record;
-}
-
-std::string JoinedBytes(const std::vector<SummarySection>& sections) {
-  std::string bytes;
-  for (const SummarySection& section : sections) bytes += section.bytes;
-  return bytes;
-}
-
-void ExpectSame(const SessionRecord& a, const SessionRecord& b) {
-  EXPECT_EQ(EncodeSession(a), EncodeSession(b));
-  EXPECT_EQ(a.name, b.name);
-}
+constexpr size_t kPayloadBytes = kTestGrid.payload_bytes;
 
 TEST(SessionCatalog, NamesAreChecked) {
   for (const char* good : {"a", "Novel_2", "_x", "3.1-b", "a.b"}) {

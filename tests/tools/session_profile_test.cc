@@ -66,6 +66,53 @@ TEST(SessionProfileTest, OtherTextsAreRefused) {
   }
 }
 
+IngestRecord Text(const std::string& name, int64_t start, int64_t tokens, bool opens_turn) {
+  return {name, name + ".txt", 0, start, tokens, opens_turn, true};
+}
+
+/// Texts "a" and "b" in one turn, a conversation that was kept from 200 to 230, and text "c".
+SessionProfile ThreeTexts() {
+  SessionProfile profile;
+  profile.ingests = {Text("a", 0, 150, true), Text("b", 150, 50, false), Text("c", 230, 70, true)};
+  profile.turn_open = true;
+  return profile;
+}
+
+TEST(SessionProfileTest, ItCanEndWhereTheTurnIsKnown) {
+  SessionProfile profile = ThreeTexts();
+  for (const int64_t token : {0, 1, 149, 150, 151, 199, 200, 230, 231, 300}) {
+    EXPECT_TRUE(profile.CanEndAt(token)) << token;
+  }
+  for (const int64_t token : {201, 215, 229, 301}) EXPECT_FALSE(profile.CanEndAt(token)) << token;
+  profile.raw = true;
+  EXPECT_TRUE(profile.CanEndAt(215));
+}
+
+TEST(SessionProfileTest, AtAnEarlierEndTextsAreUnfinishedOrNotRead) {
+  struct Case {
+    int64_t token;
+    std::string texts;  // those that are left; a capital letter: it is done
+    bool turn_open;
+  };
+  for (const Case& at : {Case{0, "", false}, Case{1, "a", true}, Case{149, "a", true},
+                         Case{150, "A", true}, Case{151, "Ab", true}, Case{200, "AB", true},
+                         Case{230, "AB", false}, Case{231, "ABc", true}, Case{300, "ABC", true}}) {
+    SessionProfile profile = ThreeTexts();
+    profile.EndAt(at.token);
+    std::string texts;
+    for (const IngestRecord& ingest : profile.ingests) {
+      texts += static_cast<char>(ingest.done ? ingest.hash[0] - 'a' + 'A' : ingest.hash[0]);
+    }
+    EXPECT_EQ(texts, at.texts) << at.token;
+    EXPECT_EQ(profile.turn_open, at.turn_open) << at.token;
+  }
+  SessionProfile raw = ThreeTexts();
+  raw.raw = true;
+  raw.EndAt(160);
+  EXPECT_FALSE(raw.turn_open);
+  EXPECT_FALSE(raw.ingests.back().done);
+}
+
 class CheckAdaptersTest : public testing::Test {
  protected:
   CheckAdaptersTest() {
