@@ -79,6 +79,18 @@ Status DropFrom(ColdStore& cold, uint64_t extent, uint64_t end) {
   return cold.DropExtent(extent, static_cast<uint32_t>(end));
 }
 
+/// How many blocks of `ranges` lie behind the ends of their extents.
+uint64_t BlocksBehind(const std::vector<ExtentRange>& ranges,
+                      const std::map<uint64_t, uint64_t>& ends) {
+  uint64_t blocks = 0;
+  for (const ExtentRange& range : ranges) {
+    const auto found = ends.find(range.extent);
+    const uint64_t first = range.first, end = first + range.count;
+    blocks += end - (found == ends.end() ? first : std::clamp(found->second, first, end));
+  }
+  return blocks;
+}
+
 /// The part of `section` that lies in `range`; count 0 if none does.
 SummarySection CutTo(const ExtentRange& range, SummarySection section) {
   const uint64_t part_bytes = section.bytes.size() / section.count;
@@ -255,7 +267,17 @@ Status SessionCatalog::Commit(const SessionCommit& commit) {
   return cold_->WriteMeta(batch);
 }
 
-Status SessionCatalog::Delete(std::string_view name) {
+Status SessionCatalog::Rename(std::string_view name, std::string_view new_name) {
+  CAIRN_TRY(SessionRecord record, Find(name));
+  CAIRN_TRY(CheckFree(new_name));
+  record.name = new_name;
+  MetaBatch batch;
+  batch.deletes = {SessionKey(name)};
+  Put(batch, SessionKey(new_name), EncodeSession(record));
+  return cold_->WriteMeta(batch);
+}
+
+Result<uint64_t> SessionCatalog::Delete(std::string_view name) {
   CAIRN_TRY(const SessionRecord record, Find(name));
   CAIRN_TRY(std::vector<SessionRecord> others, List());
   std::erase_if(others, [&](const SessionRecord& other) { return other.id == record.id; });
@@ -280,7 +302,7 @@ Status SessionCatalog::Delete(std::string_view name) {
                 "opened: {}",
                 name, dropped.error().message);
   }
-  return Ok();
+  return BlocksBehind(record.ranges, ends);
 }
 
 Result<std::vector<uint32_t>> SessionCatalog::ReadTokens(const SessionRecord& record) const {

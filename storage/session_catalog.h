@@ -87,8 +87,11 @@ class SessionCatalog {
   /// The commit point: all of it becomes the session's state, or nothing does. Blocks of the
   /// ranges must have been flushed before.
   Status Commit(const SessionCommit& commit);
-  /// Removes the session, and the extents no other session uses.
-  Status Delete(std::string_view name);
+  /// Gives a session another name, in one atomic step. kExists if that is taken.
+  Status Rename(std::string_view name, std::string_view new_name);
+  /// Removes the session, and those of its blocks that no other session covers; says how many
+  /// ordinals these were. A session can be deleted whose properties mean nothing.
+  Result<uint64_t> Delete(std::string_view name);
 
   Result<std::vector<uint32_t>> ReadTokens(const SessionRecord& record) const;
   Result<std::string> ReadTail(const SessionRecord& record) const;

@@ -1,4 +1,4 @@
-// cairn sessions: list, show, fork and delete what a store holds.
+// cairn sessions: list, show, fork, rename and delete what a store holds.
 #include <fmt/core.h>
 
 #include <nlohmann/json.hpp>
@@ -74,7 +74,8 @@ void PrintText(const nlohmann::json& json) {
 class SessionsCommand : public Command {
  public:
   CLI::App* Add(CLI::App& app) override {
-    CLI::App* command = app.add_subcommand("sessions", "List, show, fork and delete sessions");
+    CLI::App* command =
+        app.add_subcommand("sessions", "List, show, fork, rename and delete sessions");
     command->require_subcommand(1);
     list_ = AddAction(*command, "list", "All sessions of a store");
     show_ = AddAction(*command, "show", "One session in full");
@@ -83,6 +84,9 @@ class SessionsCommand : public Command {
     fork_->add_option("SRC", flags_.session, "The session to share")->required();
     fork_->add_option("DST", new_name_, "Name of the fork")->required();
     fork_->add_option("--at", at_, "Share only what stands before this token")->type_name("TOKEN");
+    rename_ = AddAction(*command, "rename", "Give a session another name");
+    rename_->add_option("OLD", flags_.session, "The session")->required();
+    rename_->add_option("NEW", new_name_, "Its new name")->required();
     delete_ = AddAction(*command, "delete", "Remove a session and free its space");
     delete_->add_option("NAME", flags_.session, "The session")->required();
     return command;
@@ -96,6 +100,7 @@ class SessionsCommand : public Command {
     if (list_->parsed()) return List(catalog, *cold);
     if (show_->parsed()) return Show(catalog);
     if (fork_->parsed()) return Fork(catalog, *cold);
+    if (rename_->parsed()) return Rename(catalog);
     return Delete(catalog);
   }
 
@@ -191,10 +196,32 @@ class SessionsCommand : public Command {
     return Ok();
   }
 
-  Status Delete(SessionCatalog& catalog) const {
-    CAIRN_TRY(catalog.Delete(flags_.session));
+  Status Rename(SessionCatalog& catalog) const {
+    CAIRN_TRY(catalog.Rename(flags_.session, new_name_));
     if (flags_.json) {
-      fmt::print("{}\n", nlohmann::json{{"deleted", flags_.session}}.dump());
+      fmt::print("{}\n", nlohmann::json{{"renamed", flags_.session}, {"name", new_name_}}.dump());
+    } else if (!flags_.quiet) {
+      fmt::print(stderr, "session '{}' is now '{}'\n", flags_.session, new_name_);
+    }
+    return Ok();
+  }
+
+  Status Delete(SessionCatalog& catalog) const {
+    CAIRN_TRY(auto record, catalog.Find(flags_.session));
+    CAIRN_TRY(const uint64_t freed, catalog.Delete(flags_.session));
+    // A session that is damaged can be deleted too; then nobody knows the size of its blocks.
+    const auto freed_bytes = BytesOf(record, freed);
+    const auto kept_bytes = BytesOf(record, BlocksOf(record) - freed);
+    if (flags_.json) {
+      nlohmann::json json{{"deleted", flags_.session}};
+      json["freed_bytes"] = freed_bytes ? nlohmann::json(freed_bytes.value()) : nullptr;
+      fmt::print("{}\n", json.dump());
+    } else if (!flags_.quiet && freed_bytes) {
+      fmt::print(stderr, "session '{}' is deleted, {} of keys and values freed{}\n", flags_.session,
+                 FormatByteSize(freed_bytes.value()),
+                 kept_bytes.value() == 0 ? ""
+                                         : fmt::format("; {} stay, which others share",
+                                                       FormatByteSize(kept_bytes.value())));
     } else if (!flags_.quiet) {
       fmt::print(stderr, "session '{}' is deleted\n", flags_.session);
     }
@@ -207,6 +234,7 @@ class SessionsCommand : public Command {
   CLI::App* list_ = nullptr;
   CLI::App* show_ = nullptr;
   CLI::App* fork_ = nullptr;
+  CLI::App* rename_ = nullptr;
   CLI::App* delete_ = nullptr;
 };
 

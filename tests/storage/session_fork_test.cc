@@ -64,8 +64,9 @@ TEST_P(SessionFork, EndsAtItsPoint) {
     ExpectWhole(cold(), catalog, name,
                 {tokens.begin(), tokens.begin() + static_cast<int64_t>(blocks / 2)}, "");
   }
-  ASSERT_GOOD(catalog.Delete("a"));
-  ASSERT_GOOD(catalog.Delete("b9"));
+  EXPECT_EQ(catalog.Delete("a").value(), 0u);   // b9 has all of it
+  EXPECT_EQ(catalog.Delete("b9").value(), 2u);  // b7 has all but two
+  EXPECT_EQ(catalog.Delete("b3").value(), 0u);
   ExpectWhole(cold(), catalog, "b7", {1, 2, 3}, "");
   EXPECT_FALSE(ReadOne(cold(), {source.ranges[1].extent, 1, 0, 0}, kTestGrid.payload_bytes));
 }
@@ -142,6 +143,26 @@ TEST(SessionForkFault, AnAbortedForkLeavesNothing) {
     ExpectWhole(cold, reopened, "a", {1, 2}, "tail");
     if (made) ExpectWhole(cold, reopened, "b", {1, 2}, "tail");
   }
+}
+
+TEST_P(SessionFork, ARenamedSessionIsTheSame) {
+  SessionCatalog catalog = OpenCatalog(cold());
+  SessionRecord source = MakeSource(catalog);
+  ASSERT_GOOD(catalog.Create("taken", ""));
+  EXPECT_ERROR(catalog.Rename("a", "taken"), Errc::kExists, "'taken'");
+  EXPECT_ERROR(catalog.Rename("a", "a"), Errc::kExists, "'a'");
+  EXPECT_ERROR(catalog.Rename("none", "b"), Errc::kNotFound, "'none'; there are: a, taken");
+  EXPECT_ERROR(catalog.Rename("a", "b/"), Errc::kInvalidArgument, "letters");
+  ExpectSame(catalog.Find("a").value(), source);
+  ASSERT_GOOD(catalog.Rename("a", "b"));
+  source.name = "b";
+  EXPECT_ERROR(catalog.Find("a"), Errc::kNotFound, "'a'");
+  ExpectSame(catalog.Find("b").value(), source);
+  Reopen();
+  SessionCatalog reopened = OpenCatalog(cold());
+  ExpectWhole(cold(), reopened, "b", {1, 2, 3, 4, 5}, "tail");
+  ASSERT_GOOD(GoOn(reopened, "b", 1, 6, ""));
+  ExpectWhole(cold(), reopened, "b", {1, 2, 3, 4, 5, 6}, "");
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Forks through the command line: whole and cut, going on, and what is refused."""
+"""Forks, new names and deleting through the command line, and what is refused."""
 
 import unittest
 
@@ -141,6 +141,59 @@ class CutFork(ForkTest):
         whole = self.fork("s", "whole", "--at", end)
         self.assertEqual(whole["tokens"], end)
         self.assertEqual(self.digest("whole"), self.digest())
+
+
+class Deleting(ForkTest):
+    def delete(self, name):
+        return self.good("sessions", "delete", name, "--store", self.store, "--json").json
+
+    def test_it_says_what_it_frees(self):
+        self.ingest(self.file("text.txt", random_text(4000)))
+        whole = self.show()["payload_bytes"]
+        self.fork("s", "copy")
+        self.fork("s", "cut", "--at", 500)
+        cut = self.show("cut")["payload_bytes"]
+        self.assertGreater(cut, 0)
+        self.ingest(self.file("more.txt", random_text(3000, stream=1)), name="copy")
+        more = self.show("copy")["payload_bytes"] - whole
+        self.assertGreater(more, 0)
+        self.assertEqual(self.delete("s"), {"deleted": "s", "freed_bytes": 0})
+        said = self.good("sessions", "delete", "copy", "--store", self.store).stderr
+        self.assertRegex(said, "'copy' is deleted, [0-9.]+ [KM]iB .* freed; [0-9.]+ KiB stay")
+        self.assertEqual(self.delete("cut")["freed_bytes"], cut)
+        self.assertEqual(self.session_names(), [])
+
+    def test_what_a_fork_added_is_freed_with_it(self):
+        self.ingest(self.file("text.txt", random_text(4000)))
+        self.fork("s", "copy")
+        before = self.show()
+        self.ingest(self.file("more.txt", random_text(3000, stream=1)), name="copy")
+        more = self.show("copy")["payload_bytes"] - before["payload_bytes"]
+        self.assertEqual(self.delete("copy")["freed_bytes"], more)
+        self.assertEqual(self.show(), before)
+
+
+class Renaming(ForkTest):
+    def test_only_the_name_changes(self):
+        text = self.file("text.txt", random_text(2000))
+        self.ingest(text)
+        before, answer = self.show(), self.ask("s")
+        rename = ("sessions", "rename", "--store", self.store)
+        self.assertEqual(self.good(*rename, "s", "new", "--json").json,
+                         {"renamed": "s", "name": "new"})
+        self.assertEqual(self.session_names(), ["new"])
+        self.assertEqual(self.show("new"), {**before, "name": "new"})
+        self.assertEqual(self.ask("new"), answer)
+        self.assertEqual(self.ingest(text, name="new").json["tokens_read"], 0)
+        self.fork("new", "s")
+        for old, new, saying in (("s", "new", "there is a session 'new' already"),
+                                 ("s", "s", "there is a session 's' already"),
+                                 ("other", "x", "no session 'other'; there are: new, s"),
+                                 ("s", "a/b", "cannot name a session")):
+            self.refused(*rename, old, new, saying=saying)
+        self.refused(*rename, "s", code=2, saying="see `cairn")
+        self.assertRegex(self.good(*rename, "s", "t").stderr, "session 's' is now 't'")
+        self.assertEqual(self.session_names(), ["new", "t"])
 
 
 class BadFork(ForkTest):

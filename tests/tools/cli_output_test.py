@@ -47,7 +47,7 @@ class Documents(CliTest):
                          "--json", "--prompt", "in the").json
         self.holds(made, TIERS | {"text", "prompt_tokens", "tokens", "seconds_per_token"})
         deleted = self.good("sessions", "delete", "s", "--store", self.store, "--json").json
-        self.assertEqual(deleted, {"deleted": "s"})
+        self.assertEqual(deleted, {"deleted": "s", "freed_bytes": shown["payload_bytes"]})
 
     def test_quiet_says_nothing_on_stderr(self):
         text = self.file("text.txt", random_text(800))
