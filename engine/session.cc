@@ -8,13 +8,6 @@
 #include "engine/stored_shape.h"
 
 namespace cairn {
-namespace {
-
-constexpr uint16_t kLandmarkKeys = 1;
-constexpr uint16_t kSubBlockMeans = 2;
-
-}  // namespace
-
 Session::Session(const SessionShape& shape, const SessionOptions& options, TieredStore& store,
                  SessionCatalog& catalog, SessionRecord record,
                  std::unique_ptr<LandmarkIndex> index)
@@ -81,7 +74,7 @@ Status Session::LoadPast() {
 
 Status Session::LoadRepresentatives(int32_t layer) {
   CAIRN_TRY(auto sections,
-            catalog_.ReadSections(record_, SummaryType(), static_cast<uint16_t>(layer)));
+            catalog_.ReadSections(record_, SummaryType(shape_.mode), static_cast<uint16_t>(layer)));
   int64_t count = 0;
   for (const SummarySection& section : sections) {
     if (section.bytes.size() != section.count * SummaryBytes()) {
@@ -106,10 +99,6 @@ DType Session::RepresentativeType() const {
 size_t Session::SummaryBytes() const {
   return static_cast<size_t>(shape_.kv_heads) * shape_.representatives * shape_.block.head_dim *
          DTypeBytes(RepresentativeType());
-}
-
-uint16_t Session::SummaryType() const {
-  return shape_.mode == AttentionMode::kLandmark ? kLandmarkKeys : kSubBlockMeans;
 }
 
 Status Session::AddSummaries(int32_t layer, int64_t count, const char* bytes) {

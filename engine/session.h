@@ -90,7 +90,6 @@ class Session {
   /// Bytes of one block's representatives in one layer: [Hkv, R, D] of RepresentativeType().
   size_t SummaryBytes() const;
   DType RepresentativeType() const;
-  uint16_t SummaryType() const;
   /// Adds packed summaries of `count` blocks to the layer's partitions.
   Status AddSummaries(int32_t layer, int64_t count, const char* bytes);
   /// The caller's part, the shape and the chain, as they are stored.

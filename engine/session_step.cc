@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/parallel.h"
 #include "engine/session.h"
+#include "engine/stored_shape.h"
 #include "kernels/append.h"
 
 namespace cairn {
@@ -107,7 +108,8 @@ Status Session::AddRepresentatives(int32_t complete) {
   for (int32_t layer = 0; layer < shape_.layers; ++layer) {
     SummarySection& section = new_sections_[layer];
     if (section.count == 0) {
-      section = {SummaryType(), 1, extent_, static_cast<uint16_t>(layer), extent_blocks_, 0, {}};
+      section = {SummaryType(shape_.mode), 1, extent_, static_cast<uint16_t>(layer),
+                 extent_blocks_,           0, {}};
     }
     section.count += static_cast<uint32_t>(complete);
     section.bytes += packed[layer];

@@ -40,6 +40,11 @@ Result<SessionShape> ParseShape(const std::string& text) {
   return shape;
 }
 
+uint16_t SummaryType(AttentionMode mode) {
+  constexpr uint16_t kLandmarkKeys = 1, kSubBlockMeans = 2;
+  return mode == AttentionMode::kLandmark ? kLandmarkKeys : kSubBlockMeans;
+}
+
 BlockGrid GridOf(const SessionShape& shape) {
   return {static_cast<uint16_t>(shape.layers), static_cast<uint16_t>(shape.kv_heads),
           shape.block.payload_bytes()};

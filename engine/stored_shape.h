@@ -21,6 +21,8 @@ std::string DescribeShape(const SessionShape& shape);
 /// The shape that DescribeShape gives this text for; its other parts are not known. kCorruption for
 /// any other text.
 Result<SessionShape> ParseShape(const std::string& text);
+/// Type of the sections that hold representatives.
+uint16_t SummaryType(AttentionMode mode);
 /// The blocks a session of this shape has of each ordinal.
 BlockGrid GridOf(const SessionShape& shape);
 

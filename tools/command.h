@@ -22,6 +22,7 @@ std::unique_ptr<Command> MakeChatCommand();
 std::unique_ptr<Command> MakeGenerateCommand();
 std::unique_ptr<Command> MakePerplexityCommand();
 std::unique_ptr<Command> MakeSessionsCommand();
+std::unique_ptr<Command> MakeVerifyCommand();
 std::unique_ptr<Command> MakeConformCommand();
 std::unique_ptr<Command> MakeEvalCommand();
 

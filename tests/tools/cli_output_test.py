@@ -54,6 +54,7 @@ class Documents(CliTest):
         for command in (("ingest", *self.session(), "--model", MODEL, text),
                         ("ask", *self.session(), "--max-tokens", "2", "Who?"),
                         ("sessions", "list", "--store", self.store),
+                        ("verify", "--store", self.store),
                         ("generate", "--model", MODEL, "--prompt", "in", "--max-tokens", "2"),
                         ("perplexity", "--model", MODEL, text)):
             self.assertEqual(self.good(*command, "--quiet").stderr, "", command)
@@ -61,7 +62,7 @@ class Documents(CliTest):
     def test_the_help_names_every_command_and_default(self):
         overview = self.good("--help").stdout
         for name in ("ingest", "ask", "chat", "generate", "perplexity", "eval", "sessions",
-                     "conform"):
+                     "verify", "conform"):
             self.assertIn(name, overview)
             self.assertIn("--help", self.good(name, "--help").stdout)
         ingest = self.good("ingest", "--help").stdout

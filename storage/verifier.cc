@@ -1,0 +1,177 @@
+#include "storage/verifier.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "storage/catalog_format.h"
+
+namespace cairn {
+namespace {
+
+Result<std::string> ReadEntry(ColdStore& cold, std::string_view key) {
+  CAIRN_TRY(std::optional<std::string> value, cold.ReadMeta(key));
+  if (value) return OpenValue(key, std::move(*value));
+  return Fail(Errc::kCorruption, "the catalog entry {} is not there", DescribeKey(key));
+}
+
+uint64_t BlocksIn(const SessionRecord& record) {
+  uint64_t blocks = 0;
+  for (const ExtentRange& range : record.ranges) blocks += range.count;
+  return blocks;
+}
+
+}  // namespace
+
+void Verifier::AddEntry(const std::string& session, std::string what) {
+  damages_.push_back({.session = session, .what = std::move(what)});
+}
+
+void Verifier::AddBlock(const std::string& session, const BlockId& id, uint64_t ordinal,
+                        std::string what) {
+  damages_.push_back({session, id, ordinal, std::move(what)});
+}
+
+MetaEntries Verifier::Scan(const std::string& session, std::string_view prefix) {
+  Result<MetaEntries> entries = cold_.ScanMeta(prefix);
+  if (!entries) {
+    AddEntry(session, fmt::format("the catalog entries {}… cannot be read: {}", DescribeKey(prefix),
+                                  entries.error().message));
+    return {};
+  }
+  totals_.entries += entries.value().size();
+  return std::move(entries).value();
+}
+
+Result<std::vector<SessionRecord>> Verifier::CheckStore() {
+  const Result<std::string> format = ReadEntry(cold_, kFormatKey);
+  const Result<uint32_t> version = format ? DecodeFormat(format.value()) : format.as_failure();
+  if (!version) AddEntry("", version.error().message);
+  if (version && version.value() > kStoreFormatVersion) {
+    CAIRN_TRY(SessionCatalog::Open(cold_, true));  // which says so
+  }
+  const Result<std::string> next = ReadEntry(cold_, kNextKey);
+  const Result<NextIds> ids = next ? DecodeNext(next.value()) : next.as_failure();
+  if (!ids) AddEntry("", ids.error().message);
+  totals_.entries += 2;
+
+  std::vector<SessionRecord> records;
+  for (auto& [key, value] : Scan("", kSessionPrefix)) {
+    ++totals_.sessions;
+    const std::string name(NameInKey(key));
+    const Result<std::string> body = OpenValue(key, std::move(value));
+    Result<SessionRecord> record =
+        body ? DecodeSession(key, body.value()) : Result<SessionRecord>(body.as_failure());
+    if (record) {
+      records.push_back(std::move(record).value());
+    } else {
+      AddEntry(name, record.error().message);
+    }
+  }
+  return records;
+}
+
+void Verifier::CheckTokens(const SessionRecord& record) {
+  const auto missing = [&](uint64_t first, uint64_t end) {
+    AddEntry(record.name, fmt::format("tokens {} to {} are not in the store", first, end - 1));
+  };
+  const size_t damages = damages_.size();
+  uint64_t next = 0;
+  bool known = true;  // how far the entries reach: not behind one that is damaged
+  for (auto& [key, value] : Scan(record.name, TokensPrefix(record.id))) {
+    const Result<uint64_t> first = FirstTokenInKey(key);
+    const Result<std::string> body = OpenValue(key, std::move(value));
+    const auto tokens =
+        body ? DecodeTokens(key, body.value()) : Result<std::vector<uint32_t>>(body.as_failure());
+    if (!first) AddEntry(record.name, first.error().message);
+    if (!tokens) AddEntry(record.name, "tokens: " + tokens.error().message);
+    if (first && known && first.value() > next) missing(next, first.value());
+    known = first && tokens;
+    if (known) next = first.value() + tokens.value().size();
+  }
+  if (!known || next >= record.tokens) return;
+  if (next > 0 || damages_.size() == damages) missing(next, record.tokens);
+}
+
+void Verifier::CheckEntries(const SessionRecord& record) {
+  CheckTokens(record);
+  if (record.tail_bytes == 0) return;
+  ++totals_.entries;
+  const Result<std::string> tail = ReadEntry(cold_, TailKey(record.id));
+  if (!tail) {
+    AddEntry(record.name, "the unfinished block: " + tail.error().message);
+  } else if (tail.value().size() != record.tail_bytes) {
+    AddEntry(record.name, fmt::format("the unfinished block has {} bytes instead of {}",
+                                      tail.value().size(), record.tail_bytes));
+  }
+}
+
+void Verifier::CheckSections(const SessionRecord& record, const BlockGrid& grid, uint16_t type) {
+  for (const ExtentRange& range : record.ranges) {
+    const uint64_t end = uint64_t{range.first} + range.count;
+    for (uint16_t layer = 0; layer < grid.layers; ++layer) {
+      uint64_t covered = 0;
+      const size_t damages = damages_.size();
+      for (auto& [key, value] : Scan(record.name, SectionsPrefix(range.extent, layer))) {
+        const Result<std::string> body = OpenValue(key, std::move(value));
+        const auto section =
+            body ? DecodeSection(key, body.value()) : Result<SummarySection>(body.as_failure());
+        if (!section) {
+          AddEntry(record.name,
+                   fmt::format("summaries of layer {}: {}", layer, section.error().message));
+          continue;
+        }
+        if (section.value().type != type) continue;
+        const uint64_t first = std::max(section.value().first, range.first);
+        const uint64_t last =
+            std::min(uint64_t{section.value().first} + section.value().count, end);
+        covered += last > first ? last - first : 0;
+      }
+      if (covered == range.count || damages_.size() > damages) continue;
+      AddEntry(record.name,
+               fmt::format("layer {} has summaries of {} blocks of extent {}, not of {}", layer,
+                           covered, range.extent, range.count));
+    }
+  }
+}
+
+Status Verifier::CheckBlocks(const SessionRecord& record, const BlockGrid& grid,
+                             uint16_t section_type, Watch watch) {
+  CheckSections(record, grid, section_type);
+  uint64_t ordinal = 0;
+  for (const ExtentRange& range : record.ranges) {
+    CAIRN_TRY(CheckRange(record, grid, range, ordinal, watch));
+    ordinal += range.count;
+  }
+  return Ok();
+}
+
+Status Verifier::CheckRange(const SessionRecord& record, const BlockGrid& grid,
+                            const ExtentRange& range, uint64_t ordinal, Watch watch) {
+  CheckedExtent& checked = extents_[range.extent];
+  const uint64_t end = uint64_t{range.first} + range.count;
+  const uint64_t from = std::clamp<uint64_t>(checked.end, range.first, end);
+  for (const auto& [id, what] : checked.damaged) {
+    if (id.ordinal < range.first || id.ordinal >= from) continue;
+    AddBlock(record.name, id, ordinal + id.ordinal - range.first, what);
+  }
+  const auto rest = static_cast<uint32_t>(end - from);
+  BlockScan scan(cold_, grid, {{range.extent, static_cast<uint32_t>(from), rest}});
+  const uint64_t total = BlocksIn(record), before = ordinal + from - range.first;
+  while (true) {
+    CAIRN_TRY(watch(before + scan.done(), total));
+    const auto blocks = scan.Next();
+    if (blocks.empty()) break;
+    for (const ScannedBlock& block : blocks) {
+      ++totals_.blocks;
+      totals_.payload_bytes += grid.payload_bytes;
+      if (block.status) continue;
+      const std::string& what = block.status.error().message;
+      checked.damaged.emplace(block.id, what);
+      AddBlock(record.name, block.id, before + block.ordinal, what);
+    }
+  }
+  if (range.first <= checked.end) checked.end = std::max(checked.end, end);
+  return Ok();
+}
+
+}  // namespace cairn
