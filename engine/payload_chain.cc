@@ -9,6 +9,16 @@ std::string NextChain(const std::string& chain, const Hasher& block) {
   return hasher.Hex();
 }
 
+std::string ExtendChain(std::string chain, const BlockGrid& grid,
+                        std::span<const std::byte> payloads) {
+  for (size_t i = 0; i < payloads.size(); i += grid.bytes()) {
+    Hasher block;
+    block.Update(payloads.data() + i, grid.bytes());
+    chain = NextChain(chain, block);
+  }
+  return chain;
+}
+
 Result<std::string> ReadChain(ColdStore& cold, const BlockGrid& grid,
                               const std::vector<ExtentRange>& ranges, BlockWatch watch) {
   BlockScan scan(cold, grid, ranges);

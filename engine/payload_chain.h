@@ -2,7 +2,9 @@
 // into the next link, so the chain of a beginning of a session is not known from that of all.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,6 +17,10 @@ namespace cairn {
 
 /// The chain after one more block, whose payloads `block` has hashed, by layer and head.
 std::string NextChain(const std::string& chain, const Hasher& block);
+
+/// The chain after the blocks whose payloads `payloads` has, by block, layer and head.
+std::string ExtendChain(std::string chain, const BlockGrid& grid,
+                        std::span<const std::byte> payloads);
 
 /// Sees how many blocks were read and how many there are; an error of its own ends the reading.
 using BlockWatch = FunctionRef<Status(uint64_t done, uint64_t total)>;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "storage/block_format.h"
+#include "storage/byte_reader.h"
 
 namespace cairn {
 namespace {
@@ -27,41 +28,6 @@ T BigEndianAt(std::string_view in, size_t offset) {
   }
   return value;
 }
-
-template <class T>
-void Append(std::string& out, T value) {
-  out.append(reinterpret_cast<const char*>(&value), sizeof value);
-}
-
-/// Takes little-endian values off the front of a body; remembers if it was too short.
-class Reader {
- public:
-  explicit Reader(std::string_view bytes) : bytes_(bytes) {}
-
-  template <class T>
-  T Take() {
-    T value{};
-    const std::string_view taken = TakeBytes(sizeof value);
-    if (taken.size() == sizeof value) std::memcpy(&value, taken.data(), sizeof value);
-    return value;
-  }
-  std::string_view TakeBytes(size_t count) {
-    if (count > bytes_.size()) {
-      short_ = true;
-      return {};
-    }
-    const std::string_view taken = bytes_.substr(0, count);
-    bytes_.remove_prefix(count);
-    return taken;
-  }
-  size_t left() const { return bytes_.size(); }
-  /// Everything was there and nothing is left.
-  bool Done() const { return !short_ && bytes_.empty(); }
-
- private:
-  std::string_view bytes_;
-  bool short_ = false;
-};
 
 Error Damaged(std::string_view key, std::string_view fault) {
   return Fail(Errc::kCorruption,
@@ -148,12 +114,12 @@ std::string DescribeKey(std::string_view key) {
 
 std::string EncodeFormat(uint32_t version) {
   std::string body;
-  Append(body, version);
+  AppendBytes(body, version);
   return body;
 }
 
 Result<uint32_t> DecodeFormat(std::string_view body) {
-  Reader reader(body);
+  ByteReader reader(body);
   const auto version = reader.Take<uint32_t>();
   if (!reader.Done()) return Damaged(kFormatKey, kOtherForm);
   return version;
@@ -161,13 +127,13 @@ Result<uint32_t> DecodeFormat(std::string_view body) {
 
 std::string EncodeNext(const NextIds& next) {
   std::string body;
-  Append(body, next.extent);
-  Append(body, next.session);
+  AppendBytes(body, next.extent);
+  AppendBytes(body, next.session);
   return body;
 }
 
 Result<NextIds> DecodeNext(std::string_view body) {
-  Reader reader(body);
+  ByteReader reader(body);
   NextIds next;
   next.extent = reader.Take<uint64_t>();
   next.session = reader.Take<uint64_t>();
@@ -177,23 +143,23 @@ Result<NextIds> DecodeNext(std::string_view body) {
 
 std::string EncodeSession(const SessionRecord& record) {
   std::string body;
-  Append(body, record.id);
-  Append(body, record.tokens);
-  Append(body, record.rows);
-  Append(body, record.tail_bytes);
-  Append(body, record.commits);
-  Append(body, static_cast<uint32_t>(record.ranges.size()));
-  Append(body, static_cast<uint32_t>(record.properties.size()));
+  AppendBytes(body, record.id);
+  AppendBytes(body, record.tokens);
+  AppendBytes(body, record.rows);
+  AppendBytes(body, record.tail_bytes);
+  AppendBytes(body, record.commits);
+  AppendBytes(body, static_cast<uint32_t>(record.ranges.size()));
+  AppendBytes(body, static_cast<uint32_t>(record.properties.size()));
   for (const ExtentRange& range : record.ranges) {
-    Append(body, range.extent);
-    Append(body, range.first);
-    Append(body, range.count);
+    AppendBytes(body, range.extent);
+    AppendBytes(body, range.first);
+    AppendBytes(body, range.count);
   }
   return body + record.properties;
 }
 
 Result<SessionRecord> DecodeSession(std::string_view key, std::string_view body) {
-  Reader reader(body);
+  ByteReader reader(body);
   SessionRecord record;
   record.name = NameInKey(key);
   record.id = reader.Take<uint64_t>();
@@ -230,9 +196,9 @@ Result<std::vector<uint32_t>> DecodeTokens(std::string_view key, std::string_vie
 
 std::string EncodeSection(const SummarySection& section) {
   std::string body;
-  Append(body, section.version);
-  Append(body, uint16_t{0});
-  Append(body, section.count);
+  AppendBytes(body, section.version);
+  AppendBytes(body, uint16_t{0});
+  AppendBytes(body, section.count);
   return body + section.bytes;
 }
 
@@ -243,7 +209,7 @@ Result<SummarySection> DecodeSection(std::string_view key, std::string_view body
   section.layer = BigEndianAt<uint16_t>(key, 10);
   section.first = BigEndianAt<uint32_t>(key, 12);
   section.type = BigEndianAt<uint16_t>(key, 16);
-  Reader reader(body);
+  ByteReader reader(body);
   section.version = reader.Take<uint16_t>();
   reader.Take<uint16_t>();
   section.count = reader.Take<uint32_t>();

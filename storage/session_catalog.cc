@@ -336,7 +336,7 @@ Result<std::string> SessionCatalog::ReadTail(const SessionRecord& record) const 
 }
 
 Result<std::vector<SummarySection>> SessionCatalog::ReadSections(const SessionRecord& record,
-                                                                 uint16_t type,
+                                                                 std::optional<uint16_t> type,
                                                                  uint16_t layer) const {
   std::vector<SummarySection> sections;
   for (const ExtentRange& range : record.ranges) {
@@ -344,7 +344,7 @@ Result<std::vector<SummarySection>> SessionCatalog::ReadSections(const SessionRe
     for (auto& [key, value] : entries) {
       CAIRN_TRY(const std::string body, OpenValue(key, std::move(value)));
       CAIRN_TRY(SummarySection section, DecodeSection(key, body));
-      if (section.type != type) continue;
+      if (type && section.type != *type) continue;
       section = CutTo(range, std::move(section));
       if (section.count > 0) sections.push_back(std::move(section));
     }

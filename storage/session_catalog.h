@@ -77,6 +77,9 @@ class SessionCatalog {
   Status CheckFree(std::string_view name) const;
   /// A new empty session, durable on return. kExists if the name is taken.
   Result<SessionRecord> Create(std::string_view name, std::string properties);
+  /// Makes `commit` a new session and gives its record with the id; all of it becomes durable, or
+  /// nothing. Blocks of the ranges must have been written before. kExists if the name is taken.
+  Result<SessionRecord> Add(SessionCommit commit);
   /// A new session that shares the sealed blocks of `source` and has tokens, tail and properties of
   /// its own; with `point` it is the beginning of `source` up to there. One atomic step that copies
   /// no payload. kExists if the name is taken.
@@ -95,16 +98,15 @@ class SessionCatalog {
 
   Result<std::vector<uint32_t>> ReadTokens(const SessionRecord& record) const;
   Result<std::string> ReadTail(const SessionRecord& record) const;
-  /// Sections of one layer that lie in the record's ranges, in session order. A section reaching
-  /// past a range is cut to it.
-  Result<std::vector<SummarySection>> ReadSections(const SessionRecord& record, uint16_t type,
+  /// Sections of one layer and type (none: of all types) that lie in the record's ranges, in
+  /// session order. A section reaching past a range is cut to it.
+  Result<std::vector<SummarySection>> ReadSections(const SessionRecord& record,
+                                                   std::optional<uint16_t> type,
                                                    uint16_t layer) const;
 
  private:
   SessionCatalog(ColdStore& cold, uint64_t next_extent, uint64_t next_session)
       : cold_(&cold), next_extent_(next_extent), next_session_(next_session) {}
-  /// Makes `commit` a new session, whose id it gives; all of it becomes durable, or nothing.
-  Result<SessionRecord> Add(SessionCommit commit);
   Status DropOrphans();
   Result<std::string> NamesForMessage() const;
   ColdStore* cold_;

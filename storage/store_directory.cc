@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <string_view>
 #include <utility>
 
 namespace cairn {
@@ -17,12 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr off_t kReserveBytes = 1 << 20;
-
-Error SystemError(std::string_view action, const std::string& path) {
-  const int code = errno;
-  const Errc kind = code == ENOSPC || code == EDQUOT ? Errc::kOutOfSpace : Errc::kIo;
-  return Fail(kind, "cannot {} {}: {}", action, path, std::strerror(code));
-}
 
 bool HoldsStore(const std::string& path) {
   std::error_code ignored;
@@ -51,6 +44,12 @@ Status MakeDirectory(const std::string& path) {
 }
 
 }  // namespace
+
+Error SystemError(std::string_view action, const std::string& path) {
+  const int code = errno;
+  const Errc kind = code == ENOSPC || code == EDQUOT ? Errc::kOutOfSpace : Errc::kIo;
+  return Fail(kind, "cannot {} {}: {}", action, path, std::strerror(code));
+}
 
 Status SyncPath(const std::string& path) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);

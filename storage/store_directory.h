@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "base/error.h"
 
@@ -50,6 +51,9 @@ class StoreDirectory {
   std::string path_;
   int lock_fd_ = -1;
 };
+
+/// Of the system call that has just failed on `path`: kOutOfSpace or kIo.
+Error SystemError(std::string_view action, const std::string& path);
 
 /// Makes file contents, or the entries of a directory, survive power loss.
 Status SyncPath(const std::string& path);

@@ -1,4 +1,4 @@
-// cairn sessions: list, show, fork, rename and delete what a store holds.
+// cairn sessions: list, show, fork, rename, delete, export and import what a store holds.
 #include <fmt/core.h>
 
 #include <nlohmann/json.hpp>
@@ -10,6 +10,7 @@
 #include "engine/stored_shape.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
+#include "tools/session_transfer.h"
 #include "tools/workspace.h"
 
 namespace cairn {
@@ -74,8 +75,8 @@ void PrintText(const nlohmann::json& json) {
 class SessionsCommand : public Command {
  public:
   CLI::App* Add(CLI::App& app) override {
-    CLI::App* command =
-        app.add_subcommand("sessions", "List, show, fork, rename and delete sessions");
+    CLI::App* command = app.add_subcommand(
+        "sessions", "List, show, fork, rename, delete, export and import sessions");
     command->require_subcommand(1);
     list_ = AddAction(*command, "list", "All sessions of a store");
     show_ = AddAction(*command, "show", "One session in full");
@@ -89,12 +90,24 @@ class SessionsCommand : public Command {
     rename_->add_option("NEW", new_name_, "Its new name")->required();
     delete_ = AddAction(*command, "delete", "Remove a session and free its space");
     delete_->add_option("NAME", flags_.session, "The session")->required();
+    export_ = AddAction(*command, "export", "Write a session with all its past to a file");
+    export_->add_option("NAME", flags_.session, "The session")->required();
+    export_->add_option("FILE", file_, "File to write")->required();
+    import_ = AddAction(*command, "import", "Make an exported session one of a store");
+    import_->add_option("FILE", file_, "File that `sessions export` wrote")->required();
+    import_->add_option("--as", flags_.session, "Its name (default: the one it had)")
+        ->type_name("NAME");
+    import_->add_option("--disk-limit", flags_.disk_limit, "Most the store may occupy")
+        ->type_name("SIZE");
     return command;
   }
 
   Status Run() override {
+    const bool unnamed = list_->parsed() || (import_->parsed() && flags_.session.empty());
+    if (!unnamed) CAIRN_TRY(SessionCatalog::ValidateName(flags_.session));
+    if (export_->parsed()) return ExportToFile(flags_, file_);
+    if (import_->parsed()) return ImportFromFile(flags_, file_);
     const bool reads = list_->parsed() || show_->parsed();
-    if (!list_->parsed()) CAIRN_TRY(SessionCatalog::ValidateName(flags_.session));
     CAIRN_TRY(auto cold, OpenStore(flags_, false, reads));
     CAIRN_TRY(auto catalog, SessionCatalog::Open(*cold, reads));
     if (list_->parsed()) return List(catalog, *cold);
@@ -230,12 +243,15 @@ class SessionsCommand : public Command {
 
   Flags flags_;
   std::string new_name_;
+  std::string file_;
   std::optional<int64_t> at_;
   CLI::App* list_ = nullptr;
   CLI::App* show_ = nullptr;
   CLI::App* fork_ = nullptr;
   CLI::App* rename_ = nullptr;
   CLI::App* delete_ = nullptr;
+  CLI::App* export_ = nullptr;
+  CLI::App* import_ = nullptr;
 };
 
 }  // namespace

@@ -6,8 +6,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
+
+#include "storage/store_directory.h"
 
 namespace cairn {
 namespace {
@@ -15,11 +16,6 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* kSettings = "settings";
-
-Error SystemError(std::string_view action, const std::string& path) {
-  const Errc kind = errno == ENOSPC || errno == EDQUOT ? Errc::kOutOfSpace : Errc::kIo;
-  return Fail(kind, "cannot {} {}: {}", action, path, std::strerror(errno));
-}
 
 Result<std::string> ReadAll(int fd, const std::string& path) {
   std::string content;
