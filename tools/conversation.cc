@@ -110,6 +110,7 @@ Status Conversation::CloseAnswer() {
 
 Status Conversation::Keep() {
   CAIRN_TRY(CloseAnswer());
+  workspace_.profile().EndText(workspace_.session().committed_tokens());
   return workspace_.Commit();
 }
 

@@ -35,7 +35,8 @@ class Conversation {
   /// Asks and answers, at most `max_tokens` tokens. On an error the session is as before.
   Result<Answer> Ask(const std::string& question, int64_t max_tokens, Sampler& sampler,
                      const Sink& sink);
-  /// Makes everything asked so far part of the session, ready for the next turn.
+  /// Makes everything asked so far part of the session, ready for the next turn. A text that was
+  /// half read ends where the first question began.
   Status Keep();
   /// Drops everything since the last commit.
   Status Forget();

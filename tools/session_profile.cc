@@ -139,6 +139,14 @@ void SessionProfile::EndAt(int64_t token) {
   if (last.start_token + last.tokens > token) last.done = false;
 }
 
+void SessionProfile::EndText(int64_t token) {
+  if (ingests.empty() || ingests.back().done) return;
+  IngestRecord& text = ingests.back();
+  text.tokens = token - text.start_token;
+  text.hash.clear();
+  text.done = true;
+}
+
 Status SessionProfile::CheckAdapters(const std::string& session, const AdapterSet& given) const {
   const std::vector<Adapter>& files = given.adapters();
   for (const AdapterRecord& record : adapters) {

@@ -14,7 +14,7 @@ namespace cairn {
 
 /// A text the session has read, or is reading.
 struct IngestRecord {
-  std::string hash;         ///< of the text's bytes
+  std::string hash;         ///< of the text's bytes; empty if its rest was given up
   std::string source;       ///< file name, for messages
   int64_t limit = 0;        ///< --tokens; 0 means the whole text
   int64_t start_token = 0;  ///< session tokens before it
@@ -54,6 +54,9 @@ struct SessionProfile {
   /// Makes it the profile at such an end: a text that reaches further is unfinished, later ones
   /// were not read.
   void EndAt(int64_t token);
+  /// A text that is half read ends with token `token`, as something else follows there. Its rest
+  /// cannot be read any more: the same text is a new one from then on.
+  void EndText(int64_t token);
   /// kMismatch naming the session and what differs if `given`, in any order, are not the adapters
   /// it was made with.
   Status CheckAdapters(const std::string& session, const AdapterSet& given) const;

@@ -143,6 +143,26 @@ class CutFork(ForkTest):
         self.assertEqual(self.digest("whole"), self.digest())
 
 
+    def test_a_conversation_kept_in_the_middle_of_a_text_ends_it(self):
+        for mode, (options, block, _) in MODES.items():
+            text = self.file("text.txt", random_text(3000))
+            self.ingest(text, *options, name=mode)
+            whole = self.show(mode)
+            fork = mode + "-fork"
+            self.fork(mode, fork, "--at", 20 * block)
+            self.good("ask", *self.session(fork), "--retrieve", "4", "--max-tokens", "9", "--keep",
+                      "Who?")
+            kept = self.show(fork)
+            with self.subTest(mode=mode):
+                self.assertEqual([(i["hash"], i["tokens"], i["done"]) for i in kept["ingests"]],
+                                 [("", 20 * block, True)])
+                self.assertFalse(kept["turn_open"])
+                again = self.ingest(text, *options, name=fork).json
+                self.assertGreater(again["tokens_read"], whole["tokens"] - 40)
+                self.assertEqual(again["tokens"], kept["tokens"] + again["tokens_read"])
+                self.assertEqual(self.ingest(text, *options, name=fork).json["tokens_read"], 0)
+
+
 class Deleting(ForkTest):
     def delete(self, name):
         return self.good("sessions", "delete", name, "--store", self.store, "--json").json

@@ -113,6 +113,20 @@ TEST(SessionProfileTest, AtAnEarlierEndTextsAreUnfinishedOrNotRead) {
   EXPECT_FALSE(raw.ingests.back().done);
 }
 
+TEST(SessionProfileTest, ATextThatIsHalfReadCanBeGivenUp) {
+  SessionProfile profile = ThreeTexts();
+  profile.EndText(300);
+  EXPECT_EQ(profile.ToJson(), ThreeTexts().ToJson());
+  profile.EndAt(250);
+  profile.EndText(250);
+  EXPECT_TRUE(profile.ingests.back().done);
+  EXPECT_EQ(profile.ingests.back().tokens, 20);
+  EXPECT_EQ(profile.ingests.back().hash, "");
+  SessionProfile none;
+  none.EndText(0);
+  EXPECT_TRUE(none.ingests.empty());
+}
+
 class CheckAdaptersTest : public testing::Test {
  protected:
   CheckAdaptersTest() {
