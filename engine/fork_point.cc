@@ -32,7 +32,11 @@ Result<ForkPoint> ForkPointBehind(ColdStore& cold, const SessionRecord& source, 
     map.Append(
         {range.extent, range.first, static_cast<uint32_t>(std::min<int64_t>(range.count, left))});
   }
-  CAIRN_CHECK(blocks >= 0 && map.size() == blocks);
+  CAIRN_CHECK(blocks >= 0);
+  if (map.size() != blocks) {
+    return Fail(Errc::kCorruption, "session '{}' has {} rows but {} stored blocks", source.name,
+                source.rows, map.size());
+  }
   CAIRN_TRY(stored.chain, ReadChain(cold, GridOf(shape), map.ranges(), watch));
   stored.properties = properties;
   ForkPoint point;

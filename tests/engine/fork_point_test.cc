@@ -114,10 +114,14 @@ TEST_P(ForkPointTest, AnOpenSessionAndItsForkGoOn) {
   Read(*Open("b"), other, kRows);
 }
 
-TEST_P(ForkPointTest, RowsThatAreNotTokensAndLandmarksAreRefused) {
+TEST_P(ForkPointTest, RecordsThatDoNotAddUpAreRefused) {
   Read(*Open("a", true), problem_, 64);
   SessionRecord record = engine_->catalog().Find("a").value();
   EXPECT_EQ(TokensPerBlock(record).value(), problem_.shape.block_tokens());
+  const int64_t blocks = 64 / problem_.shape.block.block_rows;
+  record.ranges.back().count -= 1;
+  EXPECT_ERROR(ForkPointBehind(engine_->cold(), record, blocks, "{}", kNoWatch), Errc::kCorruption,
+               "64 rows but");
   ++record.tokens;
   EXPECT_ERROR(TokensPerBlock(record), Errc::kUnsupported, "'a' has");
 }
