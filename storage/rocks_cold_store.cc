@@ -125,6 +125,8 @@ Result<std::unique_ptr<RocksColdStore>> RocksColdStore::Open(const std::string& 
   setup.create = use == Use::kWriteOrCreate;
   setup.read_only = options.read_only;
   setup.direct_io = opened.SupportsDirectIo();
+  setup.meta_buffer_bytes = options.meta_buffer_bytes;
+  if (options.env != nullptr) setup.env = options.env;
   CAIRN_TRY(auto database, RocksDatabase::Open(std::move(opened), setup));
   return std::make_unique<RocksColdStore>(
       std::make_unique<Impl>(std::move(database), setup, options));

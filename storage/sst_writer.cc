@@ -2,7 +2,6 @@
 
 #include <fmt/core.h>
 #include <rocksdb/sst_file_writer.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
@@ -10,7 +9,6 @@
 #include "base/byte_size.h"
 #include "storage/block_format.h"
 #include "storage/rocks_options.h"
-#include "storage/store_directory.h"
 
 namespace cairn {
 namespace {
@@ -26,7 +24,7 @@ rocksdb::Slice AsSlice(std::span<const std::byte> bytes) {
 }  // namespace
 
 IncomingFiles::~IncomingFiles() {
-  for (const std::string& path : paths_) unlink(path.c_str());
+  for (const std::string& path : paths_) (void)env_->DeleteFile(path);
 }
 
 SstWriter::SstWriter(std::string directory, const rocksdb::Options& options, WorkerPool& workers,
@@ -59,7 +57,7 @@ std::vector<SstWriter::Records> SstWriter::Split(Records records) const {
 
 Result<IncomingFiles> SstWriter::Write(Records records) {
   const std::vector<Records> parts = Split(records);
-  IncomingFiles files;
+  IncomingFiles files(options_.env);
   for (size_t i = 0; i < parts.size(); ++i) {
     files.Add(fmt::format("{}/{:06}.sst", directory_, next_file_.fetch_add(1)));
   }
@@ -83,7 +81,7 @@ Status SstWriter::WriteFile(Records records, const std::string& path) const {
   }
   CAIRN_TRY(FromRocks(writer.Finish(), action));
   // Finish alone has left a short file behind a power cut.
-  return SyncPath(path);
+  return SyncFile(options_.env, path, action);
 }
 
 }  // namespace cairn

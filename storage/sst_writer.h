@@ -2,6 +2,7 @@
 // Part of RocksColdStore.
 #pragma once
 
+#include <rocksdb/env.h>
 #include <rocksdb/options.h>
 
 #include <atomic>
@@ -19,7 +20,7 @@ namespace cairn {
 /// Paths of finished files that are removed with this object, those already moved aside.
 class IncomingFiles {
  public:
-  IncomingFiles() = default;
+  explicit IncomingFiles(rocksdb::Env* env) : env_(env) {}
   ~IncomingFiles();
   IncomingFiles(IncomingFiles&&) noexcept = default;
   IncomingFiles& operator=(IncomingFiles&&) = delete;
@@ -28,6 +29,7 @@ class IncomingFiles {
   const std::vector<std::string>& paths() const { return paths_; }
 
  private:
+  rocksdb::Env* env_;
   std::vector<std::string> paths_;
 };
 

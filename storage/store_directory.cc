@@ -5,9 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <iterator>
 #include <string_view>
 #include <utility>
 
@@ -24,11 +26,6 @@ Error SystemError(std::string_view action, const std::string& path) {
   return Fail(kind, "cannot {} {}: {}", action, path, std::strerror(code));
 }
 
-bool HoldsStore(const std::string& path) {
-  std::error_code ignored;
-  return fs::exists(path + "/db/CURRENT", ignored);
-}
-
 /// The name of something in `path` that is no part of a store; empty if there is none.
 Result<std::string> ForeignEntry(const std::string& path) {
   std::error_code error;
@@ -37,8 +34,9 @@ Result<std::string> ForeignEntry(const std::string& path) {
   for (; entries != fs::directory_iterator(); entries.increment(error)) {
     if (error) return Fail(Errc::kIo, "cannot list {}: {}", path, error.message());
     const std::string name = entries->path().filename().string();
-    const bool ours = name == "db" || name == "incoming" || name == "lock" || name == "reserve";
-    if (!ours && name != "lost+found") return name;
+    const std::string_view ours[] = {"db",      "incoming",     "lock",
+                                     "reserve", "acknowledged", "lost+found"};
+    if (std::ranges::find(ours, name) == std::end(ours)) return name;
   }
   return std::string();
 }
@@ -50,9 +48,8 @@ Status MakeDirectory(const std::string& path) {
   return Ok();
 }
 
-}  // namespace
-
-Status SyncPath(const std::string& path) {
+/// Makes the entries of a directory survive power loss.
+Status SyncDirectory(const std::string& path) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return SystemError("open", path);
   const int failed = fsync(fd);
@@ -61,10 +58,19 @@ Status SyncPath(const std::string& path) {
   return status;
 }
 
+/// An empty file, if there is none.
+Status MakeFile(const std::string& path) {
+  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return SystemError("create", path);
+  close(fd);
+  return Ok();
+}
+
+}  // namespace
+
 Result<StoreDirectory> StoreDirectory::Open(const std::string& path, Use use) {
   StoreDirectory directory(path);
-  std::error_code ignored;
-  if (!HoldsStore(path)) {
+  if (!directory.HoldsStore()) {
     if (use != Use::kWriteOrCreate) {
       return Fail(Errc::kNotFound,
                   "there is no store at {}; check the path or create a session "
@@ -102,8 +108,9 @@ Status StoreDirectory::Create() {
   CAIRN_TRY(MakeDirectory(path_));
   CAIRN_TRY(MakeDirectory(db_path()));
   CAIRN_TRY(MakeDirectory(incoming_path()));
-  CAIRN_TRY(SyncPath(path_));
-  return existed ? Status(Ok()) : SyncPath(parent.string());
+  CAIRN_TRY(MakeFile(acknowledged_path()));
+  CAIRN_TRY(SyncDirectory(path_));
+  return existed ? Status(Ok()) : SyncDirectory(parent.string());
 }
 
 Status StoreDirectory::Lock() {
@@ -134,6 +141,11 @@ StoreDirectory::StoreDirectory(StoreDirectory&& other) noexcept
 
 StoreDirectory::~StoreDirectory() {
   if (lock_fd_ >= 0) close(lock_fd_);  // and with it the lock
+}
+
+bool StoreDirectory::HoldsStore() const {
+  std::error_code ignored;
+  return fs::exists(db_path() + "/CURRENT", ignored);
 }
 
 bool StoreDirectory::SupportsDirectIo() const {
