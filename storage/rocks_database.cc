@@ -49,22 +49,31 @@ Status RocksDatabase::OpenDb(bool read_only) {
   const std::vector<rocksdb::ColumnFamilyDescriptor> families = MakeFamilies(setup);
   // A reader may meet the writer between replacing a file and deleting the old one: look again.
   constexpr int kReaderAttempts = 5;
+  constexpr int kWriterAttempts = 2;
   const std::string path = directory_.db_path();
   rocksdb::Status status;
-  for (int attempt = 0; attempt < (read_only ? kReaderAttempts : 1); ++attempt) {
+  Status whole = Ok();
+  for (int attempt = 0; attempt < (read_only ? kReaderAttempts : kWriterAttempts); ++attempt) {
     std::vector<rocksdb::ColumnFamilyHandle*> handles;
     rocksdb::DB* opened = nullptr;
     status = read_only ? rocksdb::DB::OpenForReadOnly(options, path, families, &handles, &opened)
                        : rocksdb::DB::Open(options, path, families, &handles, &opened);
-    if (!status.ok()) continue;
+    if (!status.ok() && read_only) continue;
+    if (status.IsCorruption() && mark && attempt == 0) {
+      CAIRN_TRY(const bool cut, CutUnacknowledged(setup, directory_, *mark));
+      if (cut) continue;
+    }
+    if (!status.ok()) break;
     db_.reset(opened);
     meta_ = handles[0];
     payload_ = handles[1];
-    const Status whole = CheckSequence(directory_, mark, db_->GetLatestSequenceNumber());
-    if (!whole) Close();
+    whole = CheckSequence(directory_, mark, db_->GetLatestSequenceNumber());
     if (whole && !read_only) Acknowledge();
-    return whole;
+    if (whole) return Ok();
+    Close();
+    if (!read_only) break;
   }
+  if (!whole) return whole;
   return RocksError(status, "cannot open the store " + directory_.path());
 }
 
@@ -91,6 +100,7 @@ Status RocksDatabase::OpenAgain() {
   const std::unique_lock alone(mutex_);
   if (!broken_) return Ok();
   Close();
+  stale_ = false;
   Status status = OpenDbOnAnyDisk();
   if (status && distrusted_) {
     status = FromRocks(db_->Flush(rocksdb::FlushOptions(), meta_),
@@ -105,6 +115,7 @@ Status RocksDatabase::OpenAgain() {
 }
 
 Result<RocksDatabase::Access> RocksDatabase::Read() {
+  if (stale_) (void)OpenAgain();
   std::shared_lock lock(mutex_);
   if (db_ == nullptr) {
     return Fail(Errc::kIo,
@@ -141,6 +152,7 @@ Status RocksDatabase::AfterWrite(const rocksdb::Status& status, std::string_view
   }
   if (!status.IsNoSpace()) distrusted_ = true;
   broken_ = true;
+  stale_ = true;
   return RocksError(status, action);
 }
 

@@ -29,10 +29,12 @@ class Recovery {
   Status SyncLogs() const;
   Status CheckCurrent() const;
   Status CutManifest(const Acknowledged& mark) const;
+  Result<bool> CutToMark(const StoreDirectory& directory, const Acknowledged& mark) const;
   Status CutLogs(const StoreDirectory& directory, const Acknowledged& mark) const;
 
  private:
   Result<uint64_t> ReadableSequence() const;
+  Result<std::string> CurrentManifest() const;
   Result<std::string> Read(const std::string& name) const;
   Status Resize(const std::string& name, uint64_t bytes, std::string_view more = {}) const;
   std::string PathOf(const std::string& name) const { return path_ + "/" + name; }
@@ -92,9 +94,14 @@ Status Recovery::Resize(const std::string& name, uint64_t bytes, std::string_vie
   return FromRocks(file->Close(), action_);
 }
 
-Status Recovery::CutManifest(const Acknowledged& mark) const {
+Result<std::string> Recovery::CurrentManifest() const {
   CAIRN_TRY(std::string name, Read(kCurrent));
   while (!name.empty() && name.back() == '\n') name.pop_back();
+  return name;
+}
+
+Status Recovery::CutManifest(const Acknowledged& mark) const {
+  CAIRN_TRY(const std::string name, CurrentManifest());
   const uint64_t number = ManifestNumber(name);
   if (number == 0 || number < mark.manifest) return Ok();  // RocksDB will say what is wrong
   CAIRN_TRY(const std::string manifest, Read(name));
@@ -102,6 +109,19 @@ Status Recovery::CutManifest(const Acknowledged& mark) const {
   const uint64_t acknowledged = number == mark.manifest ? mark.manifest_bytes : 1;
   if (sound == manifest.size() || sound < acknowledged) return Ok();
   return Resize(name, sound);
+}
+
+Result<bool> Recovery::CutToMark(const StoreDirectory& directory, const Acknowledged& mark) const {
+  CAIRN_TRY(const std::string name, CurrentManifest());
+  if (ManifestNumber(name) != mark.manifest) return false;
+  CAIRN_TRY(const std::string manifest, Read(name));
+  if (manifest.size() <= mark.manifest_bytes) return false;
+  CAIRN_TRY(Resize(name, mark.manifest_bytes));
+  const Result<uint64_t> sequence = ReadableSequence();
+  if (sequence && CheckSequence(directory, mark, sequence.value())) return true;
+  CAIRN_TRY(
+      Resize(name, mark.manifest_bytes, std::string_view(manifest).substr(mark.manifest_bytes)));
+  return false;
 }
 
 /// The last change that the database has as it is.
@@ -165,6 +185,11 @@ Status CheckSequence(const StoreDirectory& directory, const std::optional<Acknow
               "the log of the store {} is damaged: it can be read up to change {} and {} were "
               "acknowledged; bring back its files, or remove {} to open it as it is",
               directory.path(), sequence, mark->sequence, directory.acknowledged_path());
+}
+
+Result<bool> CutUnacknowledged(const RocksSetup& setup, const StoreDirectory& directory,
+                               const Acknowledged& mark) {
+  return Recovery(setup, directory).CutToMark(directory, mark);
 }
 
 Status PrepareToWrite(const RocksSetup& setup, const StoreDirectory& directory,

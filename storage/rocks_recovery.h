@@ -20,6 +20,12 @@ namespace cairn {
 Status PrepareToWrite(const RocksSetup& setup, const StoreDirectory& directory,
                       const std::optional<Acknowledged>& mark);
 
+/// For a database that cannot be opened: when the sync of a manifest has failed, it may name files
+/// that RocksDB has deleted again. True if without what lies behind the mark all is there that was
+/// acknowledged; then that is cut off.
+Result<bool> CutUnacknowledged(const RocksSetup& setup, const StoreDirectory& directory,
+                               const Acknowledged& mark);
+
 /// kCorruption: the database has changes up to `sequence` and more were acknowledged.
 Status CheckSequence(const StoreDirectory& directory, const std::optional<Acknowledged>& mark,
                      uint64_t sequence);

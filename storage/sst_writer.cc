@@ -1,9 +1,11 @@
 #include "storage/sst_writer.h"
 
 #include <fmt/core.h>
+#include <rocksdb/sst_file_reader.h>
 #include <rocksdb/sst_file_writer.h>
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "base/byte_size.h"
@@ -19,6 +21,18 @@ constexpr uint64_t kMinSplitBytes = 16 * kMiB;
 
 rocksdb::Slice AsSlice(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+/// RocksDB ends the process if it cannot read the ends of a file that it is to take.
+Status CheckEnds(const rocksdb::Options& options, const std::string& path,
+                 std::string_view action) {
+  rocksdb::SstFileReader reader(options);
+  CAIRN_TRY(FromRocks(reader.Open(path), action));
+  const std::unique_ptr<rocksdb::Iterator> it(reader.NewIterator(rocksdb::ReadOptions()));
+  it->SeekToFirst();
+  CAIRN_TRY(FromRocks(it->status(), action));
+  it->SeekToLast();
+  return FromRocks(it->status(), action);
 }
 
 }  // namespace
@@ -59,7 +73,8 @@ Result<IncomingFiles> SstWriter::Write(Records records) {
   const std::vector<Records> parts = Split(records);
   IncomingFiles files(options_.env);
   for (size_t i = 0; i < parts.size(); ++i) {
-    files.Add(fmt::format("{}/{:06}.sst", directory_, next_file_.fetch_add(1)));
+    files.Add(fmt::format("{}/{:06}.sst", directory_, next_file_.fetch_add(1)),
+              parts[i].front().id);
   }
   std::vector<Status> statuses(parts.size(), Status(Ok()));
   workers_.Run(parts.size(),
@@ -81,7 +96,8 @@ Status SstWriter::WriteFile(Records records, const std::string& path) const {
   }
   CAIRN_TRY(FromRocks(writer.Finish(), action));
   // Finish alone has left a short file behind a power cut.
-  return SyncFile(options_.env, path, action);
+  CAIRN_TRY(SyncFile(options_.env, path, action));
+  return CheckEnds(options_, path, action);
 }
 
 }  // namespace cairn

@@ -25,12 +25,18 @@ class IncomingFiles {
   IncomingFiles(IncomingFiles&&) noexcept = default;
   IncomingFiles& operator=(IncomingFiles&&) = delete;
 
-  void Add(std::string path) { paths_.push_back(std::move(path)); }
+  void Add(std::string path, const BlockId& first) {
+    paths_.push_back(std::move(path));
+    firsts_.push_back(first);
+  }
   const std::vector<std::string>& paths() const { return paths_; }
+  /// The first block of each file.
+  const std::vector<BlockId>& firsts() const { return firsts_; }
 
  private:
   rocksdb::Env* env_;
   std::vector<std::string> paths_;
+  std::vector<BlockId> firsts_;
 };
 
 /// Thread-safe.

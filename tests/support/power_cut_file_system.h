@@ -16,15 +16,10 @@
 #include <random>
 #include <string>
 
+#include "tests/support/file_operation.h"
 #include "tests/support/unsynced_files.h"
 
 namespace cairn::test {
-
-enum class FileOperation { kRead, kWrite, kSync, kCreate, kRename, kLink, kDelete };
-inline constexpr FileOperation kFileOperations[] = {
-    FileOperation::kRead,   FileOperation::kWrite, FileOperation::kSync,  FileOperation::kCreate,
-    FileOperation::kRename, FileOperation::kLink,  FileOperation::kDelete};
-const char* FileOperationName(FileOperation operation);
 
 class PowerCutFileSystem final : public rocksdb::FileSystemWrapper {
  public:

@@ -134,6 +134,21 @@ Status StoreWriter::RollBack(const std::string& name) {
   return Ok();
 }
 
+Status StoreWriter::RollBackAll() {
+  for (const auto& [name, growth] : growing_) {
+    if (growth.extent == 0) continue;
+    uint32_t from = growth.first;
+    if (told_.sessions.contains(name)) {
+      for (const ExtentRange& range : ModelRecord(name, told_.sessions[name]).ranges) {
+        if (range.extent == growth.extent) from = std::max(from, range.first + range.count);
+      }
+    }
+    CAIRN_TRY(tiers_->Discard(growth.extent, from));
+  }
+  growing_.clear();
+  return Ok();
+}
+
 Status StoreWriter::Commit(const std::string& name) {
   Growth& growth = growing_[name];
   if (growth.seed == 0) growth.seed = random_();

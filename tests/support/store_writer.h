@@ -39,6 +39,8 @@ class StoreWriter {
   Status SealSome(const std::string& name);
   Status Flush();
   Status RollBack(const std::string& name);
+  /// Rolls back whatever was not committed, also by a commit that failed.
+  Status RollBackAll();
   Status Commit(const std::string& name);
   Status Delete(const std::string& name);
   Status ReadSome(const std::string& name);
