@@ -95,6 +95,8 @@ struct RocksColdStore::Impl {
 
   Status CheckDiskLimit(std::span<const BlockRecord> records) const;
   Status Ingest(const RocksDatabase::Access& access, std::span<const BlockRecord> records);
+  Status CheckAdded(const RocksDatabase::Access& access, const IncomingFiles& files);
+  Status DropUnbounded(const RocksDatabase::Access& access);
   Status Drop(const RocksDatabase::Access& access, const KeyRange& keys);
   Status Apply(const RocksDatabase::Access& access, const MetaBatch& batch);
   std::string Action(std::string_view action) const {
@@ -125,9 +127,16 @@ Result<std::unique_ptr<RocksColdStore>> RocksColdStore::Open(const std::string& 
   setup.create = use == Use::kWriteOrCreate;
   setup.read_only = options.read_only;
   setup.direct_io = opened.SupportsDirectIo();
+  setup.meta_buffer_bytes = options.meta_buffer_bytes;
+  if (options.env != nullptr) setup.env = options.env;
   CAIRN_TRY(auto database, RocksDatabase::Open(std::move(opened), setup));
-  return std::make_unique<RocksColdStore>(
-      std::make_unique<Impl>(std::move(database), setup, options));
+  auto impl = std::make_unique<Impl>(std::move(database), setup, options);
+  if (!options.read_only) {
+    CAIRN_TRY(impl->database->Write(Purpose::kFree, [&](const RocksDatabase::Access& access) {
+      return impl->DropUnbounded(access);
+    }));
+  }
+  return std::make_unique<RocksColdStore>(std::move(impl));
 }
 
 RocksColdStore::RocksColdStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -144,6 +153,35 @@ Status RocksColdStore::Impl::CheckDiskLimit(std::span<const BlockRecord> records
               "it or delete sessions",
               database->directory().path(), FormatByteSize(options.disk_limit_bytes),
               FormatByteSize(now_bytes), FormatByteSize(new_bytes));
+}
+
+/// RocksDB takes a file whose first block it failed to read for an empty one: it has no bounds, and
+/// its blocks are never found.
+Status RocksColdStore::Impl::CheckAdded(const RocksDatabase::Access& access,
+                                        const IncomingFiles& files) {
+  for (const BlockId& id : files.firsts()) {
+    const BlockKey key = EncodeBlockKey(id);
+    rocksdb::PinnableSlice value;
+    const rocksdb::Status status =
+        access.db->Get(rocksdb::ReadOptions(), access.payload, AsSlice(key), &value);
+    if (status.ok()) continue;
+    CAIRN_TRY(DropUnbounded(access));
+    return Fail(Errc::kIo, "{}: {} was written and cannot be read ({}); make sure the disk works",
+                Action("add blocks to"), ToString(id), status.ToString());
+  }
+  return Ok();
+}
+
+/// Files without bounds were never acknowledged.
+Status RocksColdStore::Impl::DropUnbounded(const RocksDatabase::Access& access) {
+  std::vector<rocksdb::LiveFileMetaData> files;
+  access.db->GetLiveFilesMetaData(&files);
+  for (const rocksdb::LiveFileMetaData& file : files) {
+    if (file.column_family_name != kPayloadFamily || !file.smallestkey.empty()) continue;
+    CAIRN_TRY(database->AfterWrite(access.db->DeleteFile(file.name),
+                                   Action("remove an unreadable file from")));
+  }
+  return Ok();
 }
 
 Status RocksColdStore::WriteBlocks(std::span<const BlockRecord> records) {
@@ -166,6 +204,7 @@ Status RocksColdStore::Impl::Ingest(const RocksDatabase::Access& access,
   CAIRN_TRY(
       database->AfterWrite(access.db->IngestExternalFile(access.payload, files.paths(), options),
                            Action("add blocks to")));
+  CAIRN_TRY(CheckAdded(access, files));
   for (const BlockRecord& record : records) bytes_written += record.bytes.size();
   return Ok();
 }
@@ -240,7 +279,7 @@ Result<std::vector<uint64_t>> RocksColdStore::Extents() {
   access.db->GetLiveFilesMetaData(&files);
   std::set<uint64_t> candidates;
   for (const rocksdb::LiveFileMetaData& file : files) {
-    if (file.column_family_name != kPayloadFamily) continue;
+    if (file.column_family_name != kPayloadFamily || file.smallestkey.empty()) continue;
     CAIRN_TRY(const BlockId smallest, DecodeBlockKey(file.smallestkey));
     CAIRN_TRY(const BlockId largest, DecodeBlockKey(file.largestkey));
     CAIRN_TRY(AddCandidates(access, smallest.extent, largest.extent, candidates));

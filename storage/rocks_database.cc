@@ -1,7 +1,12 @@
 #include "storage/rocks_database.h"
 
+#include <algorithm>
+#include <optional>
 #include <utility>
 #include <vector>
+
+#include "storage/acknowledged.h"
+#include "storage/rocks_recovery.h"
 
 namespace cairn {
 
@@ -37,26 +42,50 @@ void RocksDatabase::GiveUpReserve() {
 Status RocksDatabase::OpenDb(bool read_only) {
   RocksSetup setup = setup_;
   setup.read_only = read_only;
+  CAIRN_TRY(const std::optional<Acknowledged> mark,
+            ReadAcknowledged(directory_.acknowledged_path()));
+  if (!read_only) CAIRN_TRY(PrepareToWrite(setup, directory_, mark));
   const rocksdb::DBOptions options = MakeDbOptions(setup);
-  const std::vector<rocksdb::ColumnFamilyDescriptor> families = {
-      {rocksdb::kDefaultColumnFamilyName, MakeMetaOptions()},
-      {kPayloadFamily, MakePayloadOptions()}};
+  const std::vector<rocksdb::ColumnFamilyDescriptor> families = MakeFamilies(setup);
   // A reader may meet the writer between replacing a file and deleting the old one: look again.
   constexpr int kReaderAttempts = 5;
+  constexpr int kWriterAttempts = 2;
   const std::string path = directory_.db_path();
   rocksdb::Status status;
-  for (int attempt = 0; attempt < (read_only ? kReaderAttempts : 1); ++attempt) {
+  Status whole = Ok();
+  for (int attempt = 0; attempt < (read_only ? kReaderAttempts : kWriterAttempts); ++attempt) {
     std::vector<rocksdb::ColumnFamilyHandle*> handles;
     rocksdb::DB* opened = nullptr;
     status = read_only ? rocksdb::DB::OpenForReadOnly(options, path, families, &handles, &opened)
                        : rocksdb::DB::Open(options, path, families, &handles, &opened);
-    if (!status.ok()) continue;
+    if (!status.ok() && read_only) continue;
+    if (status.IsCorruption() && mark && attempt == 0) {
+      CAIRN_TRY(const bool cut, CutUnacknowledged(setup, directory_, *mark));
+      if (cut) continue;
+    }
+    if (!status.ok()) break;
     db_.reset(opened);
     meta_ = handles[0];
     payload_ = handles[1];
-    return Ok();
+    whole = CheckSequence(directory_, mark, db_->GetLatestSequenceNumber());
+    if (whole && !read_only) Acknowledge();
+    if (whole) return Ok();
+    Close();
+    if (!read_only) break;
   }
+  if (!whole) return whole;
   return RocksError(status, "cannot open the store " + directory_.path());
+}
+
+void RocksDatabase::Acknowledge() {
+  const std::lock_guard lock(mark_mutex_);
+  Acknowledged mark{.sequence = db_->GetLatestSequenceNumber()};
+  std::vector<std::string> files;
+  if (!db_->GetLiveFiles(files, &mark.manifest_bytes, /*flush_memtable=*/false).ok()) return;
+  for (const std::string& file : files) {  // as "/MANIFEST-000005"
+    mark.manifest = std::max(mark.manifest, ManifestNumber(std::string_view(file).substr(1)));
+  }
+  WriteAcknowledged(directory_.acknowledged_path(), mark);
 }
 
 void RocksDatabase::Close() {
@@ -71,14 +100,22 @@ Status RocksDatabase::OpenAgain() {
   const std::unique_lock alone(mutex_);
   if (!broken_) return Ok();
   Close();
+  stale_ = false;
   Status status = OpenDbOnAnyDisk();
+  if (status && distrusted_) {
+    status = FromRocks(db_->Flush(rocksdb::FlushOptions(), meta_),
+                       "cannot write the metadata of the store " + directory_.path() + " anew");
+    if (!status) Close();
+  }
   broken_ = !status;
+  if (status) distrusted_ = false;
   // Until it works, what is there can at least be read.
   if (!status) (void)OpenDb(true);
   return status;
 }
 
 Result<RocksDatabase::Access> RocksDatabase::Read() {
+  if (stale_) (void)OpenAgain();
   std::shared_lock lock(mutex_);
   if (db_ == nullptr) {
     return Fail(Errc::kIo,
@@ -109,8 +146,13 @@ Status RocksDatabase::Write(Purpose purpose, FunctionRef<Status(const Access&)> 
 }
 
 Status RocksDatabase::AfterWrite(const rocksdb::Status& status, std::string_view action) {
-  if (status.ok()) return Ok();
+  if (status.ok()) {
+    Acknowledge();
+    return Ok();
+  }
+  if (!status.IsNoSpace()) distrusted_ = true;
   broken_ = true;
+  stale_ = true;
   return RocksError(status, action);
 }
 

@@ -58,6 +58,7 @@ class RocksDatabase {
   Status KeepReserve();
   void GiveUpReserve();
   Status OpenAgain();
+  void Acknowledge();
   void Close();
 
   StoreDirectory directory_;  // holds the lock on the store: goes last
@@ -67,6 +68,13 @@ class RocksDatabase {
   rocksdb::ColumnFamilyHandle* meta_ = nullptr;     // owned by db_
   rocksdb::ColumnFamilyHandle* payload_ = nullptr;  // owned by db_
   std::atomic<bool> broken_ = false;
+  // Since a write failed: what is in memory may be older than what the log has. Until the database
+  // is opened again nothing is read from it, lest a change be made to a state that is none.
+  std::atomic<bool> stale_ = false;
+  // After a failed sync the page cache may hold what the disk does not, and no later sync tells:
+  // what was read from it is written anew before more is added. A full disk is no such failure.
+  std::atomic<bool> distrusted_ = false;
+  std::mutex mark_mutex_;
   std::mutex reserve_mutex_;
   bool has_reserve_ = false;
 };

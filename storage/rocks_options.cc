@@ -1,7 +1,6 @@
 #include "storage/rocks_options.h"
 
 #include <rocksdb/cache.h>
-#include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
 #include <sys/resource.h>
@@ -44,6 +43,7 @@ rocksdb::ColumnFamilyOptions MakeCommonOptions() {
 
 rocksdb::DBOptions MakeDbOptions(const RocksSetup& setup) {
   rocksdb::DBOptions options;
+  options.env = setup.env;
   options.create_if_missing = setup.create;
   options.create_missing_column_families = !setup.read_only;
   options.use_direct_reads = setup.direct_io;
@@ -63,9 +63,9 @@ rocksdb::DBOptions MakeDbOptions(const RocksSetup& setup) {
   return options;
 }
 
-rocksdb::ColumnFamilyOptions MakeMetaOptions() {
+rocksdb::ColumnFamilyOptions MakeMetaOptions(const RocksSetup& setup) {
   rocksdb::ColumnFamilyOptions options = MakeCommonOptions();
-  options.write_buffer_size = 16 * kMiB;
+  options.write_buffer_size = setup.meta_buffer_bytes;
   rocksdb::BlockBasedTableOptions table;
   table.checksum = rocksdb::kXXH3;
   table.block_cache = rocksdb::NewLRUCache(8 * kMiB);
@@ -83,6 +83,18 @@ rocksdb::ColumnFamilyOptions MakePayloadOptions() {
   table.filter_policy.reset(rocksdb::NewRibbonFilterPolicy(10));
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   return options;
+}
+
+std::vector<rocksdb::ColumnFamilyDescriptor> MakeFamilies(const RocksSetup& setup) {
+  return {{rocksdb::kDefaultColumnFamilyName, MakeMetaOptions(setup)},
+          {kPayloadFamily, MakePayloadOptions()}};
+}
+
+Status SyncFile(rocksdb::Env* env, const std::string& path, std::string_view action) {
+  std::unique_ptr<rocksdb::WritableFile> file;
+  CAIRN_TRY(FromRocks(env->ReopenWritableFile(path, &file, rocksdb::EnvOptions()), action));
+  CAIRN_TRY(FromRocks(file->Fsync(), action));
+  return FromRocks(file->Close(), action);
 }
 
 Error RocksError(const rocksdb::Status& status, std::string_view action) {

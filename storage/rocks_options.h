@@ -2,11 +2,14 @@
 // parts: it includes RocksDB headers.
 #pragma once
 
+#include <rocksdb/db.h>
+#include <rocksdb/env.h>
 #include <rocksdb/options.h>
 #include <rocksdb/status.h>
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 
@@ -19,11 +22,15 @@ struct RocksSetup {
   bool create = false;
   bool read_only = false;
   bool direct_io = true;
+  uint64_t meta_buffer_bytes = 16 << 20;
+  rocksdb::Env* env = rocksdb::Env::Default();
 };
 
 rocksdb::DBOptions MakeDbOptions(const RocksSetup& setup);
-rocksdb::ColumnFamilyOptions MakeMetaOptions();
+rocksdb::ColumnFamilyOptions MakeMetaOptions(const RocksSetup& setup);
 rocksdb::ColumnFamilyOptions MakePayloadOptions();
+/// Metadata first, payload second.
+std::vector<rocksdb::ColumnFamilyDescriptor> MakeFamilies(const RocksSetup& setup);
 
 /// kCorruption, kOutOfSpace, kNotFound or kIo: "`action`: what RocksDB says".
 Error RocksError(const rocksdb::Status& status, std::string_view action);
@@ -31,5 +38,8 @@ inline Status FromRocks(const rocksdb::Status& status, std::string_view action) 
   if (status.ok()) return Ok();
   return RocksError(status, action);
 }
+
+/// Makes the contents of a file survive power loss.
+Status SyncFile(rocksdb::Env* env, const std::string& path, std::string_view action);
 
 }  // namespace cairn

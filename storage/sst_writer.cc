@@ -1,16 +1,16 @@
 #include "storage/sst_writer.h"
 
 #include <fmt/core.h>
+#include <rocksdb/sst_file_reader.h>
 #include <rocksdb/sst_file_writer.h>
-#include <unistd.h>
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "base/byte_size.h"
 #include "storage/block_format.h"
 #include "storage/rocks_options.h"
-#include "storage/store_directory.h"
 
 namespace cairn {
 namespace {
@@ -23,10 +23,22 @@ rocksdb::Slice AsSlice(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+/// RocksDB ends the process if it cannot read the ends of a file that it is to take.
+Status CheckEnds(const rocksdb::Options& options, const std::string& path,
+                 std::string_view action) {
+  rocksdb::SstFileReader reader(options);
+  CAIRN_TRY(FromRocks(reader.Open(path), action));
+  const std::unique_ptr<rocksdb::Iterator> it(reader.NewIterator(rocksdb::ReadOptions()));
+  it->SeekToFirst();
+  CAIRN_TRY(FromRocks(it->status(), action));
+  it->SeekToLast();
+  return FromRocks(it->status(), action);
+}
+
 }  // namespace
 
 IncomingFiles::~IncomingFiles() {
-  for (const std::string& path : paths_) unlink(path.c_str());
+  for (const std::string& path : paths_) (void)env_->DeleteFile(path);
 }
 
 SstWriter::SstWriter(std::string directory, const rocksdb::Options& options, WorkerPool& workers,
@@ -59,9 +71,10 @@ std::vector<SstWriter::Records> SstWriter::Split(Records records) const {
 
 Result<IncomingFiles> SstWriter::Write(Records records) {
   const std::vector<Records> parts = Split(records);
-  IncomingFiles files;
+  IncomingFiles files(options_.env);
   for (size_t i = 0; i < parts.size(); ++i) {
-    files.Add(fmt::format("{}/{:06}.sst", directory_, next_file_.fetch_add(1)));
+    files.Add(fmt::format("{}/{:06}.sst", directory_, next_file_.fetch_add(1)),
+              parts[i].front().id);
   }
   std::vector<Status> statuses(parts.size(), Status(Ok()));
   workers_.Run(parts.size(),
@@ -83,7 +96,8 @@ Status SstWriter::WriteFile(Records records, const std::string& path) const {
   }
   CAIRN_TRY(FromRocks(writer.Finish(), action));
   // Finish alone has left a short file behind a power cut.
-  return SyncPath(path);
+  CAIRN_TRY(SyncFile(options_.env, path, action));
+  return CheckEnds(options_, path, action);
 }
 
 }  // namespace cairn

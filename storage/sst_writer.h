@@ -2,6 +2,7 @@
 // Part of RocksColdStore.
 #pragma once
 
+#include <rocksdb/env.h>
 #include <rocksdb/options.h>
 
 #include <atomic>
@@ -19,16 +20,23 @@ namespace cairn {
 /// Paths of finished files that are removed with this object, those already moved aside.
 class IncomingFiles {
  public:
-  IncomingFiles() = default;
+  explicit IncomingFiles(rocksdb::Env* env) : env_(env) {}
   ~IncomingFiles();
   IncomingFiles(IncomingFiles&&) noexcept = default;
   IncomingFiles& operator=(IncomingFiles&&) = delete;
 
-  void Add(std::string path) { paths_.push_back(std::move(path)); }
+  void Add(std::string path, const BlockId& first) {
+    paths_.push_back(std::move(path));
+    firsts_.push_back(first);
+  }
   const std::vector<std::string>& paths() const { return paths_; }
+  /// The first block of each file.
+  const std::vector<BlockId>& firsts() const { return firsts_; }
 
  private:
+  rocksdb::Env* env_;
   std::vector<std::string> paths_;
+  std::vector<BlockId> firsts_;
 };
 
 /// Thread-safe.

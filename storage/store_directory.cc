@@ -5,9 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <iterator>
+#include <string_view>
 #include <utility>
 
 namespace cairn {
@@ -17,11 +20,6 @@ namespace fs = std::filesystem;
 
 constexpr off_t kReserveBytes = 1 << 20;
 
-bool HoldsStore(const std::string& path) {
-  std::error_code ignored;
-  return fs::exists(path + "/db/CURRENT", ignored);
-}
-
 /// The name of something in `path` that is no part of a store; empty if there is none.
 Result<std::string> ForeignEntry(const std::string& path) {
   std::error_code error;
@@ -30,8 +28,9 @@ Result<std::string> ForeignEntry(const std::string& path) {
   for (; entries != fs::directory_iterator(); entries.increment(error)) {
     if (error) return Fail(Errc::kIo, "cannot list {}: {}", path, error.message());
     const std::string name = entries->path().filename().string();
-    const bool ours = name == "db" || name == "incoming" || name == "lock" || name == "reserve";
-    if (!ours && name != "lost+found") return name;
+    const std::string_view ours[] = {"db",      "incoming",     "lock",
+                                     "reserve", "acknowledged", "lost+found"};
+    if (std::ranges::find(ours, name) == std::end(ours)) return name;
   }
   return std::string();
 }
@@ -40,6 +39,14 @@ Status MakeDirectory(const std::string& path) {
   if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
     return SystemError("create directory", path);
   }
+  return Ok();
+}
+
+/// An empty file, if there is none.
+Status MakeFile(const std::string& path) {
+  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return SystemError("create", path);
+  close(fd);
   return Ok();
 }
 
@@ -62,8 +69,7 @@ Status SyncPath(const std::string& path) {
 
 Result<StoreDirectory> StoreDirectory::Open(const std::string& path, Use use) {
   StoreDirectory directory(path);
-  std::error_code ignored;
-  if (!HoldsStore(path)) {
+  if (!directory.HoldsStore()) {
     if (use != Use::kWriteOrCreate) {
       return Fail(Errc::kNotFound,
                   "there is no store at {}; check the path or create a session "
@@ -101,6 +107,7 @@ Status StoreDirectory::Create() {
   CAIRN_TRY(MakeDirectory(path_));
   CAIRN_TRY(MakeDirectory(db_path()));
   CAIRN_TRY(MakeDirectory(incoming_path()));
+  CAIRN_TRY(MakeFile(acknowledged_path()));
   CAIRN_TRY(SyncPath(path_));
   return existed ? Status(Ok()) : SyncPath(parent.string());
 }
@@ -133,6 +140,11 @@ StoreDirectory::StoreDirectory(StoreDirectory&& other) noexcept
 
 StoreDirectory::~StoreDirectory() {
   if (lock_fd_ >= 0) close(lock_fd_);  // and with it the lock
+}
+
+bool StoreDirectory::HoldsStore() const {
+  std::error_code ignored;
+  return fs::exists(db_path() + "/CURRENT", ignored);
 }
 
 bool StoreDirectory::SupportsDirectIo() const {

@@ -4,6 +4,10 @@
 //   DIR/db/        RocksDB
 //   DIR/incoming/  block files being written; emptied by the next writer
 //   DIR/reserve    1 MiB of nothing, given up when a full disk leaves no room to delete
+//   DIR/acknowledged   how far the writer was told that its changes are durable (acknowledged.h)
+//
+// Of what it makes itself only the directories and the name of the mark must survive power loss,
+// and are synced: lock and reserve are made anew, `incoming` is emptied, an old mark will do.
 //
 // Private to the owner (mode 0700). Holds the lock until destroyed.
 #pragma once
@@ -29,8 +33,11 @@ class StoreDirectory {
 
   const std::string& path() const { return path_; }
   std::string db_path() const { return path_ + "/db"; }
+  std::string acknowledged_path() const { return path_ + "/acknowledged"; }
   std::string incoming_path() const { return path_ + "/incoming"; }
 
+  /// False until RocksDB has made its database.
+  bool HoldsStore() const;
   /// True if files here can be opened past the page cache.
   bool SupportsDirectIo() const;
   /// Makes the reserve file; kOutOfSpace if there is no room for it.

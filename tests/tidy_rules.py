@@ -18,14 +18,14 @@ MAY_SEE_ALL_BELOW = {"tests": True, "examples": False}  # value: tools too
 # Header prefix (regular expression) -> the adapter files that may include it.
 FOREIGN = [
     (r"faiss/", r"index/faiss_cpu_index\.cc$"),
-    (r"rocksdb/", r"storage/(rocks_\w+|sst_writer)\.(h|cc)$"),
+    (r"rocksdb/", r"(storage/(rocks_\w+|sst_writer)|tests/support/power_cut_\w+)\.(h|cc)$"),
     (r"(oneapi/dnnl/|oneapi/dnnl\.|dnnl)", r"base/matmul\.cc$"),
     (r"(oneapi/tbb|tbb/)", r"base/parallel\.cc$"),
     (r"(cuda|cublas|cub/|thrust/|cooperative_groups)", r"(base|kernels)/\w+\.(cu|cuh)$"),
 ]
 LARGE_DATA = r"(tests/data/[\w.-]+\.jsonl|model/adapters/[\w.-]+\.gguf)$"
 THROWERS = r"(index/faiss_cpu_index\.cc|storage/rocks_\w+\.cc|storage/sst_writer\.cc)$"
-SHARED_OWNERS = r"storage/rocks_\w+\.(h|cc)$"
+SHARED_OWNERS = r"(storage/rocks_\w+|tests/support/power_cut_\w+)\.(h|cc)$"
 CODE = (".h", ".cc", ".cu", ".cuh")
 NARROW = CODE + (".cmake", "CMakeLists.txt", ".py", ".sh")
 WIDE = "tools/reference/"  # generators of test data: tables, kept as they were run

@@ -67,6 +67,11 @@ std::unique_ptr<RocksColdStore> OpenWriter(const std::string& path);
     const auto& checked_ = (expression);                           \
     ASSERT_TRUE(checked_.has_value()) << checked_.error().message; \
   } while (false)
+#define EXPECT_GOOD(expression)                                    \
+  do {                                                             \
+    const auto& checked_ = (expression);                           \
+    EXPECT_TRUE(checked_.has_value()) << checked_.error().message; \
+  } while (false)
 #define EXPECT_ERROR(expression, errc, fragment)                         \
   do {                                                                   \
     const auto& failed_ = (expression);                                  \

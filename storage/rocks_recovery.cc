@@ -1,0 +1,207 @@
+#include "storage/rocks_recovery.h"
+
+#include <rocksdb/db.h>
+
+#include <algorithm>
+#include <charconv>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "storage/rocks_log.h"
+
+namespace cairn {
+namespace {
+
+constexpr std::string_view kManifestPrefix = "MANIFEST-";
+constexpr const char* kCurrent = "CURRENT";
+
+class Recovery {
+ public:
+  Recovery(const RocksSetup& setup, const StoreDirectory& directory)
+      : setup_(setup),
+        env_(setup.env),
+        path_(directory.db_path()),
+        action_("cannot open the store " + directory.path()) {}
+
+  Status List();
+  Status SyncLogs() const;
+  Status CheckCurrent() const;
+  Status CutManifest(const Acknowledged& mark) const;
+  Result<bool> CutToMark(const StoreDirectory& directory, const Acknowledged& mark) const;
+  Status CutLogs(const StoreDirectory& directory, const Acknowledged& mark) const;
+
+ private:
+  Result<uint64_t> ReadableSequence() const;
+  Result<std::string> CurrentManifest() const;
+  Result<std::string> Read(const std::string& name) const;
+  Status Resize(const std::string& name, uint64_t bytes, std::string_view more = {}) const;
+  std::string PathOf(const std::string& name) const { return path_ + "/" + name; }
+
+  const RocksSetup& setup_;
+  rocksdb::Env* const env_;
+  const std::string path_;
+  const std::string action_;
+  std::vector<std::string> logs_;
+  bool has_tables_ = false;
+  bool has_current_ = false;
+};
+
+Status Recovery::List() {
+  std::vector<std::string> names;
+  CAIRN_TRY(FromRocks(env_->GetChildren(path_, &names), action_));
+  for (std::string& name : names) {
+    has_tables_ = has_tables_ || name.ends_with(".sst");
+    has_current_ = has_current_ || name == kCurrent;
+    if (name.ends_with(".log")) logs_.push_back(std::move(name));
+  }
+  std::ranges::sort(logs_);
+  return Ok();
+}
+
+/// A log that a killed process has written is in the page cache and perhaps not on the disk. What
+/// is read from it now must not get lost once later changes rest on it.
+Status Recovery::SyncLogs() const {
+  if (logs_.empty()) return Ok();
+  for (const std::string& name : logs_) CAIRN_TRY(SyncFile(env_, PathOf(name), action_));
+  std::unique_ptr<rocksdb::Directory> directory;
+  CAIRN_TRY(FromRocks(env_->NewDirectory(path_, &directory), action_));
+  return FromRocks(directory->Fsync(), action_);
+}
+
+/// RocksDB would take a database without CURRENT for a new one, and delete what is there.
+Status Recovery::CheckCurrent() const {
+  if (has_current_ || (logs_.empty() && !has_tables_)) return Ok();
+  return Fail(Errc::kCorruption, "{}: {} is lost and other files are there; bring it back", action_,
+              PathOf(kCurrent));
+}
+
+Result<std::string> Recovery::Read(const std::string& name) const {
+  std::string bytes;
+  CAIRN_TRY(FromRocks(rocksdb::ReadFileToString(env_, PathOf(name), &bytes), action_));
+  return bytes;
+}
+
+/// Makes the file end after `bytes` bytes, then `more`.
+Status Recovery::Resize(const std::string& name, uint64_t bytes, std::string_view more) const {
+  std::unique_ptr<rocksdb::WritableFile> file;
+  CAIRN_TRY(
+      FromRocks(env_->ReopenWritableFile(PathOf(name), &file, rocksdb::EnvOptions()), action_));
+  CAIRN_TRY(FromRocks(file->Truncate(bytes), action_));
+  if (!more.empty()) CAIRN_TRY(FromRocks(file->Append(rocksdb::Slice(more)), action_));
+  CAIRN_TRY(FromRocks(file->Fsync(), action_));
+  return FromRocks(file->Close(), action_);
+}
+
+Result<std::string> Recovery::CurrentManifest() const {
+  CAIRN_TRY(std::string name, Read(kCurrent));
+  while (!name.empty() && name.back() == '\n') name.pop_back();
+  return name;
+}
+
+Status Recovery::CutManifest(const Acknowledged& mark) const {
+  CAIRN_TRY(const std::string name, CurrentManifest());
+  const uint64_t number = ManifestNumber(name);
+  if (number == 0 || number < mark.manifest) return Ok();  // RocksDB will say what is wrong
+  CAIRN_TRY(const std::string manifest, Read(name));
+  const uint64_t sound = SoundBytes(manifest);
+  const uint64_t acknowledged = number == mark.manifest ? mark.manifest_bytes : 1;
+  if (sound == manifest.size() || sound < acknowledged) return Ok();
+  return Resize(name, sound);
+}
+
+Result<bool> Recovery::CutToMark(const StoreDirectory& directory, const Acknowledged& mark) const {
+  CAIRN_TRY(const std::string name, CurrentManifest());
+  if (ManifestNumber(name) != mark.manifest) return false;
+  CAIRN_TRY(const std::string manifest, Read(name));
+  if (manifest.size() <= mark.manifest_bytes) return false;
+  CAIRN_TRY(Resize(name, mark.manifest_bytes));
+  const Result<uint64_t> sequence = ReadableSequence();
+  if (sequence && CheckSequence(directory, mark, sequence.value())) return true;
+  CAIRN_TRY(
+      Resize(name, mark.manifest_bytes, std::string_view(manifest).substr(mark.manifest_bytes)));
+  return false;
+}
+
+/// The last change that the database has as it is.
+Result<uint64_t> Recovery::ReadableSequence() const {
+  RocksSetup setup = setup_;
+  setup.read_only = true;
+  rocksdb::DBOptions options = MakeDbOptions(setup);
+  options.max_open_files = 64;  // few are needed
+  std::vector<rocksdb::ColumnFamilyHandle*> handles;
+  rocksdb::DB* opened = nullptr;
+  CAIRN_TRY(FromRocks(
+      rocksdb::DB::OpenForReadOnly(options, path_, MakeFamilies(setup), &handles, &opened),
+      action_));
+  const std::unique_ptr<rocksdb::DB> db(opened);
+  const uint64_t sequence = db->GetLatestSequenceNumber();
+  for (rocksdb::ColumnFamilyHandle* handle : handles) (void)db->DestroyColumnFamilyHandle(handle);
+  return sequence;
+}
+
+Status Recovery::CutLogs(const StoreDirectory& directory, const Acknowledged& mark) const {
+  struct TornLog {
+    std::string name;
+    uint64_t sound_bytes;
+    std::string rest;
+  };
+  std::vector<TornLog> torn;
+  for (const std::string& name : logs_) {
+    CAIRN_TRY(const std::string log, Read(name));
+    const uint64_t sound = SoundBytes(log);
+    if (sound < log.size()) torn.push_back({name, sound, log.substr(sound)});
+  }
+  if (torn.empty()) return Ok();
+  for (const TornLog& log : torn) CAIRN_TRY(Resize(log.name, log.sound_bytes));
+  const Result<uint64_t> sequence = ReadableSequence();
+  Status whole = Ok();
+  if (!sequence) {
+    whole = sequence.error();
+  } else {
+    whole = CheckSequence(directory, mark, sequence.value());
+  }
+  if (whole) return Ok();
+  // Something else is wrong: whoever looks into it finds all that was there.
+  for (const TornLog& log : torn) CAIRN_TRY(Resize(log.name, log.sound_bytes, log.rest));
+  return whole;
+}
+
+}  // namespace
+
+uint64_t ManifestNumber(std::string_view name) {
+  if (!name.starts_with(kManifestPrefix)) return 0;
+  name.remove_prefix(kManifestPrefix.size());
+  uint64_t number = 0;
+  const char* const end = name.data() + name.size();
+  return std::from_chars(name.data(), end, number).ptr == end ? number : 0;
+}
+
+Status CheckSequence(const StoreDirectory& directory, const std::optional<Acknowledged>& mark,
+                     uint64_t sequence) {
+  if (!mark || sequence >= mark->sequence) return Ok();
+  return Fail(Errc::kCorruption,
+              "the log of the store {} is damaged: it can be read up to change {} and {} were "
+              "acknowledged; bring back its files, or remove {} to open it as it is",
+              directory.path(), sequence, mark->sequence, directory.acknowledged_path());
+}
+
+Result<bool> CutUnacknowledged(const RocksSetup& setup, const StoreDirectory& directory,
+                               const Acknowledged& mark) {
+  return Recovery(setup, directory).CutToMark(directory, mark);
+}
+
+Status PrepareToWrite(const RocksSetup& setup, const StoreDirectory& directory,
+                      const std::optional<Acknowledged>& mark) {
+  Recovery recovery(setup, directory);
+  CAIRN_TRY(recovery.List());
+  CAIRN_TRY(recovery.CheckCurrent());
+  CAIRN_TRY(recovery.SyncLogs());
+  if (!mark) return Ok();
+  // A store that is being made for the first time has no manifest yet.
+  if (directory.HoldsStore()) CAIRN_TRY(recovery.CutManifest(*mark));
+  return recovery.CutLogs(directory, *mark);
+}
+
+}  // namespace cairn

@@ -1,0 +1,36 @@
+// What is done to a store's database before RocksDB opens it for writing. Part of RocksDatabase.
+//
+// RocksDB reads a log up to an end that is cut short, and refuses one whose end is torn otherwise:
+// a disk may lose an early sector of what was being written and keep a later one. What lies behind
+// the mark (acknowledged.h) was never acknowledged; torn, it is cut off here. What lies before the
+// mark is never touched.
+#pragma once
+
+#include <optional>
+
+#include "base/error.h"
+#include "storage/acknowledged.h"
+#include "storage/rocks_options.h"
+#include "storage/store_directory.h"
+
+namespace cairn {
+
+/// Makes durable what a killed process has left in the logs, and cuts off what a power cut has torn
+/// in them; without a mark only the former. kCorruption if what was acknowledged is not whole.
+Status PrepareToWrite(const RocksSetup& setup, const StoreDirectory& directory,
+                      const std::optional<Acknowledged>& mark);
+
+/// For a database that cannot be opened: when the sync of a manifest has failed, it may name files
+/// that RocksDB has deleted again. True if without what lies behind the mark all is there that was
+/// acknowledged; then that is cut off.
+Result<bool> CutUnacknowledged(const RocksSetup& setup, const StoreDirectory& directory,
+                               const Acknowledged& mark);
+
+/// kCorruption: the database has changes up to `sequence` and more were acknowledged.
+Status CheckSequence(const StoreDirectory& directory, const std::optional<Acknowledged>& mark,
+                     uint64_t sequence);
+
+/// The number in the name of a manifest; 0 if it is not one.
+uint64_t ManifestNumber(std::string_view name);
+
+}  // namespace cairn
