@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
-#include <span>
 #include <string_view>
 
 #include "storage/block_format.h"
@@ -19,9 +18,10 @@ namespace {
 
 constexpr uint32_t kMarkMagic = 0x314b4341;  // "ACK1"; the digit is the version
 constexpr std::string_view kMarkKey = "acknowledged";
-constexpr size_t kBodyBytes = 3 * sizeof(uint64_t);
+constexpr size_t kBodyBytes = sizeof(Acknowledged);
 using MarkBytes = std::array<std::byte, RecordBytes(kBodyBytes)>;
 static_assert(std::endian::native == std::endian::little);
+static_assert(sizeof(Acknowledged) == 5 * sizeof(uint64_t));
 
 /// Bytes read, or -1.
 ssize_t ReadMark(const std::string& path, MarkBytes& bytes) {
@@ -54,10 +54,7 @@ Result<std::optional<Acknowledged>> ReadAcknowledged(const std::string& path) {
       continue;
     }
     Acknowledged mark;
-    uint64_t* const parts[] = {&mark.sequence, &mark.manifest, &mark.manifest_bytes};
-    for (size_t i = 0; i < std::size(parts); ++i) {
-      std::memcpy(parts[i], bytes.data() + i * sizeof(uint64_t), sizeof(uint64_t));
-    }
+    std::memcpy(&mark, bytes.data(), sizeof mark);
     return std::optional(mark);
   }
   return Fail(Errc::kCorruption,
@@ -67,8 +64,7 @@ Result<std::optional<Acknowledged>> ReadAcknowledged(const std::string& path) {
 
 void WriteAcknowledged(const std::string& path, const Acknowledged& mark) {
   MarkBytes bytes{};
-  const uint64_t parts[] = {mark.sequence, mark.manifest, mark.manifest_bytes};
-  std::memcpy(bytes.data(), parts, sizeof parts);
+  std::memcpy(bytes.data(), &mark, sizeof mark);
   WriteTrailer(kMarkKey, kMarkMagic, bytes);
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) return;

@@ -18,6 +18,8 @@ struct Acknowledged {
   uint64_t sequence = 0;        ///< RocksDB's number of the last change
   uint64_t manifest = 0;        ///< number of the manifest in use
   uint64_t manifest_bytes = 0;  ///< the part of it that was synced
+  uint64_t log = 0;             ///< number of the log in use
+  uint64_t log_bytes = 0;       ///< the part of it that was synced
 };
 
 /// Nothing if there is no such file, as in stores made before there were any; zeros if a power cut

@@ -108,6 +108,7 @@ struct RocksColdStore::Impl {
   WorkerPool readers;
   WorkerPool writers;
   SstWriter sst;
+  std::mutex log_mutex;    // one change of the log at a time: the mark tells of no others
   std::mutex write_mutex;  // one WriteBlocks or DropExtent at a time: the limit is checked first
   std::atomic<uint64_t> bytes_written = 0;
   std::atomic<uint64_t> bytes_read = 0;
@@ -267,6 +268,7 @@ Status RocksColdStore::Impl::Drop(const RocksDatabase::Access& access, const Key
   if (!left) return Ok();
   rocksdb::WriteOptions write;
   write.sync = true;
+  const std::lock_guard lock(log_mutex);
   return database->AfterWrite(access.db->DeleteRange(write, access.payload, begin, end),
                               Action("drop blocks from"));
 }
@@ -314,6 +316,7 @@ Status RocksColdStore::Impl::Apply(const RocksDatabase::Access& access, const Me
   }
   rocksdb::WriteOptions write;
   write.sync = true;
+  const std::lock_guard lock(log_mutex);
   return database->AfterWrite(access.db->Write(write, &writes), action);
 }
 

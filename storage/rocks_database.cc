@@ -44,6 +44,7 @@ Status RocksDatabase::OpenDb(bool read_only) {
   setup.read_only = read_only;
   CAIRN_TRY(const std::optional<Acknowledged> mark,
             ReadAcknowledged(directory_.acknowledged_path()));
+  if (mark) CAIRN_TRY(CheckLogs(setup, directory_, *mark));
   if (!read_only) CAIRN_TRY(PrepareToWrite(setup, directory_, mark));
   const rocksdb::DBOptions options = MakeDbOptions(setup);
   const std::vector<rocksdb::ColumnFamilyDescriptor> families = MakeFamilies(setup);
@@ -85,6 +86,7 @@ void RocksDatabase::Acknowledge() {
   for (const std::string& file : files) {  // as "/MANIFEST-000005"
     mark.manifest = std::max(mark.manifest, ManifestNumber(std::string_view(file).substr(1)));
   }
+  if (!MarkLogs(setup_, directory_, mark)) return;
   WriteAcknowledged(directory_.acknowledged_path(), mark);
 }
 

@@ -17,17 +17,29 @@ namespace {
 constexpr std::string_view kManifestPrefix = "MANIFEST-";
 constexpr const char* kCurrent = "CURRENT";
 
+uint64_t NumberIn(std::string_view digits) {
+  uint64_t number = 0;
+  const char* const end = digits.data() + digits.size();
+  return std::from_chars(digits.data(), end, number).ptr == end ? number : 0;
+}
+
+/// Of a name as "000004.log".
+uint64_t LogNumber(std::string_view name) { return NumberIn(name.substr(0, name.find('.'))); }
+
 class Recovery {
  public:
   Recovery(const RocksSetup& setup, const StoreDirectory& directory)
       : setup_(setup),
         env_(setup.env),
         path_(directory.db_path()),
+        mark_path_(directory.acknowledged_path()),
         action_("cannot open the store " + directory.path()) {}
 
   Status List();
   Status SyncLogs() const;
   Status CheckCurrent() const;
+  Status CheckLogs(const Acknowledged& mark) const;
+  Status MarkLogs(Acknowledged& mark) const;
   Status CutManifest(const Acknowledged& mark) const;
   Result<bool> CutToMark(const StoreDirectory& directory, const Acknowledged& mark) const;
   Status CutLogs(const StoreDirectory& directory, const Acknowledged& mark) const;
@@ -42,6 +54,7 @@ class Recovery {
   const RocksSetup& setup_;
   rocksdb::Env* const env_;
   const std::string path_;
+  const std::string mark_path_;
   const std::string action_;
   std::vector<std::string> logs_;
   bool has_tables_ = false;
@@ -56,7 +69,7 @@ Status Recovery::List() {
     has_current_ = has_current_ || name == kCurrent;
     if (name.ends_with(".log")) logs_.push_back(std::move(name));
   }
-  std::ranges::sort(logs_);
+  std::ranges::sort(logs_, {}, LogNumber);
   return Ok();
 }
 
@@ -75,6 +88,41 @@ Status Recovery::CheckCurrent() const {
   if (has_current_ || (logs_.empty() && !has_tables_)) return Ok();
   return Fail(Errc::kCorruption, "{}: {} is lost and other files are there; bring it back", action_,
               PathOf(kCurrent));
+}
+
+/// A log before the one in use was whole when that was begun. Whether one is lost cannot be told:
+/// RocksDB deletes those whose changes are in table files, in any order.
+Status Recovery::CheckLogs(const Acknowledged& mark) const {
+  bool found = mark.log_bytes == 0;
+  for (const std::string& name : logs_) {
+    const uint64_t number = LogNumber(name);
+    found = found || number >= mark.log;
+    if (number > mark.log) break;
+    CAIRN_TRY(const std::string log, Read(name));
+    if (SoundBytes(log) >= (number == mark.log ? mark.log_bytes : log.size())) continue;
+    return Fail(
+        Errc::kCorruption,
+        "{}: the log {} is damaged; bring it back, or remove {} to open the store with what "
+        "can be read of it",
+        action_, PathOf(name), mark_path_);
+  }
+  if (found) return Ok();
+  return Fail(Errc::kCorruption,
+              "{}: the last log of {} is lost; bring it back, or remove {} to open the store "
+              "without it",
+              action_, path_, mark_path_);
+}
+
+Status Recovery::MarkLogs(Acknowledged& mark) const {
+  for (const std::string& name : logs_) {
+    uint64_t bytes = 0;
+    const rocksdb::Status status = env_->GetFileSize(PathOf(name), &bytes);
+    if (status.IsNotFound()) continue;  // gone meanwhile
+    CAIRN_TRY(FromRocks(status, action_));
+    mark.log = LogNumber(name);
+    mark.log_bytes = bytes;
+  }
+  return Ok();
 }
 
 Result<std::string> Recovery::Read(const std::string& name) const {
@@ -172,10 +220,7 @@ Status Recovery::CutLogs(const StoreDirectory& directory, const Acknowledged& ma
 
 uint64_t ManifestNumber(std::string_view name) {
   if (!name.starts_with(kManifestPrefix)) return 0;
-  name.remove_prefix(kManifestPrefix.size());
-  uint64_t number = 0;
-  const char* const end = name.data() + name.size();
-  return std::from_chars(name.data(), end, number).ptr == end ? number : 0;
+  return NumberIn(name.substr(kManifestPrefix.size()));
 }
 
 Status CheckSequence(const StoreDirectory& directory, const std::optional<Acknowledged>& mark,
@@ -190,6 +235,19 @@ Status CheckSequence(const StoreDirectory& directory, const std::optional<Acknow
 Result<bool> CutUnacknowledged(const RocksSetup& setup, const StoreDirectory& directory,
                                const Acknowledged& mark) {
   return Recovery(setup, directory).CutToMark(directory, mark);
+}
+
+Status CheckLogs(const RocksSetup& setup, const StoreDirectory& directory,
+                 const Acknowledged& mark) {
+  Recovery recovery(setup, directory);
+  CAIRN_TRY(recovery.List());
+  return recovery.CheckLogs(mark);
+}
+
+Status MarkLogs(const RocksSetup& setup, const StoreDirectory& directory, Acknowledged& mark) {
+  Recovery recovery(setup, directory);
+  CAIRN_TRY(recovery.List());
+  return recovery.MarkLogs(mark);
 }
 
 Status PrepareToWrite(const RocksSetup& setup, const StoreDirectory& directory,

@@ -26,11 +26,18 @@ Status PrepareToWrite(const RocksSetup& setup, const StoreDirectory& directory,
 Result<bool> CutUnacknowledged(const RocksSetup& setup, const StoreDirectory& directory,
                                const Acknowledged& mark);
 
+/// kCorruption if a log has less than was acknowledged. For readers and writers.
+Status CheckLogs(const RocksSetup& setup, const StoreDirectory& directory,
+                 const Acknowledged& mark);
+
+/// Sets what a mark says about logs to what is there now.
+Status MarkLogs(const RocksSetup& setup, const StoreDirectory& directory, Acknowledged& mark);
+
 /// kCorruption: the database has changes up to `sequence` and more were acknowledged.
 Status CheckSequence(const StoreDirectory& directory, const std::optional<Acknowledged>& mark,
                      uint64_t sequence);
 
-/// The number in the name of a manifest; 0 if it is not one.
+/// The number in a name as "MANIFEST-000005"; 0 if it is none.
 uint64_t ManifestNumber(std::string_view name);
 
 }  // namespace cairn

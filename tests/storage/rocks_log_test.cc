@@ -63,13 +63,14 @@ TEST(Acknowledged, IsReadAsItWasWrittenAndDamageIsFound) {
   EXPECT_EQ(ReadAcknowledged(path).value(), std::nullopt);
   std::ofstream(path).flush();
   EXPECT_EQ(ReadAcknowledged(path).value()->sequence, 0u);
-  WriteAcknowledged(path, {.sequence = 7, .manifest = 5, .manifest_bytes = 300});
+  WriteAcknowledged(path, {.sequence = 7, .manifest = 5, .manifest_bytes = 300, .log = 9});
   const Acknowledged mark = ReadAcknowledged(path).value().value();
   EXPECT_EQ(mark.sequence, 7u);
   EXPECT_EQ(mark.manifest, 5u);
   EXPECT_EQ(mark.manifest_bytes, 300u);
-  ASSERT_EQ(fs::file_size(path), 40u);
-  for (int at = 0; at < 40; ++at) {
+  EXPECT_EQ(mark.log, 9u);
+  ASSERT_EQ(fs::file_size(path), 56u);
+  for (int at = 0; at < 56; ++at) {
     WriteAcknowledged(path, mark);
     {
       std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
@@ -81,7 +82,7 @@ TEST(Acknowledged, IsReadAsItWasWrittenAndDamageIsFound) {
     EXPECT_ERROR(ReadAcknowledged(path), Errc::kCorruption, path);
   }
   WriteAcknowledged(path, mark);
-  fs::resize_file(path, 39);
+  fs::resize_file(path, 55);
   EXPECT_ERROR(ReadAcknowledged(path), Errc::kCorruption, path);
 }
 

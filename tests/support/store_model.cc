@@ -74,37 +74,6 @@ Status CompareBlocks(ColdStore& store, const std::string& name, const ModelCommi
   return Ok();
 }
 
-Status CompareSession(ColdStore& store, const SessionCatalog& catalog, const std::string& name,
-                      ModelSession& model) {
-  CAIRN_TRY(const SessionRecord found, catalog.Find(name));
-  const SessionRecord expected = ModelRecord(name, model);
-  SessionRecord same_id = found;
-  same_id.id = model.id == 0 ? 0 : found.id;
-  if (EncodeSession(same_id) != EncodeSession(expected)) return Differs(name, "entry");
-  std::vector<uint32_t> tokens;
-  for (const ModelCommit& commit : model.commits) {
-    const std::vector<uint32_t> more = TokensOf(commit);
-    tokens.insert(tokens.end(), more.begin(), more.end());
-    CAIRN_TRY(CompareBlocks(store, name, commit));
-  }
-  CAIRN_TRY(const std::vector<uint32_t> found_tokens, catalog.ReadTokens(found));
-  if (found_tokens != tokens) return Differs(name, "tokens");
-  CAIRN_TRY(const std::string tail, catalog.ReadTail(found));
-  if (tail != (model.commits.empty() ? "" : TailOf(model.commits.back()))) {
-    return Differs(name, "tail");
-  }
-  for (uint16_t layer = 0; layer < kModelLayers; ++layer) {
-    CAIRN_TRY(const auto sections, catalog.ReadSections(found, kSummaryType, layer));
-    std::string bytes, expected_bytes;
-    for (const SummarySection& section : sections) bytes += section.bytes;
-    for (const ModelCommit& commit : model.commits)
-      expected_bytes += SectionOf(commit, layer).bytes;
-    if (bytes != expected_bytes) return Differs(name, "summaries");
-  }
-  model.id = found.id;
-  return Ok();
-}
-
 }  // namespace
 
 std::string StoreModel::ToText() const {
@@ -185,6 +154,37 @@ std::vector<BlockId> ModelBlocks(uint64_t extent, uint32_t first, uint32_t count
     }
   }
   return ids;
+}
+
+Status CompareSession(ColdStore& store, const SessionCatalog& catalog, const std::string& name,
+                      ModelSession& model) {
+  CAIRN_TRY(const SessionRecord found, catalog.Find(name));
+  const SessionRecord expected = ModelRecord(name, model);
+  SessionRecord same_id = found;
+  same_id.id = model.id == 0 ? 0 : found.id;
+  if (EncodeSession(same_id) != EncodeSession(expected)) return Differs(name, "entry");
+  std::vector<uint32_t> tokens;
+  for (const ModelCommit& commit : model.commits) {
+    const std::vector<uint32_t> more = TokensOf(commit);
+    tokens.insert(tokens.end(), more.begin(), more.end());
+    CAIRN_TRY(CompareBlocks(store, name, commit));
+  }
+  CAIRN_TRY(const std::vector<uint32_t> found_tokens, catalog.ReadTokens(found));
+  if (found_tokens != tokens) return Differs(name, "tokens");
+  CAIRN_TRY(const std::string tail, catalog.ReadTail(found));
+  if (tail != (model.commits.empty() ? "" : TailOf(model.commits.back()))) {
+    return Differs(name, "tail");
+  }
+  for (uint16_t layer = 0; layer < kModelLayers; ++layer) {
+    CAIRN_TRY(const auto sections, catalog.ReadSections(found, kSummaryType, layer));
+    std::string bytes, expected_bytes;
+    for (const SummarySection& section : sections) bytes += section.bytes;
+    for (const ModelCommit& commit : model.commits)
+      expected_bytes += SectionOf(commit, layer).bytes;
+    if (bytes != expected_bytes) return Differs(name, "summaries");
+  }
+  model.id = found.id;
+  return Ok();
 }
 
 Status CompareSessions(ColdStore& store, const SessionCatalog& catalog, StoreModel& model) {

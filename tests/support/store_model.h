@@ -49,6 +49,9 @@ SessionCommit ModelCommitOf(const std::string& name, const ModelSession& session
 /// Blocks [first, first + count) of an extent, all layers and heads, in order.
 std::vector<BlockId> ModelBlocks(uint64_t extent, uint32_t first, uint32_t count);
 
+/// One session; its id is filled in if it was not known.
+Status CompareSession(ColdStore& store, const SessionCatalog& catalog, const std::string& name,
+                      ModelSession& model);
 /// Good if the store holds all of the model and no other session; otherwise says what differs.
 /// Session ids that were not known are filled in.
 Status CompareSessions(ColdStore& store, const SessionCatalog& catalog, StoreModel& model);

@@ -2,8 +2,6 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,9 +15,9 @@
 #include <optional>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include "tests/support/store_writer.h"
+#include "tests/torture/own_process.h"
 
 namespace cairn::test {
 namespace {
@@ -59,19 +57,6 @@ Error SystemError(const char* action) {
   return Fail(Errc::kIo, "cannot {}: {}", action, std::strerror(errno));
 }
 
-Result<pid_t> StartWriter(const std::string& store, const std::string& notes, uint64_t seed) {
-  std::string arguments[] = {"cairn-torture", "--writer",          store, "--notes", notes,
-                             "--seed",        std::to_string(seed)};
-  std::vector<char*> argv;
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  argv.push_back(nullptr);
-  pid_t child = 0;
-  const int failure = posix_spawn(&child, "/proc/self/exe", nullptr, nullptr, argv.data(), environ);
-  if (failure == 0) return child;
-  errno = failure;
-  return SystemError("start the writer");
-}
-
 }  // namespace
 
 KillCounts& KillCounts::operator+=(const KillCounts& other) {
@@ -84,7 +69,7 @@ KillCounts& KillCounts::operator+=(const KillCounts& other) {
 }
 
 Status WriteUntilKilled(const std::string& store, const std::string& notes, uint64_t seed) {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);  // its parent may be killed as well
+  EndWithParent();
   const int fd = open(notes.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
   if (fd < 0) return SystemError("open the notes");
   StoreWriter writer(store, kSmallStore, seed);
@@ -103,7 +88,8 @@ Status WriteUntilKilled(const std::string& store, const std::string& notes, uint
 Status KillRun::WriteAndKill() {
   mkdir(path_.c_str(), 0700);  // once
   std::ofstream(notes()) << kTold << told_.ToText() << '\n';
-  CAIRN_TRY(const pid_t child, StartWriter(store(), notes(), random_()));
+  CAIRN_TRY(const pid_t child, StartOwnProcess({"--writer", store(), "--notes", notes(), "--seed",
+                                                std::to_string(random_())}));
   // So many lines of notes later, and a moment, it dies; often while it opens the store.
   const uint64_t lines = 1 + (random_() % 4 == 0 ? 0 : random_() % 40);
   const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(60);
