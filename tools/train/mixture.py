@@ -1,7 +1,7 @@
 """Training samples: plain text, text that repeats itself, and planted facts with questions.
 
-A sample is N + 1 token ids and what predicting each of them weighs. `distil` samples are not scored
-against their own next tokens but against what the unmodified model predicts for them.
+A sample is N + 1 token ids and what predicting each of them weighs. Tokens of weight 0 are not scored
+against the text but against what the unmodified model predicts for them.
 """
 
 import dataclasses
@@ -31,7 +31,6 @@ COPY_WEIGHT = 1.5
 class Sample:
     ids: list
     weights: list
-    distil: bool = False
 
 
 class Mixture:
@@ -67,7 +66,7 @@ class Mixture:
         return self.text(rng, count)
 
     def plain(self, rng, tokens):
-        return Sample(self.text(rng, tokens + 1), [1.0] * (tokens + 1), distil=True)
+        return Sample(self.text(rng, tokens + 1), [0.0] * (tokens + 1))
 
     def copied(self, rng, tokens):
         """Text that ends with passages of itself; the first few tokens of each say which."""

@@ -10,6 +10,7 @@ Shapes: N blocks in a batch of S equal sequences of n blocks, B = m + 1 rows eac
 query heads, D.
 """
 
+import dataclasses
 import math
 import pathlib
 import sys
@@ -60,6 +61,15 @@ def norm(x, weight, epsilon):
     return F.rms_norm(x.float(), (x.shape[-1],), weight, epsilon).to(x.dtype)
 
 
+@dataclasses.dataclass
+class Trace:
+    """What one forward pass did, a list entry per layer."""
+
+    chosen: list = dataclasses.field(default_factory=list)  # ordinals [Hkv, S, n, k]
+    gates: list = dataclasses.field(default_factory=list)  # divergence of the gates, a mean in nats
+    residual: list = dataclasses.field(default_factory=list)  # rows after the layer [S·n·B, hidden]
+
+
 class LandmarkLlama(nn.Module):
     def __init__(self, path, rank=16, rank_qk=32, alpha=32.0, regular_tokens=63):
         super().__init__()
@@ -92,11 +102,13 @@ class LandmarkLlama(nn.Module):
         local = (column <= row) & (column < self.m)
         self.register_buffer("local", local.repeat(self.group, 1))
         self.before, self.after, self.choose = self._before, self._after, self._choose
+        self.plain_layer = self._plain_layer
 
     def compile(self):
         self.before = torch.compile(self._before, dynamic=False)
         self.after = torch.compile(self._after, dynamic=False)
         self.choose = torch.compile(self._choose, dynamic=False)
+        self.plain_layer = torch.compile(self._plain_layer, dynamic=False)
 
     def angles(self, positions):
         """cos, sin [..., D/2] of positions."""
@@ -150,6 +162,10 @@ class LandmarkLlama(nn.Module):
     def _after(self, x, q, k, v, pick, exists, cos, sin, o, n2, gate, up, down):
         """Attention over the chosen blocks and the own one, then the rest of the layer.
 
+        Also the divergence of the gates: ungrouped softmax over the same tokens gives each block
+        the mass exp(log-sum-exp of its tokens' scores); with gates equal to those sums the grouped
+        softmax would be that softmax. Its gradient reaches gates only.
+
         pick [Hkv, N·k, N] one-hot rows; exists [Hkv, N, k]; cos, sin [Hkv, N, k, D/2] of the
         chosen blocks' distances.
         """
@@ -165,13 +181,25 @@ class LandmarkLlama(nn.Module):
         own = torch.bmm(q, k.view(heads * blocks, rows, dim).transpose(1, 2)).float()
         own = own.masked_fill(~self.local, MASKED)
         gates = scores[..., self.m].masked_fill(~exists.view(heads * blocks, 1, chosen), MASKED)
-        joint = torch.softmax(torch.cat([own, gates], -1), -1)
         is_mark = torch.arange(rows, device=x.device) == self.m
-        inner = torch.softmax(scores.masked_fill(is_mark, MASKED), -1) * joint[..., rows:, None]
+        scores = scores.masked_fill(is_mark, MASKED)
+        local, sums = own.logsumexp(-1), scores.logsumexp(-1)
+        total = torch.logaddexp(local, gates.logsumexp(-1))
+        divergence = self._gate_divergence(local.detach(), gates, sums.detach())
+        inner = torch.exp(scores + (gates - sums - total[..., None])[..., None])
+        own = torch.exp(own - total[..., None])
         mixed = torch.bmm(inner.to(x.dtype).view(heads * blocks, -1, chosen * rows), values)
-        mixed = mixed + torch.bmm(joint[..., :rows].to(x.dtype), v.view(heads * blocks, rows, dim))
+        mixed = mixed + torch.bmm(own.to(x.dtype), v.view(heads * blocks, rows, dim))
         mixed = mixed.view(heads, blocks, self.group, rows, dim).permute(1, 3, 0, 2, 4)
-        return self._rest(x, mixed.reshape(blocks * rows, -1), o, n2, gate, up, down)
+        return self._rest(x, mixed.reshape(blocks * rows, -1), o, n2, gate, up, down), divergence
+
+    def _gate_divergence(self, local, gates, sums):
+        """From softmax over [own tokens, sums] to softmax over [own tokens, gates]; a mean."""
+        sums = sums.masked_fill(gates == MASKED, MASKED)
+        wanted = torch.logaddexp(local, sums.logsumexp(-1))
+        got = torch.logaddexp(local, gates.logsumexp(-1))
+        share = torch.exp(sums - wanted[..., None])
+        return (got - wanted + (share * (sums - gates)).sum(-1)).mean()
 
     def _rest(self, x, mixed, o, n2, gate, up, down):
         x = x + apply_lora(mixed, *o)
@@ -215,11 +243,9 @@ class LandmarkLlama(nn.Module):
             chosen,
         )
 
-    def forward(self, ids, k, gap=0, record=None):
-        """ids [S, n·B] with -1 for landmark rows → normalised hidden rows [S, n·B, hidden].
-
-        `record`, a list, gets the ordinals chosen in each layer.
-        """
+    def forward(self, ids, k, gap=0, trace=None):
+        """ids [S, n·B] with -1 for landmark rows → normalised hidden rows [S, n·B, hidden]."""
+        trace = trace or Trace()
         sequences, length = ids.shape
         n = length // self.rows
         k = max(1, min(k, n - 1)) if n > 1 else 1
@@ -235,9 +261,7 @@ class LandmarkLlama(nn.Module):
                 x, layer.attn_norm, w["attn_q"], w["attn_k"], w["attn_v"], *offsets
             )
             pick, exists, cos, sin, chosen = self.pick_blocks(q.detach(), key.detach(), plan)
-            if record is not None:
-                record.append(chosen)
-            x = self.after(
+            x, divergence = self.after(
                 x,
                 q,
                 key,
@@ -252,32 +276,35 @@ class LandmarkLlama(nn.Module):
                 w["ffn_up"],
                 w["ffn_down"],
             )
+            trace.chosen.append(chosen)
+            trace.gates.append(divergence)
+            trace.residual.append(x)
         return norm(x, self.output_norm, self.epsilon).view(sequences, length, -1)
 
     @torch.no_grad()
-    def unmodified(self, ids):
+    def unmodified(self, ids, trace=None):
         """The model without adapter and landmarks, full attention: hidden rows of ids [S, T]."""
-        sequences, length = ids.shape
-        cos, sin = self.angles(torch.arange(length, device=ids.device))
+        trace = trace or Trace()
+        angles = self.angles(torch.arange(ids.shape[1], device=ids.device))
         x = self.embedding[ids]
         for layer in self.layers:
-            h = norm(x, layer.attn_norm, self.epsilon)
-            cut = (
-                lambda name, heads: F.linear(h, layer[name].weight)
-                .view(sequences, length, heads, self.dim)
-                .transpose(1, 2)
-            )
-            q = rotate(cut("attn_q", self.heads).float(), cos, sin).to(x.dtype)
-            k = rotate(cut("attn_k", self.kv_heads).float(), cos, sin).to(x.dtype)
-            k, v = (y.repeat_interleave(self.group, 1) for y in (k, cut("attn_v", self.kv_heads)))
-            y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-            x = x + F.linear(
-                y.transpose(1, 2).reshape(sequences, length, -1), layer["attn_output"].weight
-            )
-            h = norm(x, layer.ffn_norm, self.epsilon)
-            y = F.silu(F.linear(h, layer["ffn_gate"].weight)) * F.linear(h, layer["ffn_up"].weight)
-            x = x + F.linear(y, layer["ffn_down"].weight)
+            weights = [layer[name].weight for name in PROJECTIONS]
+            x = self.plain_layer(x, layer.attn_norm, layer.ffn_norm, *angles, *weights)
+            trace.residual.append(x)
         return norm(x, self.output_norm, self.epsilon)
+
+    def _plain_layer(self, x, n1, n2, cos, sin, q, k, v, o, gate, up, down):
+        """A layer of the unmodified model; x [S, T, hidden], cos, sin [T, D/2]."""
+        sequences, length, _ = x.shape
+        h = norm(x, n1, self.epsilon)
+        cut = lambda y, heads: y.view(sequences, length, heads, self.dim).transpose(1, 2)
+        q = rotate(cut(F.linear(h, q), self.heads).float(), cos, sin).to(x.dtype)
+        k = rotate(cut(F.linear(h, k), self.kv_heads).float(), cos, sin).to(x.dtype)
+        k, v = (y.repeat_interleave(self.group, 1) for y in (k, cut(F.linear(h, v), self.kv_heads)))
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + F.linear(y.transpose(1, 2).reshape(sequences, length, -1), o)
+        h = norm(x, n2, self.epsilon)
+        return x + F.linear(F.silu(F.linear(h, gate)) * F.linear(h, up), down)
 
     def trained(self):
         return dict(self.named_parameters())

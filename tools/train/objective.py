@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 
+TEXT_SHARE = 0.5  # of the text's own next token, beside the teacher's prediction
 ROWS = 128  # logits of so many rows stay in the cache
 
 
@@ -17,16 +18,23 @@ def _scored(h, embedding, target, weight):
     return loss, logits.argmax(-1), gradient @ embedding
 
 
-def _taught(h, teacher, embedding, weight):
-    """Kullback-Leibler divergence from the teacher's prediction: (loss per row, gradient of h)."""
+def _taught(h, teacher, embedding, target, weight):
+    """Cross-entropy with the teacher's prediction and the text's own next token, mixed.
+
+    (loss per row, divergence from the teacher per row, gradient of h)
+    """
     logits = F.linear(h, embedding).float()
     lse = logits.logsumexp(-1, keepdim=True)
     wanted = F.linear(teacher, embedding).float()
     wanted_lse = wanted.logsumexp(-1, keepdim=True)
     probability = torch.exp(wanted - wanted_lse)
-    loss = (probability * ((wanted - wanted_lse) - (logits - lse))).sum(-1)
-    gradient = ((torch.exp(logits - lse) - probability) * weight[:, None]).to(h.dtype)
-    return loss, gradient @ embedding
+    divergence = (probability * ((wanted - wanted_lse) - (logits - lse))).sum(-1)
+    own = lse[:, 0] - logits.gather(1, target[:, None])[:, 0]
+    loss = (1 - TEXT_SHARE) * divergence + TEXT_SHARE * own
+    hit = torch.arange(logits.shape[1], device=h.device)[None] == target[:, None]
+    mixed = (1 - TEXT_SHARE) * probability + TEXT_SHARE * hit.float()
+    gradient = ((torch.exp(logits - lse) - mixed) * weight[:, None]).to(h.dtype)
+    return loss, divergence, gradient @ embedding
 
 
 class _Precomputed(torch.autograd.Function):
@@ -58,15 +66,11 @@ class Objective:
 
     @torch.no_grad()
     def _run(self, function, h, others):
-        losses, hits, gradients = [], [], []
+        """function over h and others: per row its two figures, and the gradient of h."""
+        parts = []
         for start in range(0, len(h), ROWS):
-            part = self._padded(start, (h, *others))
-            result = function(*part)
-            losses.append(result[0])
-            hits.append(result[1] if len(result) == 3 else torch.zeros(ROWS, dtype=torch.long))
-            gradients.append(result[-1])
-        cut = lambda parts: torch.cat(parts)[: len(h)]
-        return cut(losses), cut(hits), cut(gradients)
+            parts.append(function(*self._padded(start, (h, *others))))
+        return [torch.cat(column)[: len(h)] for column in zip(*parts)]
 
     def cross_entropy(self, h, embedding, target, weight):
         """(weighted sum, loss per row, most likely tokens); h [rows, hidden]."""
@@ -75,8 +79,11 @@ class Objective:
         )
         return _Precomputed.apply(h, (loss * weight).sum(), gradient), loss, hits
 
-    def divergence(self, h, teacher, embedding, weight):
-        loss, _, gradient = self._run(
-            lambda a, b, c: self.taught(a, b, embedding, c), h.detach(), (teacher, weight)
+    def divergence(self, h, teacher, embedding, target, weight):
+        """(weighted sum of losses, divergence from the teacher per row)."""
+        loss, apart, gradient = self._run(
+            lambda a, b, c, d: self.taught(a, b, embedding, c, d),
+            h.detach(),
+            (teacher, target, weight),
         )
-        return _Precomputed.apply(h, (loss * weight).sum(), gradient), loss
+        return _Precomputed.apply(h, (loss * weight).sum(), gradient), apart
