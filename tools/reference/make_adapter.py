@@ -2,7 +2,7 @@
 
   python make_adapter.py MODEL.gguf ADAPTER.gguf TEXT OUT_DIR
 
-writes OUT_DIR/adapter_smollm2.json for the first 1,000 tokens of TEXT (see
+writes OUT_DIR/adapter_smollm2.json for the first 2,000 tokens of TEXT (see
 make_perplexity.py).  A landmark row follows every m regular tokens, all gates
 are used, positions count landmark rows.  nll[p] scores ids[p+1] from the row
 of ids[p]; landmark rows are neither scored nor read.  "rows" are indices of
@@ -17,7 +17,7 @@ import sys
 import ref_model
 from make_perplexity import first_tokens
 
-ROWS = [0, 1, 31, 62, 63, 64, 125, 126, 251, 377, 503, 629, 755, 881, 944, 999]
+ROWS = [0, 1, 31, 62, 63, 64, 125, 126, 251, 503, 755, 1007, 1259, 1511, 1763, 1999]
 FIXED = [0, 1, 2, 17, 198, 216, 253, 260] + [1000 + 3009 * i for i in range(16)]
 
 
@@ -32,7 +32,7 @@ def rows_of(model, ids):
 
 
 def main(path, adapter, text, out):
-    ids = first_tokens(path, text, 1000)[0]
+    ids = first_tokens(path, text, 2000)[0]
     assert len(FIXED) == 24 and max(FIXED) < 49152
     mean = lambda x: math.fsum(x) / len(x)
     model = ref_model.Model(path, adapter)
