@@ -154,6 +154,9 @@ Status Session::Commit(const std::string& properties) {
   for (const SummarySection& section : new_sections_) {
     if (section.count > 0) commit.sections.push_back(section);
   }
+  // If it fails it may be found all the same, and then its blocks must be there. Should it not be
+  // found, the next writer drops them.
+  extent_committed_ = extent_blocks_;
   CAIRN_TRY(catalog_.Commit(commit));
 
   record_ = std::move(commit.record);
@@ -161,7 +164,6 @@ Status Session::Commit(const std::string& properties) {
   committed_tail_ = std::move(commit.tail);
   committed_chain_ = chain_;
   committed_blocks_ = blocks_;
-  extent_committed_ = extent_blocks_;
   new_tokens_.clear();
   for (SummarySection& section : new_sections_) section = {};
   near_keys_.DropBefore(blocks_.size() - shape_.context_rows / shape_.block.block_rows);

@@ -55,7 +55,8 @@ class Session {
   /// Tokens the finished steps stood for (landmark rows are none).
   void AddTokens(std::span<const uint32_t> tokens);
   /// Makes everything so far durable in one atomic step over all layers, with `properties` of the
-  /// caller. On an error the session on disk is what it was at the last commit.
+  /// caller. On an error the session on disk is what it was at the last commit, or what this one
+  /// made it if only the answer got lost: opening it again tells.
   Status Commit(const std::string& properties);
   /// Returns to the last commit.
   Status Revert();
@@ -118,7 +119,7 @@ class Session {
   std::string chain_;
   uint64_t extent_ = 0;            // that this run writes; 0: none yet
   uint32_t extent_blocks_ = 0;     // blocks sealed into it
-  uint32_t extent_committed_ = 0;  // of them, committed
+  uint32_t extent_committed_ = 0;  // of them, those that a commit covers, failed ones included
   std::vector<uint32_t> new_tokens_;
   std::vector<SummarySection> new_sections_;  // one per layer, growing
 

@@ -195,11 +195,11 @@ Result<SessionRecord> SessionCatalog::Create(std::string_view name, std::string 
 
 Result<SessionRecord> SessionCatalog::Add(SessionCommit commit) {
   CAIRN_TRY(CheckFree(commit.record.name));
-  commit.record.id = next_session_;
+  // Never given again, also if this fails: the session may be found all the same.
+  commit.record.id = next_session_++;
   CAIRN_TRY(MetaBatch batch, BatchOf(commit, 0));
-  Put(batch, std::string(kNextKey), EncodeNext({next_extent_, next_session_ + 1}));
+  Put(batch, std::string(kNextKey), EncodeNext({next_extent_, next_session_}));
   CAIRN_TRY(cold_->WriteMeta(batch));
-  ++next_session_;
   return std::move(commit.record);
 }
 
