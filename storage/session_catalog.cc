@@ -90,6 +90,17 @@ SummarySection CutTo(const ExtentRange& range, SummarySection section) {
 
 }  // namespace
 
+SessionRecord CutAt(const SessionRecord& source, const ForkPoint& point) {
+  CAIRN_CHECK(point.tokens <= source.tokens && point.rows <= source.rows);
+  SessionRecord record = source;
+  record.ranges = FirstBlocks(source.ranges, point.blocks);
+  record.tokens = point.tokens;
+  record.rows = point.rows;
+  record.properties = point.properties;
+  record.tail_bytes = 0;
+  return record;
+}
+
 Status SessionCatalog::ValidateName(std::string_view name) {
   const auto allowed = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
@@ -207,21 +218,11 @@ Result<SessionRecord> SessionCatalog::Fork(const SessionRecord& source, std::str
                                            const std::optional<ForkPoint>& point) {
   CAIRN_TRY(CheckFree(name));
   SessionCommit fork;
-  fork.record = source;
+  fork.record = point ? CutAt(source, *point) : source;
   fork.record.name = name;
   fork.record.commits = 1;
-  CAIRN_TRY(fork.new_tokens, ReadTokens(source));
-  if (point) {
-    CAIRN_CHECK(point->tokens <= source.tokens && point->rows <= source.rows);
-    fork.record.ranges = FirstBlocks(source.ranges, point->blocks);
-    fork.record.tokens = point->tokens;
-    fork.record.rows = point->rows;
-    fork.record.properties = point->properties;
-    fork.record.tail_bytes = 0;
-    fork.new_tokens.resize(point->tokens);
-  } else {
-    CAIRN_TRY(fork.tail, ReadTail(source));
-  }
+  CAIRN_TRY(fork.new_tokens, ReadTokens(fork.record));
+  CAIRN_TRY(fork.tail, ReadTail(fork.record));
   return Add(std::move(fork));
 }
 
@@ -239,16 +240,42 @@ Status SessionCatalog::Commit(const SessionCommit& commit) {
     return Fail(Errc::kMismatch, "session '{}' was deleted and made anew; open it again",
                 record.name);
   }
-  if (record.tokens != before.tokens + commit.new_tokens.size() ||
+  const uint64_t tokens_before = commit.replaces ? 0 : before.tokens;
+  const bool stale = commit.replaces && record.commits != before.commits + 1;
+  if (stale || record.tokens != tokens_before + commit.new_tokens.size() ||
       record.tail_bytes != commit.tail.size()) {
     return Fail(Errc::kMismatch,
                 "the commit of session '{}' does not continue its last one ({} tokens, then {} "
                 "new, now {}; tail of {} bytes, now {}); open it again",
-                record.name, before.tokens, commit.new_tokens.size(), record.tokens,
+                record.name, tokens_before, commit.new_tokens.size(), record.tokens,
                 commit.tail.size(), record.tail_bytes);
   }
-  CAIRN_TRY(const MetaBatch batch, BatchOf(commit, before.tokens));
+  CAIRN_TRY(MetaBatch batch, BatchOf(commit, tokens_before));
+  if (commit.replaces) CAIRN_TRY(AddReplaced(before, record, batch));
   return cold_->WriteMeta(batch);
+}
+
+Status SessionCatalog::AddReplaced(const SessionRecord& before, const SessionRecord& after,
+                                   MetaBatch& batch) const {
+  batch.delete_prefixes.push_back(TokensPrefix(before.id));
+  CAIRN_TRY(SessionList all, List());
+  if (!all.unreadable.empty()) return Ok();  // whose extents these may be
+  std::erase_if(all.sessions, [&](const auto& session) { return session.id == before.id; });
+  all.sessions.push_back(after);
+  const ExtentUse use(all.sessions);
+  for (const ExtentRange& range : before.ranges) {
+    if (!use.Names(range.extent)) batch.delete_prefixes.push_back(SectionsPrefix(range.extent));
+  }
+  return Ok();
+}
+
+Status SessionCatalog::Cut(const SessionRecord& record, const ForkPoint& point) {
+  SessionCommit commit;
+  commit.record = CutAt(record, point);
+  commit.replaces = true;
+  CAIRN_TRY(commit.new_tokens, ReadTokens(commit.record));
+  ++commit.record.commits;
+  return Commit(commit);
 }
 
 Status SessionCatalog::Rename(std::string_view name, std::string_view new_name) {
@@ -328,6 +355,7 @@ Result<std::vector<uint32_t>> SessionCatalog::ReadTokens(const SessionRecord& re
   CAIRN_TRY(MetaEntries entries, cold_->ScanMeta(TokensPrefix(record.id)));
   std::vector<uint32_t> tokens;
   for (auto& [key, value] : entries) {
+    if (tokens.size() >= record.tokens) break;  // damage behind them is not theirs
     CAIRN_TRY(const uint64_t first, FirstTokenInKey(key));
     if (first != tokens.size()) break;
     CAIRN_TRY(const std::string body, OpenValue(key, std::move(value)));
@@ -344,6 +372,7 @@ Result<std::vector<uint32_t>> SessionCatalog::ReadTokens(const SessionRecord& re
 }
 
 Result<std::string> SessionCatalog::ReadTail(const SessionRecord& record) const {
+  if (record.tail_bytes == 0) return std::string();
   CAIRN_TRY(std::optional<std::string> body, ReadBody(*cold_, TailKey(record.id)));
   std::string tail = std::move(body).value_or("");
   if (tail.size() != record.tail_bytes) {
@@ -361,6 +390,7 @@ Result<std::vector<SummarySection>> SessionCatalog::ReadSections(const SessionRe
   for (const ExtentRange& range : record.ranges) {
     CAIRN_TRY(MetaEntries entries, cold_->ScanMeta(SectionsPrefix(range.extent, layer)));
     for (auto& [key, value] : entries) {
+      if (FirstBlockInKey(key) >= uint64_t{range.first} + range.count) continue;
       CAIRN_TRY(const std::string body, OpenValue(key, std::move(value)));
       CAIRN_TRY(SummarySection section, DecodeSection(key, body));
       if (type && section.type != *type) continue;

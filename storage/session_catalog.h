@@ -59,6 +59,7 @@ struct SummarySection {
 struct SessionCommit {
   SessionRecord record{};
   std::vector<uint32_t> new_tokens{};      ///< tokens added since the previous commit
+  bool replaces = false;                   ///< takes its place: new_tokens are all there are
   std::string tail{};                      ///< replaces the unfinished blocks' bytes
   std::vector<SummarySection> sections{};  ///< of the blocks sealed since the previous commit
 };
@@ -70,6 +71,9 @@ struct ForkPoint {
   uint64_t rows = 0;
   std::string properties{};  ///< of the session that ends there
 };
+
+/// `source` as it was at `point`.
+SessionRecord CutAt(const SessionRecord& source, const ForkPoint& point);
 
 class SessionCatalog {
  public:
@@ -103,6 +107,9 @@ class SessionCatalog {
   /// The commit point: all of it becomes the session's state, or nothing does. Blocks of the
   /// ranges must have been flushed before.
   Status Commit(const SessionCommit& commit);
+  /// Takes back all of a session that stands behind `point`, in one atomic step; `record` is its
+  /// last commit. Blocks that no session has any more go when the next writer opens the store.
+  Status Cut(const SessionRecord& record, const ForkPoint& point);
   /// Gives a session another name, in one atomic step. kExists if that is taken.
   Status Rename(std::string_view name, std::string_view new_name);
   /// Removes the session, and those of its blocks that no other session covers; says how many
@@ -123,6 +130,9 @@ class SessionCatalog {
   SessionCatalog(ColdStore& cold, uint64_t next_extent, uint64_t next_session)
       : cold_(&cold), next_extent_(next_extent), next_session_(next_session) {}
   Status DropOrphans();
+  /// Adds to `batch` what a session loses whose commit `before` another one replaces.
+  Status AddReplaced(const SessionRecord& before, const SessionRecord& after,
+                     MetaBatch& batch) const;
   Status DeleteUnreadable(std::string_view name, const SessionList& all);
   /// Adds to `batch` all that the store has of sessions and extents which `sessions` do not name.
   Status AddForgotten(const std::vector<SessionRecord>& sessions, MetaBatch& batch) const;
