@@ -124,6 +124,16 @@ class CliTest(unittest.TestCase):
         subprocess.run([DAMAGE_ENTRY, str(self.store), prefix], check=True,
                        timeout=TIMEOUT_SECONDS)
 
+    def payload_files(self):
+        """Those of records, largest first."""
+        return sorted((self.store / "db").glob("*.sst"), key=os.path.getsize, reverse=True)
+
+    def flip(self, path, places):
+        content = bytearray(path.read_bytes())
+        for place in places:
+            content[place] ^= 0x10
+        path.write_bytes(content)
+
     def session_names(self):
         if not self.store.exists():
             return []

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """cairn verify: a whole store is found whole, also beside a writer; damage is named, all of it."""
 
-import os
 import subprocess
 import time
 import unittest
@@ -28,15 +27,6 @@ class VerifyTest(CliTest):
         self.assertRegex(lines[-1], f"read, {len(found)} damaged$")
         return found, lines
 
-    def payload_files(self):
-        """Those of records, largest first."""
-        return sorted((self.store / "db").glob("*.sst"), key=os.path.getsize, reverse=True)
-
-    def flip(self, path, places):
-        content = bytearray(path.read_bytes())
-        for place in places:
-            content[place] ^= 0x10
-        path.write_bytes(content)
 
 
 class Whole(VerifyTest):
