@@ -48,4 +48,16 @@ Result<std::unique_ptr<Session>> Engine::OpenSession(const std::string& name,
   return Session::Load(shape, options, *tiers_, catalog_, std::move(record));
 }
 
+Result<std::unique_ptr<Session>> Engine::OpenSessionAt(const SessionRecord& last,
+                                                       const ForkPoint& start,
+                                                       const SessionShape& shape,
+                                                       const SessionOptions& options) {
+  SessionRecord record = CutAt(last, start);
+  CAIRN_TRY(auto tokens, catalog_.ReadTokens(record));
+  CAIRN_TRY(OpenTiers(shape, options));
+  CAIRN_TRY(auto session, Session::Load(shape, options, *tiers_, catalog_, std::move(record)));
+  session->ReplaceLastCommit(std::move(tokens));
+  return session;
+}
+
 }  // namespace cairn

@@ -40,6 +40,12 @@ class Engine {
   Result<std::unique_ptr<Session>> OpenSession(const std::string& name, const SessionShape& shape,
                                                const SessionOptions& options);
 
+  /// Opens a session as it was at `start`, before `last`, its last commit. The next commit takes
+  /// the place of that one; until then the store has what it had.
+  Result<std::unique_ptr<Session>> OpenSessionAt(const SessionRecord& last, const ForkPoint& start,
+                                                 const SessionShape& shape,
+                                                 const SessionOptions& options);
+
   SessionCatalog& catalog() { return catalog_; }
   ColdStore& cold() { return *cold_; }
   /// Null until a session was opened.

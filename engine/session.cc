@@ -148,12 +148,17 @@ Status Session::Commit(const std::string& properties) {
   commit.record.rows = static_cast<uint64_t>(rows_);
   commit.record.ranges = blocks_.ranges();
   commit.record.commits = record_.commits + 1;
-  commit.new_tokens = new_tokens_;
+  commit.replaces = replacing_.has_value();
+  if (commit.replaces) commit.new_tokens = *replacing_;
+  commit.new_tokens.insert(commit.new_tokens.end(), new_tokens_.begin(), new_tokens_.end());
   commit.tail = local_.SaveTail(static_cast<int32_t>(rows_ % shape_.block.block_rows));
   commit.record.tail_bytes = commit.tail.size();
   for (const SummarySection& section : new_sections_) {
     if (section.count > 0) commit.sections.push_back(section);
   }
+  // If it fails it may be found all the same, and then its blocks must be there. Should it not be
+  // found, the next writer drops them.
+  extent_committed_ = extent_blocks_;
   CAIRN_TRY(catalog_.Commit(commit));
 
   record_ = std::move(commit.record);
@@ -161,8 +166,8 @@ Status Session::Commit(const std::string& properties) {
   committed_tail_ = std::move(commit.tail);
   committed_chain_ = chain_;
   committed_blocks_ = blocks_;
-  extent_committed_ = extent_blocks_;
   new_tokens_.clear();
+  replacing_.reset();
   for (SummarySection& section : new_sections_) section = {};
   near_keys_.DropBefore(blocks_.size() - shape_.context_rows / shape_.block.block_rows);
   return Ok();

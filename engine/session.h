@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -55,10 +56,14 @@ class Session {
   /// Tokens the finished steps stood for (landmark rows are none).
   void AddTokens(std::span<const uint32_t> tokens);
   /// Makes everything so far durable in one atomic step over all layers, with `properties` of the
-  /// caller. On an error the session on disk is what it was at the last commit.
+  /// caller. On an error the session on disk is what it was at the last commit, or what this one
+  /// made it if only the answer got lost: opening it again tells.
   Status Commit(const std::string& properties);
   /// Returns to the last commit.
   Status Revert();
+  /// For a session loaded as it was before its last commit: the next commit takes the place of that
+  /// one. `tokens` are all that the session has now.
+  void ReplaceLastCommit(std::vector<uint32_t> tokens) { replacing_ = std::move(tokens); }
 
   int64_t rows() const { return rows_; }
   int64_t tokens() const { return tokens_; }
@@ -118,9 +123,10 @@ class Session {
   std::string chain_;
   uint64_t extent_ = 0;            // that this run writes; 0: none yet
   uint32_t extent_blocks_ = 0;     // blocks sealed into it
-  uint32_t extent_committed_ = 0;  // of them, committed
+  uint32_t extent_committed_ = 0;  // of them, those that a commit covers, failed ones included
   std::vector<uint32_t> new_tokens_;
-  std::vector<SummarySection> new_sections_;  // one per layer, growing
+  std::optional<std::vector<uint32_t>> replacing_;  // tokens before new_tokens_ in the next commit
+  std::vector<SummarySection> new_sections_;        // one per layer, growing
 
   int32_t step_rows_ = 0;  // 0: no step is open
   StepPlan plan_;

@@ -56,11 +56,11 @@ void BlockScan::Read() {
   const bool whole = cold_.ReadBlocks(ids, record_bytes, targets).has_value();
   for (size_t i = 0; i < blocks_.size(); ++i) {
     ScannedBlock& block = blocks_[i];
-    const std::span<const std::byte> record(targets[i], record_bytes);
-    block.payload = record.first(grid_.payload_bytes);
+    block.record = {targets[i], record_bytes};
+    block.payload = block.record.first(grid_.payload_bytes);
     // After an error each by itself, to know which it was.
     if (!whole) block.status = cold_.ReadBlocks({&ids[i], 1}, record_bytes, {&targets[i], 1});
-    if (block.status) block.status = VerifyRecord(block.id, record);
+    if (block.status) block.status = VerifyRecord(block.id, block.record);
   }
 }
 

@@ -30,6 +30,7 @@ struct ScannedBlock {
   BlockId id;
   uint64_t ordinal = 0;                  ///< counted from the first block of the ranges
   std::span<const std::byte> payload{};  ///< until the next call of Next
+  std::span<const std::byte> record{};   ///< the payload and its trailer, as stored; as long
   Status status = Ok();                  ///< absent, unreadable or damaged
 };
 

@@ -87,6 +87,10 @@ Result<uint64_t> FirstTokenInKey(std::string_view key) {
   return BigEndianAt<uint64_t>(key, kTokensKeyBytes - sizeof(uint64_t));
 }
 
+uint32_t FirstBlockInKey(std::string_view key) {
+  return key.size() == kSectionKeyBytes ? BigEndianAt<uint32_t>(key, 12) : 0;
+}
+
 std::string SealValue(std::string_view key, std::string body) {
   body.resize(body.size() + kTrailerBytes);
   WriteTrailer(key, kCatalogMagic, std::as_writable_bytes(std::span(body)));

@@ -31,6 +31,9 @@ std::string_view NameInKey(std::string_view key);
 /// The index of its first token in a tokens key; kCorruption if it is not one.
 Result<uint64_t> FirstTokenInKey(std::string_view key);
 
+/// The ordinal of its first block in a section's key; 0 if it is not one.
+uint32_t FirstBlockInKey(std::string_view key);
+
 /// `body` with its trailer.
 std::string SealValue(std::string_view key, std::string body);
 /// The body of a sealed value; kCorruption naming the entry if the trailer does not fit.

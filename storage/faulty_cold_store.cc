@@ -1,6 +1,7 @@
 #include "storage/faulty_cold_store.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace cairn {
 namespace {
@@ -17,16 +18,23 @@ void FaultyColdStore::FailNth(ColdOperation operation, uint64_t nth, Errc code) 
   order.code = code;
 }
 
+void FaultyColdStore::FailAfterWriteMeta(Errc code) {
+  std::lock_guard lock(mutex_);
+  after_write_meta_ = code;
+}
+
 void FaultyColdStore::Heal() {
   std::lock_guard lock(mutex_);
   for (Order& order : orders_) order.left = 0;
   flips_.clear();
   swaps_.clear();
   space_left_bytes_.reset();
+  after_write_meta_.reset();
 }
 
 bool FaultyColdStore::Armed() const {
   std::lock_guard lock(mutex_);
+  if (after_write_meta_) return true;
   return std::ranges::any_of(orders_, [](const Order& order) { return order.left > 0; });
 }
 
@@ -110,7 +118,11 @@ Result<std::vector<uint64_t>> FaultyColdStore::Extents() {
 
 Status FaultyColdStore::WriteMeta(const MetaBatch& batch) {
   CAIRN_TRY(Enter(ColdOperation::kWriteMeta));
-  return inner_.WriteMeta(batch);
+  CAIRN_TRY(inner_.WriteMeta(batch));
+  std::lock_guard lock(mutex_);
+  const std::optional<Errc> code = std::exchange(after_write_meta_, std::nullopt);
+  if (!code) return Ok();
+  return Fail(*code, "WriteMeta took effect and failed as the test ordered");
 }
 
 Result<std::optional<std::string>> FaultyColdStore::ReadMeta(std::string_view key) {

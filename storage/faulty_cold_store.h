@@ -33,6 +33,8 @@ class FaultyColdStore final : public ColdStore {
   /// The `nth` call from now on (1: the next) of the given kind fails with `code`, before it
   /// touches the inner store. Replaces the previous order of that kind.
   void FailNth(ColdOperation operation, uint64_t nth, Errc code = Errc::kIo);
+  /// The next WriteMeta takes effect and fails all the same, as when only its sync fails.
+  void FailAfterWriteMeta(Errc code = Errc::kIo);
   /// Takes back every order.
   void Heal();
   /// True if an order to fail is still to be carried out.
@@ -73,6 +75,7 @@ class FaultyColdStore final : public ColdStore {
   std::map<BlockId, size_t> flips_;
   std::map<BlockId, BlockId> swaps_;
   std::optional<uint64_t> space_left_bytes_;
+  std::optional<Errc> after_write_meta_;
 };
 
 }  // namespace cairn

@@ -1,11 +1,12 @@
 #include "storage/session_catalog.h"
 
 #include <algorithm>
-#include <map>
+#include <set>
 #include <utility>
 
 #include "base/check.h"
 #include "storage/catalog_format.h"
+#include "storage/extent_use.h"
 
 namespace cairn {
 namespace {
@@ -23,18 +24,6 @@ Result<std::optional<std::string>> ReadBody(ColdStore& cold, std::string_view ke
   if (!value) return std::optional<std::string>();
   CAIRN_TRY(std::string body, OpenValue(key, std::move(*value)));
   return std::optional<std::string>(std::move(body));
-}
-
-/// For each extent in use, the ordinal after the last one that a session's range covers.
-std::map<uint64_t, uint64_t> EndsInUse(const std::vector<SessionRecord>& sessions) {
-  std::map<uint64_t, uint64_t> ends;
-  for (const SessionRecord& session : sessions) {
-    for (const ExtentRange& range : session.ranges) {
-      uint64_t& end = ends[range.extent];
-      end = std::max(end, uint64_t{range.first} + range.count);
-    }
-  }
-  return ends;
 }
 
 /// The first `blocks` blocks of `ranges`, which have as many.
@@ -79,16 +68,8 @@ Status DropFrom(ColdStore& cold, uint64_t extent, uint64_t end) {
   return cold.DropExtent(extent, static_cast<uint32_t>(end));
 }
 
-/// How many blocks of `ranges` lie behind the ends of their extents.
-uint64_t BlocksBehind(const std::vector<ExtentRange>& ranges,
-                      const std::map<uint64_t, uint64_t>& ends) {
-  uint64_t blocks = 0;
-  for (const ExtentRange& range : ranges) {
-    const auto found = ends.find(range.extent);
-    const uint64_t first = range.first, end = first + range.count;
-    blocks += end - (found == ends.end() ? first : std::clamp(found->second, first, end));
-  }
-  return blocks;
+bool Names(const std::vector<UnreadableSession>& sessions, std::string_view name) {
+  return std::ranges::any_of(sessions, [&](const auto& session) { return session.name == name; });
 }
 
 /// The part of `section` that lies in `range`; count 0 if none does.
@@ -108,6 +89,17 @@ SummarySection CutTo(const ExtentRange& range, SummarySection section) {
 }
 
 }  // namespace
+
+SessionRecord CutAt(const SessionRecord& source, const ForkPoint& point) {
+  CAIRN_CHECK(point.tokens <= source.tokens && point.rows <= source.rows);
+  SessionRecord record = source;
+  record.ranges = FirstBlocks(source.ranges, point.blocks);
+  record.tokens = point.tokens;
+  record.rows = point.rows;
+  record.properties = point.properties;
+  record.tail_bytes = 0;
+  return record;
+}
 
 Status SessionCatalog::ValidateName(std::string_view name) {
   const auto allowed = [](char c) {
@@ -150,26 +142,29 @@ Result<SessionCatalog> SessionCatalog::Open(ColdStore& cold, bool read_only) {
 }
 
 Status SessionCatalog::DropOrphans() {
-  CAIRN_TRY(const std::vector<SessionRecord> sessions, List());
-  const std::map<uint64_t, uint64_t> ends = EndsInUse(sessions);
+  CAIRN_TRY(const SessionList all, List());
+  if (!all.unreadable.empty()) return Ok();  // whose blocks would seem to be nobody's
+  const ExtentUse use(all.sessions);
   CAIRN_TRY(const std::vector<uint64_t> extents, cold_->Extents());
-  for (const uint64_t extent : extents) {
-    const auto end = ends.find(extent);
-    CAIRN_TRY(DropFrom(*cold_, extent, end == ends.end() ? 0 : end->second));
-  }
+  for (const uint64_t extent : extents) CAIRN_TRY(DropFrom(*cold_, extent, use.End(extent)));
   return Ok();
 }
 
-Result<std::vector<SessionRecord>> SessionCatalog::List() const {
+Result<SessionList> SessionCatalog::List() const {
   CAIRN_TRY(MetaEntries entries, cold_->ScanMeta(kSessionPrefix));
-  std::vector<SessionRecord> sessions;
-  sessions.reserve(entries.size());
+  SessionList all;
+  all.sessions.reserve(entries.size());
   for (auto& [key, value] : entries) {
-    CAIRN_TRY(const std::string body, OpenValue(key, std::move(value)));
-    CAIRN_TRY(SessionRecord record, DecodeSession(key, body));
-    sessions.push_back(std::move(record));
+    const Result<std::string> body = OpenValue(key, std::move(value));
+    Result<SessionRecord> record =
+        body ? DecodeSession(key, body.value()) : Result<SessionRecord>(body.as_failure());
+    if (record) {
+      all.sessions.push_back(std::move(record).value());
+    } else {
+      all.unreadable.push_back({std::string(NameInKey(key)), record.error().message});
+    }
   }
-  return sessions;
+  return all;
 }
 
 Result<std::string> SessionCatalog::NamesForMessage() const {
@@ -211,11 +206,11 @@ Result<SessionRecord> SessionCatalog::Create(std::string_view name, std::string 
 
 Result<SessionRecord> SessionCatalog::Add(SessionCommit commit) {
   CAIRN_TRY(CheckFree(commit.record.name));
-  commit.record.id = next_session_;
+  // Never given again, also if this fails: the session may be found all the same.
+  commit.record.id = next_session_++;
   CAIRN_TRY(MetaBatch batch, BatchOf(commit, 0));
-  Put(batch, std::string(kNextKey), EncodeNext({next_extent_, next_session_ + 1}));
+  Put(batch, std::string(kNextKey), EncodeNext({next_extent_, next_session_}));
   CAIRN_TRY(cold_->WriteMeta(batch));
-  ++next_session_;
   return std::move(commit.record);
 }
 
@@ -223,21 +218,11 @@ Result<SessionRecord> SessionCatalog::Fork(const SessionRecord& source, std::str
                                            const std::optional<ForkPoint>& point) {
   CAIRN_TRY(CheckFree(name));
   SessionCommit fork;
-  fork.record = source;
+  fork.record = point ? CutAt(source, *point) : source;
   fork.record.name = name;
   fork.record.commits = 1;
-  CAIRN_TRY(fork.new_tokens, ReadTokens(source));
-  if (point) {
-    CAIRN_CHECK(point->tokens <= source.tokens && point->rows <= source.rows);
-    fork.record.ranges = FirstBlocks(source.ranges, point->blocks);
-    fork.record.tokens = point->tokens;
-    fork.record.rows = point->rows;
-    fork.record.properties = point->properties;
-    fork.record.tail_bytes = 0;
-    fork.new_tokens.resize(point->tokens);
-  } else {
-    CAIRN_TRY(fork.tail, ReadTail(source));
-  }
+  CAIRN_TRY(fork.new_tokens, ReadTokens(fork.record));
+  CAIRN_TRY(fork.tail, ReadTail(fork.record));
   return Add(std::move(fork));
 }
 
@@ -255,16 +240,42 @@ Status SessionCatalog::Commit(const SessionCommit& commit) {
     return Fail(Errc::kMismatch, "session '{}' was deleted and made anew; open it again",
                 record.name);
   }
-  if (record.tokens != before.tokens + commit.new_tokens.size() ||
+  const uint64_t tokens_before = commit.replaces ? 0 : before.tokens;
+  const bool stale = commit.replaces && record.commits != before.commits + 1;
+  if (stale || record.tokens != tokens_before + commit.new_tokens.size() ||
       record.tail_bytes != commit.tail.size()) {
     return Fail(Errc::kMismatch,
                 "the commit of session '{}' does not continue its last one ({} tokens, then {} "
                 "new, now {}; tail of {} bytes, now {}); open it again",
-                record.name, before.tokens, commit.new_tokens.size(), record.tokens,
+                record.name, tokens_before, commit.new_tokens.size(), record.tokens,
                 commit.tail.size(), record.tail_bytes);
   }
-  CAIRN_TRY(const MetaBatch batch, BatchOf(commit, before.tokens));
+  CAIRN_TRY(MetaBatch batch, BatchOf(commit, tokens_before));
+  if (commit.replaces) CAIRN_TRY(AddReplaced(before, record, batch));
   return cold_->WriteMeta(batch);
+}
+
+Status SessionCatalog::AddReplaced(const SessionRecord& before, const SessionRecord& after,
+                                   MetaBatch& batch) const {
+  batch.delete_prefixes.push_back(TokensPrefix(before.id));
+  CAIRN_TRY(SessionList all, List());
+  if (!all.unreadable.empty()) return Ok();  // whose extents these may be
+  std::erase_if(all.sessions, [&](const auto& session) { return session.id == before.id; });
+  all.sessions.push_back(after);
+  const ExtentUse use(all.sessions);
+  for (const ExtentRange& range : before.ranges) {
+    if (!use.Names(range.extent)) batch.delete_prefixes.push_back(SectionsPrefix(range.extent));
+  }
+  return Ok();
+}
+
+Status SessionCatalog::Cut(const SessionRecord& record, const ForkPoint& point) {
+  SessionCommit commit;
+  commit.record = CutAt(record, point);
+  commit.replaces = true;
+  CAIRN_TRY(commit.new_tokens, ReadTokens(commit.record));
+  ++commit.record.commits;
+  return Commit(commit);
 }
 
 Status SessionCatalog::Rename(std::string_view name, std::string_view new_name) {
@@ -278,37 +289,73 @@ Status SessionCatalog::Rename(std::string_view name, std::string_view new_name) 
 }
 
 Result<uint64_t> SessionCatalog::Delete(std::string_view name) {
+  CAIRN_TRY(SessionList all, List());
+  if (Names(all.unreadable, name)) {
+    CAIRN_TRY(DeleteUnreadable(name, all));
+    return uint64_t{0};
+  }
   CAIRN_TRY(const SessionRecord record, Find(name));
-  CAIRN_TRY(std::vector<SessionRecord> others, List());
-  std::erase_if(others, [&](const SessionRecord& other) { return other.id == record.id; });
-  const std::map<uint64_t, uint64_t> ends = EndsInUse(others);
+  std::erase_if(all.sessions, [&](const auto& session) { return session.id == record.id; });
+  const ExtentUse use(all.sessions);
+  const bool frees = all.unreadable.empty();
   MetaBatch batch;
   batch.deletes = {SessionKey(record.name), TailKey(record.id)};
   batch.delete_prefixes = {TokensPrefix(record.id)};
   for (const ExtentRange& range : record.ranges) {
-    if (!ends.contains(range.extent)) batch.delete_prefixes.push_back(SectionsPrefix(range.extent));
+    const bool shared = use.Names(range.extent) || !frees;
+    if (!shared) batch.delete_prefixes.push_back(SectionsPrefix(range.extent));
   }
   // From here the session is gone; should we stop before its blocks are, the next writer finds
   // blocks that no session covers and drops them.
   CAIRN_TRY(cold_->WriteMeta(batch));
-  for (const auto& [extent, own_end] : EndsInUse({record})) {
-    const auto end = ends.find(extent);
+  if (!frees) return uint64_t{0};
+  const ExtentUse own({record});
+  for (const auto& [extent, own_end] : own.ends()) {
     // What lies behind both may be blocks that an open session has not committed yet.
-    if (end != ends.end() && end->second >= own_end) continue;
-    const Status dropped = DropFrom(*cold_, extent, end == ends.end() ? 0 : end->second);
+    if (use.Names(extent) && use.End(extent) >= own_end) continue;
+    const Status dropped = DropFrom(*cold_, extent, use.End(extent));
     if (dropped) continue;
     return Fail(dropped.error().code,
                 "session '{}' is deleted, but its space is freed only when the store is next "
                 "opened: {}",
                 name, dropped.error().message);
   }
-  return BlocksBehind(record.ranges, ends);
+  return use.BlocksBehind(record.ranges);
+}
+
+Status SessionCatalog::DeleteUnreadable(std::string_view name, const SessionList& all) {
+  MetaBatch batch;
+  batch.deletes = {SessionKey(name)};
+  if (all.unreadable.size() == 1) CAIRN_TRY(AddForgotten(all.sessions, batch));
+  return cold_->WriteMeta(batch);
+}
+
+Status SessionCatalog::AddForgotten(const std::vector<SessionRecord>& sessions,
+                                    MetaBatch& batch) const {
+  const auto add = [&](std::string prefix) -> Status {
+    CAIRN_TRY(const MetaEntries entries, cold_->ScanMeta(prefix));
+    if (!entries.empty()) batch.delete_prefixes.push_back(std::move(prefix));
+    return Ok();
+  };
+  std::set<uint64_t> ids;
+  for (const SessionRecord& session : sessions) ids.insert(session.id);
+  for (uint64_t id = 1; id < next_session_; ++id) {
+    if (ids.contains(id)) continue;
+    CAIRN_TRY(add(TokensPrefix(id)));
+    CAIRN_TRY(add(TailKey(id)));
+  }
+  const ExtentUse use(sessions);
+  for (uint64_t extent = 1; extent < next_extent_; ++extent) {
+    if (!use.Names(extent)) CAIRN_TRY(add(SectionsPrefix(extent)));
+  }
+  return Ok();
 }
 
 Result<std::vector<uint32_t>> SessionCatalog::ReadTokens(const SessionRecord& record) const {
   CAIRN_TRY(MetaEntries entries, cold_->ScanMeta(TokensPrefix(record.id)));
   std::vector<uint32_t> tokens;
   for (auto& [key, value] : entries) {
+    if (tokens.size() >= record.tokens) break;  // damage behind them is not theirs
     CAIRN_TRY(const uint64_t first, FirstTokenInKey(key));
     if (first != tokens.size()) break;
     CAIRN_TRY(const std::string body, OpenValue(key, std::move(value)));
@@ -325,6 +372,7 @@ Result<std::vector<uint32_t>> SessionCatalog::ReadTokens(const SessionRecord& re
 }
 
 Result<std::string> SessionCatalog::ReadTail(const SessionRecord& record) const {
+  if (record.tail_bytes == 0) return std::string();
   CAIRN_TRY(std::optional<std::string> body, ReadBody(*cold_, TailKey(record.id)));
   std::string tail = std::move(body).value_or("");
   if (tail.size() != record.tail_bytes) {
@@ -342,6 +390,7 @@ Result<std::vector<SummarySection>> SessionCatalog::ReadSections(const SessionRe
   for (const ExtentRange& range : record.ranges) {
     CAIRN_TRY(MetaEntries entries, cold_->ScanMeta(SectionsPrefix(range.extent, layer)));
     for (auto& [key, value] : entries) {
+      if (FirstBlockInKey(key) >= uint64_t{range.first} + range.count) continue;
       CAIRN_TRY(const std::string body, OpenValue(key, std::move(value)));
       CAIRN_TRY(SummarySection section, DecodeSection(key, body));
       if (type && section.type != *type) continue;

@@ -32,6 +32,17 @@ struct SessionRecord {
   uint64_t commits = 0;
 };
 
+/// A session whose entry cannot be read. Nobody knows which blocks it has.
+struct UnreadableSession {
+  std::string name{};
+  std::string what{};  ///< one sentence
+};
+
+struct SessionList {
+  std::vector<SessionRecord> sessions{};
+  std::vector<UnreadableSession> unreadable{};
+};
+
 /// Packed summaries of consecutive blocks of one layer (all heads): landmarks, say. Typed and
 /// versioned so that other kinds can be added beside it.
 struct SummarySection {
@@ -48,6 +59,7 @@ struct SummarySection {
 struct SessionCommit {
   SessionRecord record{};
   std::vector<uint32_t> new_tokens{};      ///< tokens added since the previous commit
+  bool replaces = false;                   ///< takes its place: new_tokens are all there are
   std::string tail{};                      ///< replaces the unfinished blocks' bytes
   std::vector<SummarySection> sections{};  ///< of the blocks sealed since the previous commit
 };
@@ -60,17 +72,22 @@ struct ForkPoint {
   std::string properties{};  ///< of the session that ends there
 };
 
+/// `source` as it was at `point`.
+SessionRecord CutAt(const SessionRecord& source, const ForkPoint& point);
+
 class SessionCatalog {
  public:
   /// Checks the store's format version (kUnsupported: newer than this program; an empty store gets
   /// the current one unless `read_only`). As a writer it also drops what a crashed run left:
-  /// blocks no session's range covers. `cold` must outlive the catalog.
+  /// blocks no session's range covers; none while a session's entry is unreadable. `cold` must
+  /// outlive the catalog.
   static Result<SessionCatalog> Open(ColdStore& cold, bool read_only);
 
   /// A name is 1 to 128 of letters, digits, '.', '_', '-', not starting with '.' or '-'.
   static Status ValidateName(std::string_view name);
 
-  Result<std::vector<SessionRecord>> List() const;
+  /// Damage to one session's entry hides no other session.
+  Result<SessionList> List() const;
   /// kNotFound names the session and says what sessions there are.
   Result<SessionRecord> Find(std::string_view name) const;
   /// kExists if a session has this name, kInvalidArgument if none can have it.
@@ -90,10 +107,15 @@ class SessionCatalog {
   /// The commit point: all of it becomes the session's state, or nothing does. Blocks of the
   /// ranges must have been flushed before.
   Status Commit(const SessionCommit& commit);
+  /// Takes back all of a session that stands behind `point`, in one atomic step; `record` is its
+  /// last commit. Blocks that no session has any more go when the next writer opens the store.
+  Status Cut(const SessionRecord& record, const ForkPoint& point);
   /// Gives a session another name, in one atomic step. kExists if that is taken.
   Status Rename(std::string_view name, std::string_view new_name);
   /// Removes the session, and those of its blocks that no other session covers; says how many
-  /// ordinals these were. A session can be deleted whose properties mean nothing.
+  /// ordinals these were. While another session is unreadable it may cover any block, and all stay.
+  /// A session can be deleted whose properties mean nothing, and one that is unreadable itself: the
+  /// blocks of that go when the next writer opens the store.
   Result<uint64_t> Delete(std::string_view name);
 
   Result<std::vector<uint32_t>> ReadTokens(const SessionRecord& record) const;
@@ -108,6 +130,12 @@ class SessionCatalog {
   SessionCatalog(ColdStore& cold, uint64_t next_extent, uint64_t next_session)
       : cold_(&cold), next_extent_(next_extent), next_session_(next_session) {}
   Status DropOrphans();
+  /// Adds to `batch` what a session loses whose commit `before` another one replaces.
+  Status AddReplaced(const SessionRecord& before, const SessionRecord& after,
+                     MetaBatch& batch) const;
+  Status DeleteUnreadable(std::string_view name, const SessionList& all);
+  /// Adds to `batch` all that the store has of sessions and extents which `sessions` do not name.
+  Status AddForgotten(const std::vector<SessionRecord>& sessions, MetaBatch& batch) const;
   Result<std::string> NamesForMessage() const;
   ColdStore* cold_;
   uint64_t next_extent_;

@@ -70,12 +70,12 @@ Result<std::vector<SessionRecord>> Verifier::CheckStore() {
   return records;
 }
 
-void Verifier::CheckTokens(const SessionRecord& record) {
+uint64_t Verifier::CheckTokens(const SessionRecord& record) {
   const auto missing = [&](uint64_t first, uint64_t end) {
     AddEntry(record.name, fmt::format("tokens {} to {} are not in the store", first, end - 1));
   };
   const size_t damages = damages_.size();
-  uint64_t next = 0;
+  uint64_t next = 0, whole = 0;
   bool known = true;  // how far the entries reach: not behind one that is damaged
   for (auto& [key, value] : Scan(record.name, TokensPrefix(record.id))) {
     const Result<uint64_t> first = FirstTokenInKey(key);
@@ -86,15 +86,19 @@ void Verifier::CheckTokens(const SessionRecord& record) {
     if (!tokens) AddEntry(record.name, "tokens: " + tokens.error().message);
     if (first && known && first.value() > next) missing(next, first.value());
     known = first && tokens;
-    if (known) next = first.value() + tokens.value().size();
+    if (!known) continue;
+    next = first.value() + tokens.value().size();
+    if (first.value() == whole && damages_.size() == damages) whole = next;
   }
-  if (!known || next >= record.tokens) return;
-  if (next > 0 || damages_.size() == damages) missing(next, record.tokens);
+  if (known && next < record.tokens && (next > 0 || damages_.size() == damages)) {
+    missing(next, record.tokens);
+  }
+  return std::min(whole, record.tokens);
 }
 
-void Verifier::CheckEntries(const SessionRecord& record) {
-  CheckTokens(record);
-  if (record.tail_bytes == 0) return;
+uint64_t Verifier::CheckEntries(const SessionRecord& record) {
+  const uint64_t tokens = CheckTokens(record);
+  if (record.tail_bytes == 0) return tokens;
   ++totals_.entries;
   const Result<std::string> tail = ReadEntry(cold_, TailKey(record.id));
   if (!tail) {
@@ -103,46 +107,62 @@ void Verifier::CheckEntries(const SessionRecord& record) {
     AddEntry(record.name, fmt::format("the unfinished block has {} bytes instead of {}",
                                       tail.value().size(), record.tail_bytes));
   }
+  return tokens;
 }
 
-void Verifier::CheckSections(const SessionRecord& record, const BlockGrid& grid, uint16_t type) {
-  for (const ExtentRange& range : record.ranges) {
-    const uint64_t end = uint64_t{range.first} + range.count;
-    for (uint16_t layer = 0; layer < grid.layers; ++layer) {
-      uint64_t covered = 0;
-      const size_t damages = damages_.size();
-      for (auto& [key, value] : Scan(record.name, SectionsPrefix(range.extent, layer))) {
-        const Result<std::string> body = OpenValue(key, std::move(value));
-        const auto section =
-            body ? DecodeSection(key, body.value()) : Result<SummarySection>(body.as_failure());
-        if (!section) {
-          AddEntry(record.name,
-                   fmt::format("summaries of layer {}: {}", layer, section.error().message));
-          continue;
-        }
-        if (section.value().type != type) continue;
-        const uint64_t first = std::max(section.value().first, range.first);
-        const uint64_t last =
-            std::min(uint64_t{section.value().first} + section.value().count, end);
-        covered += last > first ? last - first : 0;
-      }
-      if (covered == range.count || damages_.size() > damages) continue;
+uint64_t Verifier::CheckLayer(const SessionRecord& record, const ExtentRange& range, uint16_t layer,
+                              uint16_t type) {
+  const uint64_t end = uint64_t{range.first} + range.count;
+  uint64_t covered = 0, reach = range.first;
+  const size_t damages = damages_.size();
+  for (auto& [key, value] : Scan(record.name, SectionsPrefix(range.extent, layer))) {
+    if (FirstBlockInKey(key) >= end) continue;  // of other sessions, or of none
+    const Result<std::string> body = OpenValue(key, std::move(value));
+    const auto section =
+        body ? DecodeSection(key, body.value()) : Result<SummarySection>(body.as_failure());
+    if (!section) {
       AddEntry(record.name,
-               fmt::format("layer {} has summaries of {} blocks of extent {}, not of {}", layer,
-                           covered, range.extent, range.count));
+               fmt::format("summaries of layer {}: {}", layer, section.error().message));
+      reach = std::clamp<uint64_t>(FirstBlockInKey(key), range.first, reach);
+      continue;
     }
+    if (section.value().type != type) continue;
+    const uint64_t first = std::max(section.value().first, range.first);
+    const uint64_t last = std::min(uint64_t{section.value().first} + section.value().count, end);
+    covered += last > first ? last - first : 0;
+    if (first <= reach && damages_.size() == damages) reach = std::max(reach, last);
   }
+  if (covered != range.count && damages_.size() == damages) {
+    AddEntry(record.name, fmt::format("layer {} has summaries of {} blocks of extent {}, not of {}",
+                                      layer, covered, range.extent, range.count));
+  }
+  return reach;
 }
 
-Status Verifier::CheckBlocks(const SessionRecord& record, const BlockGrid& grid,
-                             uint16_t section_type, Watch watch) {
-  CheckSections(record, grid, section_type);
+uint64_t Verifier::CheckSections(const SessionRecord& record, const BlockGrid& grid,
+                                 uint16_t type) {
+  uint64_t whole = BlocksIn(record), before = 0;
+  for (const ExtentRange& range : record.ranges) {
+    for (uint16_t layer = 0; layer < grid.layers; ++layer) {
+      const uint64_t reach = CheckLayer(record, range, layer, type) - range.first;
+      if (reach < range.count) whole = std::min(whole, before + reach);
+    }
+    before += range.count;
+  }
+  return whole;
+}
+
+Result<uint64_t> Verifier::CheckBlocks(const SessionRecord& record, const BlockGrid& grid,
+                                       uint16_t section_type, Watch watch) {
+  uint64_t whole = CheckSections(record, grid, section_type);
+  const size_t damages = damages_.size();
   uint64_t ordinal = 0;
   for (const ExtentRange& range : record.ranges) {
     CAIRN_TRY(CheckRange(record, grid, range, ordinal, watch));
     ordinal += range.count;
   }
-  return Ok();
+  for (size_t i = damages; i < damages_.size(); ++i) whole = std::min(whole, damages_[i].ordinal);
+  return whole;
 }
 
 Status Verifier::CheckRange(const SessionRecord& record, const BlockGrid& grid,

@@ -43,11 +43,12 @@ class Verifier {
   /// Checks the entries of the store itself and of each session; gives the sessions that can be
   /// checked further. An error only if the store has a newer format.
   Result<std::vector<SessionRecord>> CheckStore();
-  /// Checks a session's tokens and tail.
-  void CheckEntries(const SessionRecord& record);
-  /// Checks its summaries, which must cover all blocks with sections of this type, and its blocks.
-  Status CheckBlocks(const SessionRecord& record, const BlockGrid& grid, uint16_t section_type,
-                     Watch watch);
+  /// Checks a session's tokens and tail; says how many tokens from the first on are there.
+  uint64_t CheckEntries(const SessionRecord& record);
+  /// Checks its summaries, which must cover all blocks with sections of this type, and its blocks;
+  /// says how many blocks from the first on are whole and have summaries, in all layers and heads.
+  Result<uint64_t> CheckBlocks(const SessionRecord& record, const BlockGrid& grid,
+                               uint16_t section_type, Watch watch);
   /// For what the layers above find.
   void Add(Damage damage) { damages_.push_back(std::move(damage)); }
 
@@ -65,8 +66,11 @@ class Verifier {
   void AddBlock(const std::string& session, const BlockId& id, uint64_t ordinal, std::string what);
   /// The entries below `prefix`; none, and a damage, if they cannot be read.
   MetaEntries Scan(const std::string& session, std::string_view prefix);
-  void CheckTokens(const SessionRecord& record);
-  void CheckSections(const SessionRecord& record, const BlockGrid& grid, uint16_t type);
+  uint64_t CheckTokens(const SessionRecord& record);
+  uint64_t CheckSections(const SessionRecord& record, const BlockGrid& grid, uint16_t type);
+  /// Of one layer in one range: says up to which ordinal there are summaries from the first on.
+  uint64_t CheckLayer(const SessionRecord& record, const ExtentRange& range, uint16_t layer,
+                      uint16_t type);
   Status CheckRange(const SessionRecord& record, const BlockGrid& grid, const ExtentRange& range,
                     uint64_t ordinal, Watch watch);
 

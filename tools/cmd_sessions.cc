@@ -128,25 +128,38 @@ class SessionsCommand : public Command {
   }
 
   Status List(const SessionCatalog& catalog, ColdStore& cold) const {
-    CAIRN_TRY(auto records, catalog.List());
+    CAIRN_TRY(auto all, catalog.List());
+    const size_t count = all.sessions.size() + all.unreadable.size();
     nlohmann::json sessions = nlohmann::json::array();
-    for (const SessionRecord& record : records) {
-      CAIRN_TRY(auto profile, ProfileOf(record));
-      const bool unfinished = !profile.ingests.empty() && !profile.ingests.back().done;
+    for (const SessionRecord& record : all.sessions) {
+      const auto profile = ProfileOf(record);
+      if (!profile) {
+        all.unreadable.push_back({record.name, profile.error().message});
+        continue;
+      }
+      const auto& ingests = profile.value().ingests;
+      const bool unfinished = !ingests.empty() && !ingests.back().done;
+      const std::string_view mode = AttentionModeName(profile.value().mode);
       sessions.push_back({{"name", record.name},
                           {"tokens", record.tokens},
-                          {"mode", AttentionModeName(profile.mode)},
+                          {"mode", mode},
                           {"unfinished", unfinished}});
       if (flags_.json) continue;
-      fmt::print("{:<24} {:>12} tokens  {}{}\n", record.name, record.tokens,
-                 AttentionModeName(profile.mode), unfinished ? "  (unfinished)" : "");
+      fmt::print("{:<24} {:>12} tokens  {}{}\n", record.name, record.tokens, mode,
+                 unfinished ? "  (unfinished)" : "");
     }
-    const ColdStoreStats stats = cold.Stats();
+    nlohmann::json damaged = nlohmann::json::array();
+    for (const auto& [name, what] : all.unreadable) {
+      damaged.push_back({{"name", name}, {"message", what}});
+      if (!flags_.json) fmt::print("{:<24} damaged: {}\n", name, what);
+    }
+    const uint64_t disk_bytes = cold.Stats().disk_bytes;
     if (flags_.json) {
-      fmt::print("{}\n",
-                 nlohmann::json{{"sessions", sessions}, {"disk_bytes", stats.disk_bytes}}.dump());
+      const nlohmann::json json{
+          {"sessions", sessions}, {"damaged", damaged}, {"disk_bytes", disk_bytes}};
+      fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
     } else {
-      fmt::print("{} in all, {} on disk\n", records.size(), FormatByteSize(stats.disk_bytes));
+      fmt::print("{} in all, {} on disk\n", count, FormatByteSize(disk_bytes));
     }
     return Ok();
   }
@@ -220,23 +233,30 @@ class SessionsCommand : public Command {
   }
 
   Status Delete(SessionCatalog& catalog) const {
-    CAIRN_TRY(auto record, catalog.Find(flags_.session));
+    const auto record = catalog.Find(flags_.session);
+    if (!record && record.error().code != Errc::kCorruption) return record.as_failure();
+    CAIRN_TRY(const auto all, catalog.List());
     CAIRN_TRY(const uint64_t freed, catalog.Delete(flags_.session));
     // A session that is damaged can be deleted too; then nobody knows the size of its blocks.
-    const auto freed_bytes = BytesOf(record, freed);
-    const auto kept_bytes = BytesOf(record, BlocksOf(record) - freed);
+    const auto bytes_of = [&](uint64_t blocks) {
+      return record ? BytesOf(record.value(), blocks) : Result<uint64_t>(record.as_failure());
+    };
+    const auto freed_bytes = bytes_of(freed);
     if (flags_.json) {
       nlohmann::json json{{"deleted", flags_.session}};
       json["freed_bytes"] = freed_bytes ? nlohmann::json(freed_bytes.value()) : nullptr;
       fmt::print("{}\n", json.dump());
     } else if (!flags_.quiet && freed_bytes) {
-      fmt::print(stderr, "session '{}' is deleted, {} of keys and values freed{}\n", flags_.session,
-                 FormatByteSize(freed_bytes.value()),
-                 kept_bytes.value() == 0 ? ""
-                                         : fmt::format("; {} stay, which others share",
-                                                       FormatByteSize(kept_bytes.value())));
+      const uint64_t kept_bytes = bytes_of(BlocksOf(record.value()) - freed).value();
+      const char* why =
+          all.unreadable.empty() ? ", which others share" : " until damaged sessions are deleted";
+      fmt::print(
+          stderr, "session '{}' is deleted, {} of keys and values freed{}\n", flags_.session,
+          FormatByteSize(freed_bytes.value()),
+          kept_bytes == 0 ? "" : fmt::format("; {} stay{}", FormatByteSize(kept_bytes), why));
     } else if (!flags_.quiet) {
-      fmt::print(stderr, "session '{}' is deleted\n", flags_.session);
+      fmt::print(stderr, "session '{}' is deleted{}\n", flags_.session,
+                 record ? "" : "; its space is freed when the store is next written to");
     }
     return Ok();
   }

@@ -7,11 +7,9 @@
 #include <set>
 
 #include "base/byte_size.h"
-#include "base/progress.h"
-#include "engine/stored_shape.h"
 #include "storage/verifier.h"
 #include "tools/command.h"
-#include "tools/interrupt.h"
+#include "tools/session_check.h"
 #include "tools/workspace.h"
 
 namespace cairn {
@@ -108,44 +106,14 @@ class VerifyCommand : public Command {
     for (const SessionRecord& record : records) {
       if (!names.empty() && !names.contains(record.name)) continue;
       any = true;
-      CAIRN_TRY(const int64_t block_tokens, CheckSession(record, verifier));
-      take(block_tokens);
+      CAIRN_TRY(const SessionCheck check, CheckSession(record, flags_.quiet, verifier));
+      take(check.block_tokens);
     }
     *totals = verifier.totals();
     if (any) return findings;
     CAIRN_TRY(auto catalog, SessionCatalog::Open(*cold, true));
     CAIRN_TRY(catalog.Find(flags_.session));  // which says what sessions there are
     return findings;
-  }
-
-  /// Tokens of a block of the session.
-  Result<int64_t> CheckSession(const SessionRecord& record, Verifier& verifier) {
-    verifier.CheckEntries(record);
-    const auto stored = ParseStoredShape(record.properties);
-    const auto shape = stored ? ParseShape(stored.value().shape) : stored.as_failure();
-    if (!shape) {
-      verifier.Add({.session = record.name, .what = shape.error().message});
-      return 0;
-    }
-    uint64_t blocks = 0;
-    for (const ExtentRange& range : record.ranges) blocks += range.count;
-    if (record.rows / static_cast<uint64_t>(shape.value().block.block_rows) != blocks) {
-      verifier.Add({.session = record.name,
-                    .what = fmt::format("it has {} rows and {} blocks of {}", record.rows, blocks,
-                                        shape.value().block.block_rows)});
-    }
-    Progress progress(flags_.quiet);
-    const auto watch = [&](uint64_t done, uint64_t total) -> Status {
-      if (progress.Due()) {
-        progress.Show(fmt::format("session '{}': {} of {} blocks, {} damaged", record.name, done,
-                                  total, verifier.damages().size()));
-      }
-      if (!Interrupted()) return Ok();
-      return Fail(Errc::kInterrupted, "stopped; not everything was read");
-    };
-    CAIRN_TRY(verifier.CheckBlocks(record, GridOf(shape.value()), SummaryType(shape.value().mode),
-                                   watch));
-    return shape.value().block_tokens();
   }
 
   Status Report(const std::vector<Finding>& findings) const {
@@ -166,8 +134,8 @@ class VerifyCommand : public Command {
     }
     if (findings.empty()) return Ok();
     return Fail(Errc::kCorruption,
-                "the store {} is damaged in {} places; restore it from a copy, or delete the "
-                "sessions that were named and build them again",
+                "the store {} is damaged in {} places; restore it from a copy, or let `cairn "
+                "repair` cut off what is damaged",
                 flags_.store, findings.size());
   }
 

@@ -58,18 +58,26 @@ Status Workspace::CheckModel(const Flags& flags) const {
   return profile_.CheckAdapters(flags.session, model_->adapters());
 }
 
-Status Workspace::Start(const Flags& flags, bool create) {
+Result<SessionShape> Workspace::Prepare(const Flags& flags) {
   CAIRN_TRY(options_, flags.ToSessionOptions(profile_));
   CAIRN_TRY(model_->LoadWeights());
-  const SessionShape shape = profile_.Shape(model_->llama().config(), model_->landmark());
+  return profile_.Shape(model_->llama().config(), model_->landmark());
+}
+
+void Workspace::Attach() {
+  attention_ = std::make_unique<SessionAttention>(*session_);
+  runner_ =
+      std::make_unique<Runner>(model_->llama(), *attention_, model_->landmark(), profile_.chunk);
+}
+
+Status Workspace::Start(const Flags& flags, bool create) {
+  CAIRN_TRY(const SessionShape shape, Prepare(flags));
   if (create) {
     CAIRN_TRY(session_, engine_->CreateSession(flags.session, shape, options_, profile_.ToJson()));
   } else {
     CAIRN_TRY(session_, engine_->OpenSession(flags.session, shape, options_));
   }
-  attention_ = std::make_unique<SessionAttention>(*session_);
-  runner_ =
-      std::make_unique<Runner>(model_->llama(), *attention_, model_->landmark(), profile_.chunk);
+  Attach();
   return Ok();
 }
 
@@ -127,6 +135,22 @@ Result<std::unique_ptr<Workspace>> Workspace::OpenOrCreate(const Flags& flags, b
   workspace->profile_ = std::move(fresh);
   workspace->model_ = std::move(model);
   CAIRN_TRY(workspace->Start(flags, true));
+  return workspace;
+}
+
+Result<std::unique_ptr<Workspace>> Workspace::OpenAt(const Flags& flags,
+                                                     std::unique_ptr<Engine> engine,
+                                                     const SessionRecord& last,
+                                                     const ForkPoint& start) {
+  std::unique_ptr<Workspace> workspace(new Workspace);
+  workspace->engine_ = std::move(engine);
+  CAIRN_TRY(auto stored, ParseStoredShape(last.properties));
+  CAIRN_TRY(workspace->profile_, SessionProfile::FromJson(stored.properties));
+  CAIRN_TRY(workspace->OpenModelFor(flags));
+  CAIRN_TRY(const SessionShape shape, workspace->Prepare(flags));
+  CAIRN_TRY(workspace->session_,
+            workspace->engine_->OpenSessionAt(last, start, shape, workspace->options_));
+  workspace->Attach();
   return workspace;
 }
 

@@ -32,6 +32,13 @@ class Workspace {
   /// A session in memory only, for commands without --store.
   static Result<std::unique_ptr<Workspace>> InMemory(const Flags& flags);
 
+  /// An existing session as it was at `start`, in a store that is open already; the next commit
+  /// takes the place of `last`, its last one. The profile is that of the last commit.
+  static Result<std::unique_ptr<Workspace>> OpenAt(const Flags& flags,
+                                                   std::unique_ptr<Engine> engine,
+                                                   const SessionRecord& last,
+                                                   const ForkPoint& start);
+
   /// Closes `workspace`, deletes its session from the store, and returns the model for the next.
   static Result<std::unique_ptr<LoadedModel>> Discard(std::unique_ptr<Workspace> workspace);
 
@@ -57,6 +64,9 @@ class Workspace {
   /// kMismatch if the model or its adapter is not the one the session was made with.
   Status CheckModel(const Flags& flags) const;
   Status Start(const Flags& flags, bool create);
+  /// Options, weights and shape, and then what the session needs around it.
+  Result<SessionShape> Prepare(const Flags& flags);
+  void Attach();
 
   // Declared so that what refers to another member is destroyed before it.
   std::unique_ptr<LoadedModel> model_;

@@ -134,8 +134,8 @@ TEST(EngineTest, ReadOnlyEnginesReadButDoNotMake) {
   ASSERT_GOOD(reader);
   auto list = reader.value()->catalog().List();
   ASSERT_GOOD(list);
-  ASSERT_EQ(list.value().size(), 1u);
-  EXPECT_EQ(list.value()[0].name, "a");
+  ASSERT_EQ(list.value().sessions.size(), 1u);
+  EXPECT_EQ(list.value().sessions[0].name, "a");
   ASSERT_GOOD(reader.value()->OpenSession("a", Shape(), {}));
 }
 

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "engine/payload_chain.h"
+#include "engine/stored_shape.h"
 #include "storage/faulty_cold_store.h"
 #include "tests/engine/session_problem.h"
 
@@ -152,6 +154,46 @@ TEST_P(SessionFaultTest, EveryOperationMayFailOnce) {
     if (passed) break;
   }
   EXPECT_GT(faults, 5);
+}
+
+/// Only the sync of a commit fails, and it proves durable: its blocks must be there, whatever the
+/// session that met the error did next.
+TEST_P(SessionFaultTest, ACommitThatIsFoundAfterAnErrorIsWhole) {
+  OpenBase(&expected_);
+  ASSERT_GOOD(RunSteps(*session_, problem_, kBase + kCommitEvery, kChunk, &expected_));
+  ASSERT_GOOD(session_->Commit("{}"));
+  int64_t committed = 0;
+  std::vector<float> expected, o;
+  Probe(&committed, &expected);
+  const std::string digest = Digest();
+
+  Trace trace(problem_);
+  OpenBase(&trace);
+  ASSERT_GOOD(RunSteps(*session_, problem_, kBase + kCommitEvery, kChunk, &trace));
+  faulty_->FailAfterWriteMeta();
+  EXPECT_ERROR(session_->Commit("{}"), Errc::kIo, "took effect");
+  if (std::get<1>(GetParam()) == Remedy::kRevert) {
+    ASSERT_GOOD(session_->Revert());
+    EXPECT_EQ(session_->rows(), kBase);
+    ASSERT_GOOD(RunSteps(*session_, problem_, kBase + kChunk, kChunk, &trace));
+  }
+  if (std::get<1>(GetParam()) != Remedy::kReopen) {
+    EXPECT_ERROR(session_->Commit("{}"), Errc::kMismatch, "open it again");
+    ASSERT_GOOD(RunSteps(*session_, problem_, kRows, kChunk, &trace));  // scratch, which goes
+  }
+  Open(false);
+  if (HasFatalFailure()) return;
+  Probe(&committed, &o);
+  EXPECT_EQ(committed, kBase + kCommitEvery);
+  EXPECT_TRUE(o == expected);
+  EXPECT_EQ(Digest(), digest);
+  const SessionRecord& record = session_->record();
+  const auto stored = ParseStoredShape(record.properties);
+  ASSERT_GOOD(stored);
+  const auto chain = ReadChain(*store_, GridOf(problem_.shape), record.ranges,
+                               [](uint64_t, uint64_t) -> Status { return Ok(); });
+  ASSERT_GOOD(chain);
+  EXPECT_EQ(chain.value(), stored.value().chain);
 }
 
 TEST_P(SessionFaultTest, AFullDiskStopsTheSessionWithoutHarm) {

@@ -52,7 +52,7 @@ TEST(SessionCatalog, CreatesFindsAndListsByName) {
   EXPECT_ERROR(catalog.Create("a", ""), Errc::kExists, "'a'");
   EXPECT_ERROR(catalog.Find("c"), Errc::kNotFound, "no session 'c'; there are: a, b");
   ExpectSame(catalog.Find("a").value(), a);
-  const std::vector<SessionRecord> all = catalog.List().value();
+  const std::vector<SessionRecord> all = catalog.List().value().sessions;
   ASSERT_EQ(all.size(), 2u);
   ExpectSame(all[0], a);
   ExpectSame(all[1], b);
@@ -157,7 +157,7 @@ TEST(SessionCatalog, ANewerFormatIsRefused) {
 TEST(SessionCatalog, AnEmptyStoreIsLeftAloneByAReader) {
   MemoryColdStore cold;
   const SessionCatalog catalog = OpenCatalog(cold, true);
-  EXPECT_TRUE(catalog.List().value().empty());
+  EXPECT_TRUE(catalog.List().value().sessions.empty());
   EXPECT_TRUE(cold.ScanMeta("").value().empty());
 }
 

@@ -145,6 +145,24 @@ TEST(SessionForkFault, AnAbortedForkLeavesNothing) {
   }
 }
 
+/// One that is made although its making failed has its number for itself.
+TEST(SessionForkFault, AForkThatIsFoundAfterAnErrorSharesNoEntries) {
+  MemoryColdStore memory;
+  FaultyColdStore cold(memory);
+  SessionCatalog catalog = OpenCatalog(cold);
+  SessionRecord source = NewSession(catalog, "a");
+  ASSERT_GOOD(Extend(cold, catalog, source, 3, {1, 2}, "tail"));
+  cold.FailAfterWriteMeta();
+  EXPECT_ERROR(catalog.Fork(source, "b", std::nullopt), Errc::kIo, "took effect");
+  SessionRecord c = NewSession(catalog, "c");
+  ASSERT_GOOD(Extend(cold, catalog, c, 1, {7}, "c"));
+  SessionCatalog reopened = OpenCatalog(cold);
+  ExpectWhole(cold, reopened, "b", {1, 2}, "tail");
+  ExpectWhole(cold, reopened, "c", {7}, "c");
+  ASSERT_GOOD(reopened.Delete("c"));
+  ExpectWhole(cold, reopened, "b", {1, 2}, "tail");
+}
+
 TEST_P(SessionFork, ARenamedSessionIsTheSame) {
   SessionCatalog catalog = OpenCatalog(cold());
   SessionRecord source = MakeSource(catalog);

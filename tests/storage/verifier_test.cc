@@ -129,6 +129,45 @@ TEST_P(VerifierTest, AScanThatFailsIsDamageAndTheRestIsRead) {
   }
 }
 
+TEST_P(VerifierTest, SaysHowFarASessionIsWhole) {
+  MakeSessions();
+  FaultyColdStore faulty(cold());
+  const auto whole = [&] {
+    Verifier verifier(faulty);
+    const uint64_t tokens = verifier.CheckEntries(a_);
+    return std::pair(tokens, verifier.CheckBlocks(a_, kTestGrid, kTestSections, kNoWatch).value());
+  };
+  EXPECT_EQ(whole(), std::pair(a_.tokens, uint64_t{6}));
+  struct Case {
+    std::string key;
+    uint64_t tokens, blocks;
+  };
+  const uint64_t first = a_.ranges[0].extent, second = a_.ranges[1].extent;
+  for (const Case& entry :
+       {Case{TokensKey(a_.id, 0), 0, 6}, Case{TokensKey(a_.id, 3), 3, 6},
+        Case{TailKey(a_.id), 5, 6},
+        Case{SectionKey({.type = kTestSections, .extent = first, .layer = 1}), 5, 0},
+        Case{SectionKey({.type = kTestSections, .extent = second, .layer = 0}), 5, 4}}) {
+    const std::string value = cold().ReadMeta(entry.key).value().value();
+    std::string damaged = value;
+    damaged[3] ^= 1;
+    ASSERT_GOOD(cold().WriteMeta({.puts = {{entry.key, damaged}}}));
+    EXPECT_EQ(whole(), std::pair(entry.tokens, entry.blocks)) << DescribeKey(entry.key);
+    ASSERT_GOOD(cold().WriteMeta({.deletes = {entry.key}}));
+    EXPECT_EQ(whole(), std::pair(entry.tokens, entry.blocks)) << DescribeKey(entry.key);
+    ASSERT_GOOD(cold().WriteMeta({.puts = {{entry.key, value}}}));
+  }
+  faulty.FlipByte({second, 1, 1, 0}, 5);
+  EXPECT_EQ(whole(), std::pair(uint64_t{5}, uint64_t{5}));
+  faulty.FlipByte({first, 3, 0, 0}, 5);
+  EXPECT_EQ(whole(), std::pair(uint64_t{5}, uint64_t{3}));
+  faulty.Heal();
+  faulty.FailNth(ColdOperation::kScanMeta, 1);
+  EXPECT_EQ(whole(), std::pair(uint64_t{0}, uint64_t{6}));
+  faulty.FailNth(ColdOperation::kScanMeta, 4);  // tokens, two layers, then the second extent's
+  EXPECT_EQ(whole(), std::pair(uint64_t{5}, uint64_t{4}));
+}
+
 TEST_P(VerifierTest, ANewerFormatIsRefusedAndAWatchEndsTheCheck) {
   MakeSessions();
   Verifier stopped(cold());

@@ -1,8 +1,9 @@
 """What the command-line tests share: running cairn, tiny models, a store of one's own.
 
-Needs CAIRN_BINARY, CAIRN_TINY_MODELS (a directory written by make_tiny_model), CAIRN_NEWER_STORE
-and CAIRN_OLDER_SESSION (the programs make_newer_store and make_older_session) and CAIRN_TEST_DATA
-in the environment. CAIRN_TEST_SEED replays the random parts of a run.
+Needs CAIRN_BINARY, CAIRN_TINY_MODELS (a directory written by make_tiny_model), CAIRN_NEWER_STORE,
+CAIRN_OLDER_SESSION and CAIRN_DAMAGE_ENTRY (the programs make_newer_store, make_older_session and
+damage_entry) and CAIRN_TEST_DATA in the environment.
+CAIRN_TEST_SEED replays the random parts of a run.
 """
 
 import json
@@ -19,6 +20,7 @@ BINARY = os.environ["CAIRN_BINARY"]
 MODELS = pathlib.Path(os.environ["CAIRN_TINY_MODELS"])
 NEWER_STORE = os.environ["CAIRN_NEWER_STORE"]
 OLDER_SESSION = os.environ["CAIRN_OLDER_SESSION"]
+DAMAGE_ENTRY = os.environ["CAIRN_DAMAGE_ENTRY"]
 DATA = pathlib.Path(os.environ["CAIRN_TEST_DATA"])
 SEED = int(os.environ.get("CAIRN_TEST_SEED", "20231117"))
 
@@ -116,6 +118,21 @@ class CliTest(unittest.TestCase):
 
     def ingest(self, text, *options, name="s", model=MODEL):
         return self.good("ingest", *self.session(name), "--model", model, "--json", *options, text)
+
+    def damage_entry(self, prefix):
+        """Changes a byte of the last catalog entry whose key begins so."""
+        subprocess.run([DAMAGE_ENTRY, str(self.store), prefix], check=True,
+                       timeout=TIMEOUT_SECONDS)
+
+    def payload_files(self):
+        """Those of records, largest first."""
+        return sorted((self.store / "db").glob("*.sst"), key=os.path.getsize, reverse=True)
+
+    def flip(self, path, places):
+        content = bytearray(path.read_bytes())
+        for place in places:
+            content[place] ^= 0x10
+        path.write_bytes(content)
 
     def session_names(self):
         if not self.store.exists():

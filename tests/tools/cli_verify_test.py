@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """cairn verify: a whole store is found whole, also beside a writer; damage is named, all of it."""
 
-import os
 import subprocess
 import time
 import unittest
@@ -28,15 +27,6 @@ class VerifyTest(CliTest):
         self.assertRegex(lines[-1], f"read, {len(found)} damaged$")
         return found, lines
 
-    def payload_files(self):
-        """Those of records, largest first."""
-        return sorted((self.store / "db").glob("*.sst"), key=os.path.getsize, reverse=True)
-
-    def flip(self, path, places):
-        content = bytearray(path.read_bytes())
-        for place in places:
-            content[place] ^= 0x10
-        path.write_bytes(content)
 
 
 class Whole(VerifyTest):
@@ -125,6 +115,38 @@ class Damaged(VerifyTest):
         self.assertEqual({finding["session"] for finding in only}, {sorted(names)[0]})
         for name in names:
             self.good("sessions", "delete", name, "--store", self.store)
+        self.assertEqual(self.verify()["damaged"], [])
+
+    def test_a_damaged_session_entry_costs_that_session_only(self):
+        text = self.file("text.txt", random_text(3000))
+        self.ingest(text)
+        self.good("sessions", "fork", "s", "copy", "--at", "500", "--store", self.store)
+        self.ingest(text, name="other")
+        before = {name: self.show(name) for name in ("copy", "other")}
+        self.damage_entry("s/s")
+        found, lines = self.damaged()
+        self.assertEqual([finding["session"] for finding in found], ["s"])
+        self.assertTrue(any(line.startswith("damaged    session 's': ") for line in lines))
+        listed = self.good("sessions", "list", "--store", self.store, "--json").json
+        self.assertEqual([session["name"] for session in listed["sessions"]], ["copy", "other"])
+        self.assertEqual([damage["name"] for damage in listed["damaged"]], ["s"])
+        self.assertIn("'s/s' is damaged", listed["damaged"][0]["message"])
+        said = self.good("sessions", "list", "--store", self.store).stdout
+        self.assertRegex(said, "(?m)^s +damaged: .*'s/s' is damaged")
+        self.assertRegex(said, "(?m)^3 in all, ")
+        # Writers open the store, and sessions that are whole go on.
+        self.refused("ask", *self.session(), "Who?", saying="'s/s' is damaged.*delete the session")
+        self.ingest(self.file("more.txt", random_text(800, stream=1)), name="other")
+        self.assertEqual(self.show("copy"), before["copy"])
+        said = self.good("sessions", "delete", "other", "--store", self.store).stderr
+        self.assertRegex(said, "freed; .* stay until damaged sessions are deleted")
+        self.assertEqual(self.verify("--session", "copy")["damaged"], [])
+        deleted = self.good("sessions", "delete", "s", "--store", self.store, "--json").json
+        self.assertEqual(deleted, {"deleted": "s", "freed_bytes": None})
+        self.assertEqual(self.session_names(), ["copy"])
+        self.ingest(text, name="s")  # the name is free again
+        self.assertEqual(self.show("copy"), before["copy"])
+        self.assertEqual(self.digest("s"), before["other"]["digest"])
         self.assertEqual(self.verify()["damaged"], [])
 
     def test_refusals(self):

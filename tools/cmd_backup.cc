@@ -1,0 +1,176 @@
+// cairn backup: a copy of a whole store as it was at one moment, also beside a writer.
+#include <fmt/core.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <system_error>
+#include <utility>
+
+#include "base/byte_size.h"
+#include "base/progress.h"
+#include "engine/stored_shape.h"
+#include "storage/store_copy.h"
+#include "storage/store_directory.h"
+#include "tools/command.h"
+#include "tools/interrupt.h"
+#include "tools/session_check.h"
+#include "tools/workspace.h"
+
+namespace cairn {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The directory of a copy under a name of its own, until it is finished; removed if it never is.
+class UnfinishedStore {
+ public:
+  explicit UnfinishedStore(const std::string& target) : target_(target) {
+    while (target_.size() > 1 && target_.ends_with('/')) target_.pop_back();
+  }
+  ~UnfinishedStore() {
+    std::error_code ignored;
+    if (made_) fs::remove_all(path(), ignored);
+  }
+  UnfinishedStore(const UnfinishedStore&) = delete;
+  UnfinishedStore& operator=(const UnfinishedStore&) = delete;
+
+  std::string path() const { return target_ + ".new"; }
+
+  /// kExists if the target or the unfinished copy of it is there.
+  Status Make() {
+    std::error_code error;
+    for (const std::string& name : {target_, path()}) {
+      if (!fs::exists(fs::symlink_status(name, error))) continue;
+      return Fail(Errc::kExists, "there is something at {} already; {}", name,
+                  name == target_ ? "name a new place for the copy"
+                                  : "if it is left of a backup that was broken off, remove it");
+    }
+    if (!fs::create_directory(path(), error)) {
+      return Fail(Errc::kIo, "cannot create {}: {}", path(), error.message());
+    }
+    made_ = true;
+    return Ok();
+  }
+
+  /// Gives it the target's name; that survives power loss on return.
+  Status Finish() {
+    CAIRN_TRY(SyncPath(path()));
+    if (std::rename(path().c_str(), target_.c_str()) != 0) return SystemError("rename", path());
+    made_ = false;
+    std::error_code error;
+    return SyncPath(fs::absolute(target_, error).parent_path().string());
+  }
+
+ private:
+  std::string target_;
+  bool made_ = false;
+};
+
+class BackupCommand : public Command {
+ public:
+  CLI::App* Add(CLI::App& app) override {
+    CLI::App* command = app.add_subcommand("backup", "Copy a whole store, also beside a writer");
+    command->add_option("--store", flags_.store, "Directory of the store")
+        ->required()
+        ->type_name("DIR");
+    command->add_option("TARGET", target_, "Directory of the copy, which must not be there")
+        ->required();
+    flags_.AddOutput(*command);
+    return command;
+  }
+
+  Status Run() override {
+    CAIRN_TRY(flags_.Apply());
+    CAIRN_TRY(OpenStore(flags_, false, true));  // a mistake in its name must leave nothing behind
+    UnfinishedStore unfinished(target_);
+    CAIRN_TRY(unfinished.Make());
+    Flags copied = flags_;
+    copied.store = unfinished.path();
+    {
+      CAIRN_TRY(auto target, OpenStore(copied, true, false));
+      StoreCopy copy(*target);
+      CAIRN_TRY(Copy(copy));
+      // Drops what was copied of sessions that a writer deleted meanwhile.
+      CAIRN_TRY(SessionCatalog::Open(*target, false));
+    }
+    CAIRN_TRY(const VerifyTotals totals, Verify(copied));
+    CAIRN_TRY(unfinished.Finish());
+    Report(totals);
+    return Ok();
+  }
+
+ private:
+  /// A writer may take files away that a view of the store still needs; then the copy goes on from
+  /// a later view. What fails twice in the same words is damage, or beyond us.
+  Status Copy(StoreCopy& copy) const {
+    constexpr int kMostViews = 100;
+    Status status = CopyView(copy);
+    for (int view = 1; !status && view < kMostViews; ++view) {
+      const Error error = status.error();
+      if (error.code == Errc::kInterrupted || error.code == Errc::kOutOfSpace) break;
+      status = CopyView(copy);
+      if (!status && status.error().message == error.message) break;
+    }
+    return status;
+  }
+
+  Status CopyView(StoreCopy& copy) const {
+    CAIRN_TRY(auto source, OpenStore(flags_, false, true));
+    CAIRN_TRY(auto catalog, SessionCatalog::Open(*source, true));
+    CAIRN_TRY(auto all, catalog.List());
+    for (const UnreadableSession& session : all.unreadable) {
+      return Fail(Errc::kCorruption, "session '{}' cannot be copied: {}", session.name,
+                  session.what);
+    }
+    std::vector<CopiedSession> sessions;
+    for (SessionRecord& record : all.sessions) {
+      CAIRN_TRY(const auto stored, ParseStoredShape(record.properties));
+      CAIRN_TRY(const auto shape, ParseShape(stored.shape));
+      sessions.push_back({std::move(record), GridOf(shape)});
+    }
+    Progress progress(flags_.quiet);
+    CAIRN_TRY(copy.CopyBlocks(*source, sessions, [&](uint64_t done, uint64_t total) -> Status {
+      if (progress.Due()) progress.Show(fmt::format("copied {} of {} blocks", done, total));
+      if (!Interrupted()) return Ok();
+      return Fail(Errc::kInterrupted, "stopped; there is no copy");
+    }));
+    return copy.CopyCatalog(*source, sessions);
+  }
+
+  Result<VerifyTotals> Verify(const Flags& copied) const {
+    CAIRN_TRY(auto cold, OpenStore(copied, false, true));
+    Verifier verifier(*cold);
+    CAIRN_TRY(const auto records, verifier.CheckStore());
+    for (const SessionRecord& record : records) {
+      CAIRN_TRY(CheckSession(record, flags_.quiet, verifier));
+    }
+    if (verifier.damages().empty()) return verifier.totals();
+    const Damage& damage = verifier.damages().front();
+    return Fail(Errc::kCorruption,
+                "the copy is damaged, as `cairn verify` may say of the store {}: session '{}': {}",
+                flags_.store, damage.session, damage.what);
+  }
+
+  void Report(const VerifyTotals& totals) const {
+    if (flags_.json) {
+      fmt::print("{}\n", nlohmann::json{{"backup", target_},
+                                        {"sessions", totals.sessions},
+                                        {"block_records", totals.blocks},
+                                        {"payload_bytes", totals.payload_bytes}}
+                             .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    } else if (!flags_.quiet) {
+      fmt::print(stderr, "{} has {} sessions and {} of keys and values; all of it was verified\n",
+                 target_, totals.sessions, FormatByteSize(totals.payload_bytes));
+    }
+  }
+
+  Flags flags_;
+  std::string target_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> MakeBackupCommand() { return std::make_unique<BackupCommand>(); }
+
+}  // namespace cairn
