@@ -188,8 +188,11 @@ Status CompareSession(ColdStore& store, const SessionCatalog& catalog, const std
 }
 
 Status CompareSessions(ColdStore& store, const SessionCatalog& catalog, StoreModel& model) {
-  CAIRN_TRY(const std::vector<SessionRecord> found, catalog.List());
-  for (const SessionRecord& record : found) {
+  CAIRN_TRY(const SessionList found, catalog.List());
+  for (const UnreadableSession& session : found.unreadable) {
+    return Fail(Errc::kCorruption, "session '{}': {}", session.name, session.what);
+  }
+  for (const SessionRecord& record : found.sessions) {
     if (model.sessions.contains(record.name)) continue;
     return Fail(Errc::kMismatch, "the store has a session '{}' that its writer was not told of",
                 record.name);

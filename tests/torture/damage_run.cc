@@ -55,9 +55,9 @@ int Compare(ColdStore& store, const SessionCatalog& catalog, StoreModel& model) 
   const auto found = catalog.List();
   if (!found) return kDetected;
   int verdict = kHarmless;
-  if (found.value().size() != model.sessions.size()) {
-    std::fprintf(stderr, "%zu sessions instead of %zu\n", found.value().size(),
-                 model.sessions.size());
+  const size_t count = found.value().sessions.size() + found.value().unreadable.size();
+  if (count != model.sessions.size()) {
+    std::fprintf(stderr, "%zu sessions instead of %zu\n", count, model.sessions.size());
     return kWrong;
   }
   for (auto& [name, session] : model.sessions) {

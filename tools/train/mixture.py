@@ -1,7 +1,7 @@
 """Training samples: plain text, text that repeats itself, and planted facts with questions.
 
-A sample is N + 1 token ids and what predicting each of them weighs. Tokens of weight 0 are not scored
-against the text but against what the unmodified model predicts for them.
+A sample is N + 1 token ids and what predicting each of them weighs. Tokens of weight 0 are neither
+answers nor repeated: there the unmodified model teaches too.
 """
 
 import dataclasses
