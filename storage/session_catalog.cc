@@ -118,6 +118,13 @@ Status SessionCatalog::ValidateName(std::string_view name) {
 Result<SessionCatalog> SessionCatalog::Open(ColdStore& cold, bool read_only) {
   CAIRN_TRY(const std::optional<std::string> format, ReadBody(cold, kFormatKey));
   if (!format) {
+    CAIRN_TRY(const MetaEntries entries, cold.ScanMeta(""));
+    CAIRN_TRY(const std::vector<uint64_t> extents, cold.Extents());
+    if (!entries.empty() || !extents.empty()) {
+      return Fail(
+          Errc::kCorruption,
+          "the store holds data and has no entry 'format'; it is damaged: restore a backup");
+    }
     if (!read_only) {
       MetaBatch batch;
       Put(batch, std::string(kFormatKey), EncodeFormat(kStoreFormatVersion));

@@ -154,6 +154,15 @@ TEST(SessionCatalog, ANewerFormatIsRefused) {
   EXPECT_ERROR(SessionCatalog::Open(cold, false), Errc::kUnsupported, "format 2");
 }
 
+// As an empty store it would give out numbers of sessions and extents again.
+TEST(SessionCatalog, AStoreThatLostItsFormatIsNoEmptyOne) {
+  MemoryColdStore cold;
+  OpenCatalog(cold);
+  ASSERT_GOOD(cold.WriteMeta({.deletes = {std::string(kFormatKey)}}));
+  EXPECT_ERROR(SessionCatalog::Open(cold, true), Errc::kCorruption, "no entry 'format'");
+  EXPECT_ERROR(SessionCatalog::Open(cold, false), Errc::kCorruption, "no entry 'format'");
+}
+
 TEST(SessionCatalog, AnEmptyStoreIsLeftAloneByAReader) {
   MemoryColdStore cold;
   const SessionCatalog catalog = OpenCatalog(cold, true);
