@@ -38,7 +38,6 @@ CURRICULUM = (
 PEAK_RATE, WARM_UP, LAST_SHARE = 1e-3, 30, 0.05
 DISTIL_WEIGHT, GATE_WEIGHT, RESIDUAL_WEIGHT = 2.0, 1.0, 5.0
 TEACHER_BLOCKS, TAUGHT_ROWS = 16, 0.5
-SHARP_AT = mixtures.VALUE_WEIGHT
 
 
 def batch(mixture, rng, sequences, n, m, plain, copied):
@@ -96,7 +95,7 @@ def step(net, objective, mixture, rng, shape, plain, copied):
         flat, target = weights[scored], ids[:, 1:][scored]
         loss, _, hits = objective.cross_entropy(hidden[scored], net.embedding, target, flat)
         total = total + loss / flat.sum()
-        values = flat == SHARP_AT
+        values = flat == mixtures.VALUE_WEIGHT
         if values.any():
             figures[f"recall {n}/{k}"] = (hits[values] == target[values]).float().mean().item()
     figures["loss"] = total.item()
