@@ -214,7 +214,7 @@ def chain(rng):
 
 KINDS = {
     pass_key: 3,
-    pass_key_of: 4,
+    pass_key_of: 5,
     code: 3,
     phone: 2,
     magic: 1,

@@ -29,11 +29,12 @@ import objective as objectives
 
 # Until this share of the steps: (sequences, blocks, k) drawn from, and the shares of plain and
 # copied text. First all gates are open, which teaches landmarks fastest; then only the best few,
-# over more and more blocks, which makes the gates sharp.
+# over more and more blocks, which makes the gates sharp; at last as many as `cairn ask` opens.
 CURRICULUM = (
     (0.22, ((4, 8, 7),), 0.3, 0.10),
     (0.45, ((4, 8, 7), (2, 16, 4), (2, 16, 4)), 0.3, 0.10),
-    (1.00, ((4, 8, 7), (2, 16, 4), (1, 32, 4), (1, 64, 4)), 0.3, 0.10),
+    (0.68, ((4, 8, 7), (2, 16, 4), (1, 32, 4), (1, 64, 4)), 0.3, 0.10),
+    (1.00, ((4, 8, 7), (2, 16, 4), (1, 32, 8), (1, 64, 8)), 0.3, 0.10),
 )
 PEAK_RATE, WARM_UP, LAST_SHARE = 1e-3, 30, 0.05
 DISTIL_WEIGHT, GATE_WEIGHT, RESIDUAL_WEIGHT = 2.0, 1.0, 5.0
