@@ -84,8 +84,8 @@ Result<std::unique_ptr<IoRing>> IoRing::Open(uint32_t capacity) {
   rings->capacity = capacity;
   const io_sqring_offsets& sq = params.sq_off;
   const io_cqring_offsets& cq = params.cq_off;
-  rings->submissions = SharedMemory(rings->fd, IORING_OFF_SQ_RING,
-                                    sq.array + params.sq_entries * sizeof(uint32_t));
+  rings->submissions =
+      SharedMemory(rings->fd, IORING_OFF_SQ_RING, sq.array + params.sq_entries * sizeof(uint32_t));
   rings->completions = SharedMemory(rings->fd, IORING_OFF_CQ_RING,
                                     cq.cqes + params.cq_entries * sizeof(io_uring_cqe));
   rings->entries =
@@ -139,9 +139,8 @@ Status IoRing::Submit(uint32_t wait_for) {
   wait_for = std::min(wait_for, rings_->pending);
   const auto completed = [this] { return Acquire(rings_->done_tail) - *rings_->done_head; };
   while (rings_->unsubmitted > 0 || completed() < wait_for) {
-    const long entered =
-        syscall(SYS_io_uring_enter, rings_->fd, rings_->unsubmitted, wait_for,
-                wait_for > 0 ? IORING_ENTER_GETEVENTS : 0u, nullptr, size_t{0});
+    const long entered = syscall(SYS_io_uring_enter, rings_->fd, rings_->unsubmitted, wait_for,
+                                 wait_for > 0 ? IORING_ENTER_GETEVENTS : 0u, nullptr, size_t{0});
     if (entered >= 0) {
       rings_->unsubmitted -= static_cast<uint32_t>(entered);
     } else if (errno != EINTR && errno != EAGAIN && errno != EBUSY) {

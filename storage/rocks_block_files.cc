@@ -16,8 +16,8 @@ namespace cairn {
 namespace {
 
 // A data block of one entry: three lengths (of what the key shares with the one before, of the rest
-// of the key, of the value), the key with RocksDB's 8 bytes behind it, the value, one restart point,
-// their number; then the checksum.
+// of the key, of the value), the key with RocksDB's 8 bytes behind it, the value, one restart
+// point, their number; then the checksum.
 constexpr size_t kTableKeyBytes = kBlockKeyBytes + RocksBlockFiles::kKeyGapBytes;
 constexpr size_t kBehindRecordBytes = 4 + 4 + 5;
 
@@ -79,7 +79,9 @@ RocksBlockFiles::Places::Places(Places&& other) noexcept
       files_(std::move(other.files_)) {}
 
 RocksBlockFiles::RocksBlockFiles(std::string db_path, bool direct_io, WorkerPool& workers)
-    : db_path_(std::move(db_path)), direct_io_(direct_io), max_open_(MaxOpen()),
+    : db_path_(std::move(db_path)),
+      direct_io_(direct_io),
+      max_open_(MaxOpen()),
       workers_(workers) {}
 
 RocksBlockFiles::~RocksBlockFiles() = default;
@@ -190,8 +192,8 @@ RocksBlockFiles::Places RocksBlockFiles::Find(const RocksDatabase::Access& acces
     if (file->block_bytes != TableBlockBytes(record_bytes)) continue;
     ++file->users;
     found.files_.push_back(file);
-    found.places_[i] = {
-        file->fd, file->Index(ids[i]) * file->block_bytes + KeyOffset(record_bytes), place_bytes};
+    found.places_[i] = {file->fd, file->Index(ids[i]) * file->block_bytes + KeyOffset(record_bytes),
+                        place_bytes};
   }
   return found;
 }
@@ -241,8 +243,8 @@ Status RocksBlockFiles::ExamineOne(const RocksDatabase::Access& access, File& fi
   if (table.data_size != records * file.block_bytes) return differs;
   // Records of an extent are deleted from one of them to its end. So none is if the last is there.
   rocksdb::PinnableSlice value;
-  CAIRN_TRY(FromRocks(
-      access.db->Get(rocksdb::ReadOptions(), access.payload, last_key, &value), file.path));
+  CAIRN_TRY(FromRocks(access.db->Get(rocksdb::ReadOptions(), access.payload, last_key, &value),
+                      file.path));
   file.fd = open(file.path.c_str(), O_RDONLY | O_CLOEXEC | (direct_io_ ? O_DIRECT : 0));
   if (file.fd < 0) return SystemError("open", file.path);
   return Ok();

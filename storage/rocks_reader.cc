@@ -27,8 +27,7 @@ Status AskRocks(const RocksDatabase::Access& access, const BlockId& id, size_t r
 }
 
 /// Copies the record behind its key to `target` if it is the block's and whole.
-bool TakeRecord(const BlockId& id, std::span<const std::byte> place,
-                std::span<std::byte> target) {
+bool TakeRecord(const BlockId& id, std::span<const std::byte> place, std::span<std::byte> target) {
   const BlockKey key = EncodeBlockKey(id);
   constexpr size_t kRecordOffset = kBlockKeyBytes + RocksBlockFiles::kKeyGapBytes;
   if (place.size() != kRecordOffset + target.size()) return false;
@@ -43,9 +42,9 @@ RocksReader::RocksReader(const StoreDirectory& directory, BlockReads reads, bool
                          int threads)
     : workers_(threads - 1) {
   if (reads == BlockReads::kRocks) return;
-  batches_.emplace(reads == BlockReads::kAuto ? BatchReader::Method::kRing
-                                              : BatchReader::Method::kThreads,
-                   workers_);
+  batches_.emplace(
+      reads == BlockReads::kAuto ? BatchReader::Method::kRing : BatchReader::Method::kThreads,
+      workers_);
   files_.emplace(directory.db_path(), direct_io, workers_);
 }
 
