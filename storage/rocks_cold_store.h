@@ -54,6 +54,7 @@ class RocksColdStore final : public ColdStore {
   Status WriteBlocks(std::span<const BlockRecord> records) override;
   Status ReadBlocks(std::span<const BlockId> ids, size_t record_bytes,
                     std::span<std::byte* const> targets) override;
+  bool VerifiesReads() const override { return true; }
   Status DropExtent(uint64_t extent, uint32_t from) override;
   Result<std::vector<uint64_t>> Extents() override;
   Status WriteMeta(const MetaBatch& batch) override;

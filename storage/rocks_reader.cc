@@ -23,7 +23,7 @@ Status AskRocks(const RocksDatabase::Access& access, const BlockId& id, size_t r
   if (!status.ok()) return RocksError(status, "cannot read " + ToString(id));
   if (value.size() != record_bytes) return BlockOfOtherSize(id, value.size(), record_bytes);
   std::memcpy(target, value.data(), record_bytes);
-  return Ok();
+  return VerifyRecord(id, {target, record_bytes});
 }
 
 /// Copies the record behind its key to `target` if it is the block's and whole.

@@ -24,7 +24,7 @@ class RocksReader {
   /// `threads` wait for the disk where no io_uring does.
   RocksReader(const StoreDirectory& directory, BlockReads reads, bool direct_io, int threads);
 
-  /// See ColdStore::ReadBlocks.
+  /// See ColdStore::ReadBlocks. Each record is verified.
   Status Read(const RocksDatabase::Access& access, std::span<const BlockId> ids,
               size_t record_bytes, std::span<std::byte* const> targets);
 

@@ -1,5 +1,6 @@
 // cairn: a memory for attention, on the command line.
 #include <fmt/core.h>
+#include <sys/resource.h>
 
 #include <cstdio>
 #include <exception>
@@ -13,6 +14,15 @@ namespace {
 constexpr int kFailed = 1;
 constexpr int kUsage = 2;
 constexpr int kStopped = 130;
+
+/// A store of millions of tokens has thousands of files, and each stays open: as many as the system
+/// lets this process have.
+void AllowManyFiles() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 int Report(const cairn::Error& error) {
   std::fflush(stdout);
@@ -44,6 +54,7 @@ int RunCommands(int argc, char** argv) {
     return kUsage;
   }
   cairn::CatchInterrupts();
+  AllowManyFiles();
   for (auto& [added, command] : commands) {
     if (!added->parsed()) continue;
     const cairn::Status status = command->Run();

@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kPayloadBytes = 3000;
+constexpr size_t kPayloadBytes = 5000;
 constexpr size_t kRecordBytes = kPayloadBytes + kTrailerBytes;
 
 /// A store's database and a reader of its blocks, read-only.
