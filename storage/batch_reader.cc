@@ -13,7 +13,7 @@ namespace cairn {
 namespace {
 
 constexpr uint32_t kRingCapacity = 128;
-constexpr size_t kPageBytes = 4096;
+constexpr uint64_t kPageBytes = BatchReader::kPageBytes;
 
 struct Freed {
   void operator()(std::byte* memory) const { std::free(memory); }
@@ -24,21 +24,21 @@ AlignedBytes Allocate(size_t bytes) {
   return AlignedBytes(static_cast<std::byte*>(std::aligned_alloc(kPageBytes, bytes)));
 }
 
-/// The sectors around a place.
-struct Sectors {
-  explicit Sectors(const FilePlace& place)
-      : offset(place.offset / BatchReader::kSectorBytes * BatchReader::kSectorBytes),
+/// The pages around a place.
+struct Pages {
+  explicit Pages(const FilePlace& place)
+      : offset(place.offset / kPageBytes * kPageBytes),
         skip(static_cast<uint32_t>(place.offset - offset)),
-        bytes((skip + place.bytes + BatchReader::kSectorBytes - 1) / BatchReader::kSectorBytes *
-              BatchReader::kSectorBytes) {}
+        bytes(static_cast<uint32_t>((skip + place.bytes + kPageBytes - 1) / kPageBytes *
+                                    kPageBytes)) {}
   uint64_t offset;
   uint32_t skip;  // before the place
   uint32_t bytes;
 };
 
-/// The place's bytes out of its sectors, of which `read` bytes arrived.
+/// The place's bytes out of its pages, of which `read` bytes arrived.
 std::span<const std::byte> Cut(const FilePlace& place, const std::byte* data, int64_t read) {
-  const uint32_t skip = Sectors(place).skip;
+  const uint32_t skip = Pages(place).skip;
   if (read < static_cast<int64_t>(skip) + place.bytes) return {};
   return {data + skip, place.bytes};
 }
@@ -94,18 +94,18 @@ void BatchReader::Read(std::span<const FilePlace> places, Done done) {
 
 void BatchReader::Lane::Read(std::span<const FilePlace> places, Done done) {
   uint32_t slot_bytes = 0;
-  for (const FilePlace& place : places) slot_bytes = std::max(slot_bytes, Sectors(place).bytes);
+  for (const FilePlace& place : places) slot_bytes = std::max(slot_bytes, Pages(place).bytes);
   CAIRN_CHECK(slot_bytes <= kLaneBytes);
   const size_t slots = std::min({kLaneBytes / slot_bytes, size_t{kRingCapacity}, places.size()});
   std::vector<size_t> place_of(slots);  // which place a slot reads
   size_t next = 0;
   const auto start = [&](size_t slot) {
-    const Sectors sectors(places[next]);
+    const Pages pages(places[next]);
     ring->Add({.kind = IoOperation::Kind::kRead,
                .fd = places[next].fd,
-               .offset = sectors.offset,
+               .offset = pages.offset,
                .data = memory.get() + slot * slot_bytes,
-               .bytes = sectors.bytes,
+               .bytes = pages.bytes,
                .tag = slot});
     place_of[slot] = next++;
   };
@@ -131,13 +131,12 @@ void BatchReader::Lane::Read(std::span<const FilePlace> places, Done done) {
 
 void BatchReader::ReadByThreads(std::span<const FilePlace> places, Done done) {
   workers_.Run(places.size(), [&](size_t i) {
-    const Sectors sectors(places[i]);
-    const size_t room = (sectors.bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
-    const AlignedBytes memory = Allocate(room);
+    const Pages pages(places[i]);
+    const AlignedBytes memory = Allocate(pages.bytes);
     if (memory == nullptr) return done(i, {});
     ssize_t read = -1;
     do {
-      read = pread(places[i].fd, memory.get(), sectors.bytes, static_cast<off_t>(sectors.offset));
+      read = pread(places[i].fd, memory.get(), pages.bytes, static_cast<off_t>(pages.offset));
     } while (read < 0 && errno == EINTR);
     done(i, Cut(places[i], memory.get(), read));
   });

@@ -27,12 +27,13 @@ struct FilePlace {
 class BatchReader {
  public:
   enum class Method : uint8_t { kRing, kThreads };
-  /// What direct I/O wants offsets, sizes and memory to be multiples of.
-  static constexpr uint32_t kSectorBytes = 512;
+  /// Reads are of whole pages: every device takes them past the page cache, and finer ones are no
+  /// faster (docs/benchmarks.md).
+  static constexpr uint32_t kPageBytes = 4096;
   /// Memory of one batch under way: reads beyond it wait for earlier ones.
   static constexpr size_t kLaneBytes = 4 << 20;
   /// The most bytes of one place.
-  static constexpr uint32_t kMaxPlaceBytes = kLaneBytes - 2 * kSectorBytes;
+  static constexpr uint32_t kMaxPlaceBytes = kLaneBytes - 2 * kPageBytes;
 
   /// kRing falls back to kThreads where the system has no io_uring. `workers` wait for the disk
   /// then, and must outlive this.
