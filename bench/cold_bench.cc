@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 constexpr uint64_t kBatchBlocks = 64;
 constexpr uint16_t kLayers = 8, kHeads = 4;
 constexpr uint64_t kStepBytes = 96 * kMiB;  // about what 4,096 tokens of a small model have
-constexpr uint64_t kHostBytes = 256 * kMiB;
+constexpr uint64_t kWarmUpSteps = 3;        // until each slot of the host tier was in use
 constexpr int kBatchesInFlight[] = {1, 4};
 constexpr const char* kSession = "bench";
 
@@ -46,7 +46,8 @@ class ColdBench {
       : options_(options),
         stop_(stop),
         step_ordinals_(OrdinalsOfStep(options)),
-        steps_(std::max<uint64_t>(options.rounds, options.total_bytes / step_bytes())) {}
+        steps_(kWarmUpSteps +
+               std::max<uint64_t>(options.rounds, options.total_bytes / step_bytes())) {}
 
   Result<RawFile> MakeRaw() const { return RawFile::Create(options_.directory + "/raw"); }
   Result<IngestRow> Ingest(RawFile& raw);
@@ -157,7 +158,7 @@ Result<IngestRow> ColdBench::Ingest(RawFile& raw) {
   CAIRN_TRY(extent_, catalog.NewExtent());
   TieredStoreOptions tier_options;
   tier_options.payload_bytes = options_.payload_bytes;
-  tier_options.host_bytes = kHostBytes;
+  tier_options.host_bytes = step_bytes() * 5 / 2 + kMiB;
   CAIRN_TRY(auto tiers, TieredStore::Open(tier_options, *cold));
   IngestRow row;
   row.payload_bytes = options_.payload_bytes;
@@ -165,34 +166,36 @@ Result<IngestRow> ColdBench::Ingest(RawFile& raw) {
   std::vector<double> ratios, rates, raw_rates;
   double cpu_seconds = 0;
   std::optional<uint64_t> written_bytes = 0;
-  const uint64_t per_round = steps_ / static_cast<uint64_t>(options_.rounds);
-  for (uint64_t done = 0; done < steps_;) {
-    const uint64_t count = std::min(per_round, steps_ - done);
-    double seconds = 0, raw_seconds = 0;
-    for (uint64_t step = 0; step < count; ++step, ++done) {
-      CAIRN_TRY(CheckStop("writing"));
-      FillStep();
-      const ProcessUsage before = ProcessUsage::Now();
-      double step_seconds = 0;
-      CAIRN_TRY(WriteStep(*tiers, catalog, record, &step_seconds));
-      const ProcessUsage after = ProcessUsage::Now();
-      seconds += step_seconds;
-      row.longest_commit_seconds = std::max(row.longest_commit_seconds, step_seconds);
-      cpu_seconds += after.cpu_seconds - before.cpu_seconds;
-      if (before.written_bytes && after.written_bytes && written_bytes) {
-        *written_bytes += *after.written_bytes - *before.written_bytes;
-      } else {
-        written_bytes.reset();
-      }
-      const Stopwatch watch;
-      CAIRN_TRY(raw.Append({data_.get(), memory_bytes}));
-      raw_seconds += watch.Seconds();
+  const uint64_t measured = steps_ - kWarmUpSteps;
+  const uint64_t per_round = measured / static_cast<uint64_t>(options_.rounds);
+  double seconds = 0, raw_seconds = 0;
+  for (uint64_t step = 0, in_round = 0; step < steps_; ++step) {
+    CAIRN_TRY(CheckStop("writing"));
+    FillStep();
+    const ProcessUsage before = ProcessUsage::Now();
+    double step_seconds = 0;
+    CAIRN_TRY(WriteStep(*tiers, catalog, record, &step_seconds));
+    const ProcessUsage after = ProcessUsage::Now();
+    const Stopwatch watch;
+    CAIRN_TRY(raw.Append({data_.get(), memory_bytes}));
+    if (step < kWarmUpSteps) continue;
+    raw_seconds += watch.Seconds();
+    seconds += step_seconds;
+    row.longest_commit_seconds = std::max(row.longest_commit_seconds, step_seconds);
+    cpu_seconds += after.cpu_seconds - before.cpu_seconds;
+    if (before.written_bytes && after.written_bytes && written_bytes) {
+      *written_bytes += *after.written_bytes - *before.written_bytes;
+    } else {
+      written_bytes.reset();
     }
-    rates.push_back(static_cast<double>(count * step_bytes()) / seconds);
-    raw_rates.push_back(static_cast<double>(count * memory_bytes) / raw_seconds);
+    if (++in_round < per_round && step + 1 < steps_) continue;
+    rates.push_back(static_cast<double>(in_round * step_bytes()) / seconds);
+    raw_rates.push_back(static_cast<double>(in_round * memory_bytes) / raw_seconds);
     ratios.push_back(rates.back() / raw_rates.back());
+    in_round = 0;
+    seconds = raw_seconds = 0;
   }
-  row.payload_total_bytes = steps_ * step_bytes();
+  row.payload_total_bytes = measured * step_bytes();
   row.ratio_to_raw = Median(ratios);
   row.bytes_per_second = Median(rates);
   row.raw_bytes_per_second = Median(raw_rates);

@@ -27,7 +27,7 @@ constexpr uint64_t kLeastSize = kMiB;
 /// Bytes that must be free: each size has a store and a plain file, and then there is the session.
 uint64_t NeededBytes(uint64_t size_bytes, int64_t tokens) {
   constexpr uint64_t kTokenBytes = 2300;  // of OpenBench's shape, with all that belongs to a token
-  return std::max(size_bytes / 10 * 21, static_cast<uint64_t>(tokens) * kTokenBytes) + 64 * kMiB;
+  return std::max(size_bytes / 10 * 21, static_cast<uint64_t>(tokens) * kTokenBytes) + 640 * kMiB;
 }
 
 const char* NameOf(BlockReads reads) {
