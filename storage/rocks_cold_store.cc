@@ -27,6 +27,9 @@ using Purpose = RocksDatabase::Purpose;
 /// What a file holds beside its records, generously: index, filter, properties.
 constexpr uint64_t kFileOverheadBytes = 64 * kKiB;
 
+/// The catalog is read past the page cache; entries that follow each other come in one read.
+constexpr size_t kScanReadBytes = 512 * kKiB;
+
 Slice AsSlice(const BlockKey& key) { return {key.data(), key.size()}; }
 
 /// The least key above every key that begins with `prefix`; empty if there is none.
@@ -319,8 +322,9 @@ Result<std::optional<std::string>> RocksColdStore::ReadMeta(std::string_view key
 Result<MetaEntries> RocksColdStore::ScanMeta(std::string_view prefix) {
   CAIRN_TRY(const RocksDatabase::Access access, impl_->database->Read());
   MetaEntries entries;
-  std::unique_ptr<rocksdb::Iterator> it(
-      access.db->NewIterator(rocksdb::ReadOptions(), access.meta));
+  rocksdb::ReadOptions read;
+  read.readahead_size = kScanReadBytes;
+  std::unique_ptr<rocksdb::Iterator> it(access.db->NewIterator(read, access.meta));
   for (it->Seek(Slice(prefix)); it->Valid() && it->key().starts_with(Slice(prefix)); it->Next()) {
     entries.emplace_back(it->key().ToString(), it->value().ToString());
   }
