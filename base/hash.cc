@@ -2,6 +2,9 @@
 
 #include <fmt/core.h>
 #include <xxhash.h>
+#ifdef CAIRN_XXHASH_DISPATCH
+#include <xxh_x86dispatch.h>
+#endif
 
 #include "base/check.h"
 

@@ -2,8 +2,8 @@
 //
 // Implementations: RocksColdStore (rocks_cold_store.h), MemoryColdStore (memory_cold_store.h) and,
 // for tests, FaultyColdStore (faulty_cold_store.h). One contract suite runs over all. All methods
-// may be called from several threads at once; records are opaque and are not verified here: the
-// caller seals them and checks them (block_format.h).
+// may be called from several threads at once. Callers seal records and check them (block_format.h)
+// unless a store says that it has.
 #pragma once
 
 #include <cstddef>
@@ -55,6 +55,9 @@ class ColdStore {
   /// allowed. kNotFound or kCorruption name the first block that is absent or of another size.
   virtual Status ReadBlocks(std::span<const BlockId> ids, size_t record_bytes,
                             std::span<std::byte* const> targets) = 0;
+
+  /// Whether ReadBlocks has checked each record that it gives, and calls a bad one kCorruption.
+  virtual bool VerifiesReads() const { return false; }
 
   /// Forgets the extent's records with ordinal ≥ `from` and frees their space.
   virtual Status DropExtent(uint64_t extent, uint32_t from) = 0;

@@ -13,6 +13,7 @@
 #include "storage/block_format.h"
 #include "storage/rocks_database.h"
 #include "storage/rocks_options.h"
+#include "storage/rocks_reader.h"
 #include "storage/sst_writer.h"
 #include "storage/store_directory.h"
 #include "storage/worker_pool.h"
@@ -25,6 +26,9 @@ using Purpose = RocksDatabase::Purpose;
 
 /// What a file holds beside its records, generously: index, filter, properties.
 constexpr uint64_t kFileOverheadBytes = 64 * kKiB;
+
+/// The catalog is read past the page cache; entries that follow each other come in one read.
+constexpr size_t kScanReadBytes = 512 * kKiB;
 
 Slice AsSlice(const BlockKey& key) { return {key.data(), key.size()}; }
 
@@ -87,7 +91,8 @@ struct RocksColdStore::Impl {
        const RocksColdStoreOptions& opts)
       : options(opts),
         database(std::move(opened)),
-        readers(opts.read_threads - 1),
+        reader(database->directory(), opts.env == nullptr ? opts.block_reads : BlockReads::kRocks,
+               setup.direct_io, opts.read_threads),
         writers(opts.write_threads - 1),
         sst(database->directory().incoming_path(),
             rocksdb::Options(MakeDbOptions(setup), MakePayloadOptions()), writers,
@@ -105,7 +110,7 @@ struct RocksColdStore::Impl {
 
   const RocksColdStoreOptions options;
   std::unique_ptr<RocksDatabase> database;
-  WorkerPool readers;
+  RocksReader reader;
   WorkerPool writers;
   SstWriter sst;
   std::mutex log_mutex;    // one change of the log at a time: the mark tells of no others
@@ -188,9 +193,15 @@ Status RocksColdStore::Impl::DropUnbounded(const RocksDatabase::Access& access) 
 Status RocksColdStore::WriteBlocks(std::span<const BlockRecord> records) {
   CAIRN_TRY(CheckWriteOrder(records));
   const std::lock_guard lock(impl_->write_mutex);
-  return impl_->database->Write(Purpose::kAdd, [&](const RocksDatabase::Access& access) {
+  Status status = impl_->database->Write(Purpose::kAdd, [&](const RocksDatabase::Access& access) {
     return impl_->Ingest(access, records);
   });
+  if (status) {
+    impl_->reader.NoteAdded();
+  } else {
+    impl_->reader.NoteFailed();
+  }
+  return status;
 }
 
 Status RocksColdStore::Impl::Ingest(const RocksDatabase::Access& access,
@@ -210,39 +221,12 @@ Status RocksColdStore::Impl::Ingest(const RocksDatabase::Access& access,
   return Ok();
 }
 
-namespace {
-
-Status ReadRecord(const RocksDatabase::Access& access, const BlockId& id, size_t record_bytes,
-                  std::byte* target) {
-  const BlockKey key = EncodeBlockKey(id);
-  rocksdb::PinnableSlice value;
-  const rocksdb::Status status =
-      access.db->Get(rocksdb::ReadOptions(), access.payload, AsSlice(key), &value);
-  if (status.IsNotFound()) return BlockAbsent(id);
-  if (!status.ok()) return RocksError(status, "cannot read " + ToString(id));
-  if (value.size() != record_bytes) return BlockOfOtherSize(id, value.size(), record_bytes);
-  std::memcpy(target, value.data(), record_bytes);
-  return Ok();
-}
-
-}  // namespace
-
 Status RocksColdStore::ReadBlocks(std::span<const BlockId> ids, size_t record_bytes,
                                   std::span<std::byte* const> targets) {
   CAIRN_TRY(const RocksDatabase::Access access, impl_->database->Read());
-  std::mutex mutex;
-  size_t first_bad = ids.size();
-  Status result = Ok();
-  impl_->readers.Run(ids.size(), [&](size_t i) {
-    Status status = ReadRecord(access, ids[i], record_bytes, targets[i]);
-    if (status) return;
-    std::lock_guard lock(mutex);
-    if (i >= first_bad) return;
-    first_bad = i;
-    result = std::move(status);
-  });
-  if (result) impl_->bytes_read += ids.size() * record_bytes;
-  return result;
+  CAIRN_TRY(impl_->reader.Read(access, ids, record_bytes, targets));
+  impl_->bytes_read += ids.size() * record_bytes;
+  return Ok();
 }
 
 Status RocksColdStore::DropExtent(uint64_t extent, uint32_t from) {
@@ -250,9 +234,12 @@ Status RocksColdStore::DropExtent(uint64_t extent, uint32_t from) {
     return Fail(Errc::kInvalidArgument, "extent {} is out of range", extent);
   }
   const std::lock_guard lock(impl_->write_mutex);
-  return impl_->database->Write(Purpose::kFree, [&](const RocksDatabase::Access& access) {
+  Status status = impl_->database->Write(Purpose::kFree, [&](const RocksDatabase::Access& access) {
     return impl_->Drop(access, KeyRange(extent, from));
   });
+  impl_->reader.NoteDropped(extent);
+  if (!status) impl_->reader.NoteFailed();
+  return status;
 }
 
 Status RocksColdStore::Impl::Drop(const RocksDatabase::Access& access, const KeyRange& keys) {
@@ -295,9 +282,11 @@ Result<std::vector<uint64_t>> RocksColdStore::Extents() {
 }
 
 Status RocksColdStore::WriteMeta(const MetaBatch& batch) {
-  return impl_->database->Write(
+  Status status = impl_->database->Write(
       batch.puts.empty() ? Purpose::kFree : Purpose::kAdd,
       [&](const RocksDatabase::Access& access) { return impl_->Apply(access, batch); });
+  if (!status) impl_->reader.NoteFailed();
+  return status;
 }
 
 Status RocksColdStore::Impl::Apply(const RocksDatabase::Access& access, const MetaBatch& batch) {
@@ -333,8 +322,9 @@ Result<std::optional<std::string>> RocksColdStore::ReadMeta(std::string_view key
 Result<MetaEntries> RocksColdStore::ScanMeta(std::string_view prefix) {
   CAIRN_TRY(const RocksDatabase::Access access, impl_->database->Read());
   MetaEntries entries;
-  std::unique_ptr<rocksdb::Iterator> it(
-      access.db->NewIterator(rocksdb::ReadOptions(), access.meta));
+  rocksdb::ReadOptions read;
+  read.readahead_size = kScanReadBytes;
+  std::unique_ptr<rocksdb::Iterator> it(access.db->NewIterator(read, access.meta));
   for (it->Seek(Slice(prefix)); it->Valid() && it->key().starts_with(Slice(prefix)); it->Next()) {
     entries.emplace_back(it->key().ToString(), it->value().ToString());
   }

@@ -1,11 +1,11 @@
 #include "storage/rocks_database.h"
 
-#include <algorithm>
+#include <rocksdb/transaction_log.h>
+
 #include <optional>
 #include <utility>
 #include <vector>
 
-#include "storage/acknowledged.h"
 #include "storage/rocks_recovery.h"
 
 namespace cairn {
@@ -78,15 +78,41 @@ Status RocksDatabase::OpenDb(bool read_only) {
   return RocksError(status, "cannot open the store " + directory_.path());
 }
 
+/// Another number whenever table files have come or gone, or the log has become another one.
+uint64_t RocksDatabase::Versions() const {
+  uint64_t sum = 0;
+  for (rocksdb::ColumnFamilyHandle* family : {meta_, payload_}) {
+    uint64_t version = 0;
+    if (!db_->GetIntProperty(family, rocksdb::DB::Properties::kCurrentSuperVersionNumber,
+                             &version)) {
+      return 0;
+    }
+    sum += version;
+  }
+  return sum;
+}
+
+/// To list table files takes long if there are thousands: that is done only if they have changed,
+/// and the log in use is asked for, not looked for among them.
 void RocksDatabase::Acknowledge() {
   const std::lock_guard lock(mark_mutex_);
-  Acknowledged mark{.sequence = db_->GetLatestSequenceNumber()};
-  std::vector<std::string> files;
-  if (!db_->GetLiveFiles(files, &mark.manifest_bytes, /*flush_memtable=*/false).ok()) return;
-  for (const std::string& file : files) {  // as "/MANIFEST-000005"
-    mark.manifest = std::max(mark.manifest, ManifestNumber(std::string_view(file).substr(1)));
+  Acknowledged mark = mark_;
+  mark.sequence = db_->GetLatestSequenceNumber();
+  const uint64_t versions = Versions();
+  if (versions == 0 || versions != mark_versions_) {
+    std::vector<std::string> files;
+    if (!db_->GetLiveFiles(files, &mark.manifest_bytes, /*flush_memtable=*/false).ok()) return;
+    for (const std::string& file : files) {  // as "/MANIFEST-000005"
+      const uint64_t number = ManifestNumber(std::string_view(file).substr(1));
+      if (number != 0) mark.manifest = number;
+    }
   }
-  if (!MarkLogs(setup_, directory_, mark)) return;
+  std::unique_ptr<rocksdb::LogFile> log;
+  if (!db_->GetCurrentWalFile(&log).ok()) return;
+  mark.log = log->LogNumber();
+  mark.log_bytes = log->SizeFileBytes();
+  mark_ = mark;
+  mark_versions_ = versions;
   WriteAcknowledged(directory_.acknowledged_path(), mark);
 }
 
@@ -103,6 +129,7 @@ Status RocksDatabase::OpenAgain() {
   if (!broken_) return Ok();
   Close();
   stale_ = false;
+  mark_versions_ = 0;
   Status status = OpenDbOnAnyDisk();
   if (status && distrusted_) {
     status = FromRocks(db_->Flush(rocksdb::FlushOptions(), meta_),

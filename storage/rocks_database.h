@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "storage/acknowledged.h"
 #include "storage/rocks_options.h"
 #include "storage/store_directory.h"
 
@@ -59,6 +60,7 @@ class RocksDatabase {
   void GiveUpReserve();
   Status OpenAgain();
   void Acknowledge();
+  uint64_t Versions() const;
   void Close();
 
   StoreDirectory directory_;  // holds the lock on the store: goes last
@@ -75,6 +77,8 @@ class RocksDatabase {
   // what was read from it is written anew before more is added. A full disk is no such failure.
   std::atomic<bool> distrusted_ = false;
   std::mutex mark_mutex_;
+  Acknowledged mark_;           // the last one
+  uint64_t mark_versions_ = 0;  // of the database when its files were looked at for it
   std::mutex reserve_mutex_;
   bool has_reserve_ = false;
 };

@@ -1,6 +1,7 @@
 #include "storage/rocks_log.h"
 
 #include <array>
+#include <cstring>
 
 namespace cairn {
 namespace {
@@ -20,10 +21,36 @@ constexpr std::array<uint32_t, 256> kCrcTable = [] {
   return table;
 }();
 
-uint32_t MaskedCrc(std::string_view bytes) {
-  uint32_t crc = ~0u;
+uint32_t AddByTable(uint32_t crc, std::string_view bytes) {
   for (const char c : bytes) crc = (crc >> 8) ^ kCrcTable[(crc ^ static_cast<uint8_t>(c)) & 0xff];
-  crc = ~crc;
+  return crc;
+}
+
+#if defined(__x86_64__)
+/// The instruction for this very polynomial, 20 times as fast: a store that is opened has its logs
+/// checked first, and they hold up to 64 MiB.
+__attribute__((target("sse4.2"))) uint32_t AddByInstruction(uint32_t crc, std::string_view bytes) {
+  uint64_t wide = crc;
+  for (; bytes.size() >= sizeof(uint64_t); bytes.remove_prefix(sizeof(uint64_t))) {
+    uint64_t word;
+    std::memcpy(&word, bytes.data(), sizeof word);
+    wide = __builtin_ia32_crc32di(wide, word);
+  }
+  crc = static_cast<uint32_t>(wide);
+  for (const char c : bytes) crc = __builtin_ia32_crc32qi(crc, static_cast<uint8_t>(c));
+  return crc;
+}
+#endif
+
+uint32_t Add(uint32_t crc, std::string_view bytes) {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("sse4.2")) return AddByInstruction(crc, bytes);
+#endif
+  return AddByTable(crc, bytes);
+}
+
+uint32_t MaskedCrc(std::string_view bytes) {
+  const uint32_t crc = ~Add(~0u, bytes);
   return ((crc >> 15) | (crc << 17)) + 0xa282ead8u;
 }
 

@@ -39,7 +39,6 @@ class Recovery {
   Status SyncLogs() const;
   Status CheckCurrent() const;
   Status CheckLogs(const Acknowledged& mark) const;
-  Status MarkLogs(Acknowledged& mark) const;
   Status CutManifest(const Acknowledged& mark) const;
   Result<bool> CutToMark(const StoreDirectory& directory, const Acknowledged& mark) const;
   Status CutLogs(const StoreDirectory& directory, const Acknowledged& mark) const;
@@ -111,18 +110,6 @@ Status Recovery::CheckLogs(const Acknowledged& mark) const {
               "{}: the last log of {} is lost; bring it back, or remove {} to open the store "
               "without it",
               action_, path_, mark_path_);
-}
-
-Status Recovery::MarkLogs(Acknowledged& mark) const {
-  for (const std::string& name : logs_) {
-    uint64_t bytes = 0;
-    const rocksdb::Status status = env_->GetFileSize(PathOf(name), &bytes);
-    if (status.IsNotFound()) continue;  // gone meanwhile
-    CAIRN_TRY(FromRocks(status, action_));
-    mark.log = LogNumber(name);
-    mark.log_bytes = bytes;
-  }
-  return Ok();
 }
 
 Result<std::string> Recovery::Read(const std::string& name) const {
@@ -242,12 +229,6 @@ Status CheckLogs(const RocksSetup& setup, const StoreDirectory& directory,
   Recovery recovery(setup, directory);
   CAIRN_TRY(recovery.List());
   return recovery.CheckLogs(mark);
-}
-
-Status MarkLogs(const RocksSetup& setup, const StoreDirectory& directory, Acknowledged& mark) {
-  Recovery recovery(setup, directory);
-  CAIRN_TRY(recovery.List());
-  return recovery.MarkLogs(mark);
 }
 
 Status PrepareToWrite(const RocksSetup& setup, const StoreDirectory& directory,

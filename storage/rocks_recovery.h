@@ -30,9 +30,6 @@ Result<bool> CutUnacknowledged(const RocksSetup& setup, const StoreDirectory& di
 Status CheckLogs(const RocksSetup& setup, const StoreDirectory& directory,
                  const Acknowledged& mark);
 
-/// Sets what a mark says about logs to what is there now.
-Status MarkLogs(const RocksSetup& setup, const StoreDirectory& directory, Acknowledged& mark);
-
 /// kCorruption: the database has changes up to `sequence` and more were acknowledged.
 Status CheckSequence(const StoreDirectory& directory, const std::optional<Acknowledged>& mark,
                      uint64_t sequence);

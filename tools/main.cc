@@ -1,5 +1,6 @@
 // cairn: a memory for attention, on the command line.
 #include <fmt/core.h>
+#include <sys/resource.h>
 
 #include <cstdio>
 #include <exception>
@@ -14,6 +15,15 @@ constexpr int kFailed = 1;
 constexpr int kUsage = 2;
 constexpr int kStopped = 130;
 
+/// A store of millions of tokens has thousands of files, and each stays open: as many as the system
+/// lets this process have.
+void AllowManyFiles() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int Report(const cairn::Error& error) {
   std::fflush(stdout);
   fmt::print(stderr, "cairn: {}\n", error.message);
@@ -25,10 +35,11 @@ int RunCommands(int argc, char** argv) {
   app.set_version_flag("--version", "cairn " CAIRN_VERSION);
   app.require_subcommand(1);
   std::vector<std::pair<CLI::App*, std::unique_ptr<cairn::Command>>> commands;
-  for (auto make : {cairn::MakeIngestCommand, cairn::MakeAskCommand, cairn::MakeChatCommand,
-                    cairn::MakeGenerateCommand, cairn::MakePerplexityCommand,
-                    cairn::MakeSessionsCommand, cairn::MakeVerifyCommand, cairn::MakeRepairCommand,
-                    cairn::MakeBackupCommand, cairn::MakeConformCommand, cairn::MakeEvalCommand}) {
+  for (auto make :
+       {cairn::MakeIngestCommand, cairn::MakeAskCommand, cairn::MakeChatCommand,
+        cairn::MakeGenerateCommand, cairn::MakePerplexityCommand, cairn::MakeSessionsCommand,
+        cairn::MakeVerifyCommand, cairn::MakeRepairCommand, cairn::MakeBackupCommand,
+        cairn::MakeConformCommand, cairn::MakeEvalCommand, cairn::MakeBenchCommand}) {
     auto command = make();
     CLI::App* added = command->Add(app);
     commands.emplace_back(added, std::move(command));
@@ -43,6 +54,7 @@ int RunCommands(int argc, char** argv) {
     return kUsage;
   }
   cairn::CatchInterrupts();
+  AllowManyFiles();
   for (auto& [added, command] : commands) {
     if (!added->parsed()) continue;
     const cairn::Status status = command->Run();

@@ -28,10 +28,16 @@ struct FaultySubject final : Subject {
   FaultyColdStore faulty{memory};
 };
 struct RocksSubject final : Subject {
+  explicit RocksSubject(BlockReads reads)
+      : rocks(OpenRocks(directory.store(), {.create = true, .block_reads = reads})) {}
   ColdStore& store() override { return *rocks; }
   TempDirectory directory;
-  std::unique_ptr<RocksColdStore> rocks = OpenWriter(directory.store());
+  std::unique_ptr<RocksColdStore> rocks;
 };
+template <BlockReads reads>
+std::unique_ptr<Subject> MakeRocks() {
+  return std::make_unique<RocksSubject>(reads);
+}
 
 struct Implementation {
   const char* name;
@@ -164,7 +170,9 @@ INSTANTIATE_TEST_SUITE_P(
     All, ColdStoreContract,
     testing::Values(Implementation{"Memory", [] { return std::make_unique<MemorySubject>(); }},
                     Implementation{"Faulty", [] { return std::make_unique<FaultySubject>(); }},
-                    Implementation{"Rocks", [] { return std::make_unique<RocksSubject>(); }}),
+                    Implementation{"Rocks", MakeRocks<BlockReads::kAuto>},
+                    Implementation{"RocksReadByThreads", MakeRocks<BlockReads::kThreads>},
+                    Implementation{"RocksAskedForEach", MakeRocks<BlockReads::kRocks>}),
     [](const auto& info) { return std::string(info.param.name); });
 
 TEST(MemoryColdStore, KeepsToItsLimit) {
