@@ -25,6 +25,8 @@ std::unique_ptr<Command> MakeSessionsCommand();
 std::unique_ptr<Command> MakeVerifyCommand();
 std::unique_ptr<Command> MakeRepairCommand();
 std::unique_ptr<Command> MakeBackupCommand();
+std::unique_ptr<Command> MakeCompactCommand();
+std::unique_ptr<Command> MakeCompactCommand();
 std::unique_ptr<Command> MakeConformCommand();
 std::unique_ptr<Command> MakeEvalCommand();
 
