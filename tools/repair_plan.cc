@@ -45,9 +45,8 @@ void StartWithAStep(RepairPlan& plan) {
   const IngestRecord& first = profile.ingests.front();
   if (first.start_token != 0 || plan.tokens > first.tokens) return;
   const int64_t block_tokens = plan.tokens / plan.blocks;
-  const int64_t block_rows = block_tokens + (profile.mode == AttentionMode::kLandmark ? 1 : 0);
-  while (plan.blocks * block_rows % profile.chunk != 0) --plan.blocks;
-  plan.tokens = plan.blocks * block_tokens;
+  plan.tokens = LastStepEnd(profile, plan.tokens, true);
+  plan.blocks = plan.tokens / block_tokens;
   plan.cut_profile = profile;
   plan.cut_profile.EndAt(plan.tokens);
 }
