@@ -27,6 +27,7 @@ std::unique_ptr<Command> MakeRepairCommand();
 std::unique_ptr<Command> MakeBackupCommand();
 std::unique_ptr<Command> MakeCompactCommand();
 std::unique_ptr<Command> MakeCompactCommand();
+std::unique_ptr<Command> MakeUpgradeCommand();
 std::unique_ptr<Command> MakeConformCommand();
 std::unique_ptr<Command> MakeEvalCommand();
 

@@ -28,7 +28,8 @@ int RunCommands(int argc, char** argv) {
   for (auto make : {cairn::MakeIngestCommand, cairn::MakeAskCommand, cairn::MakeChatCommand,
                     cairn::MakeGenerateCommand, cairn::MakePerplexityCommand,
                     cairn::MakeSessionsCommand, cairn::MakeVerifyCommand, cairn::MakeRepairCommand,
-                    cairn::MakeBackupCommand, cairn::MakeCompactCommand, cairn::MakeConformCommand, cairn::MakeEvalCommand}) {
+                    cairn::MakeBackupCommand, cairn::MakeCompactCommand, cairn::MakeUpgradeCommand,
+                    cairn::MakeConformCommand, cairn::MakeEvalCommand}) {
     auto command = make();
     CLI::App* added = command->Add(app);
     commands.emplace_back(added, std::move(command));
