@@ -32,6 +32,10 @@ class Engine {
   static Result<std::unique_ptr<Engine>> Open(std::unique_ptr<ColdStore> cold,
                                               const EngineOptions& options);
 
+  /// Checks that sessions of this shape can be opened, and sets their memory aside; opening one
+  /// does so too. All sessions of an engine have blocks of one size: the tiers are slabs of such
+  /// slots.
+  Status OpenTiers(const SessionShape& shape, const SessionOptions& options);
   /// Makes an empty session, durable at once. `properties` is a text of the caller's.
   Result<std::unique_ptr<Session>> CreateSession(const std::string& name, const SessionShape& shape,
                                                  const SessionOptions& options,
@@ -54,9 +58,6 @@ class Engine {
  private:
   Engine(std::unique_ptr<ColdStore> cold, SessionCatalog catalog, const EngineOptions& options)
       : cold_(std::move(cold)), catalog_(std::move(catalog)), options_(options) {}
-  /// All sessions of an engine have blocks of one size: the tiers are slabs of such slots.
-  Status OpenTiers(const SessionShape& shape, const SessionOptions& options);
-
   std::unique_ptr<ColdStore> cold_;
   SessionCatalog catalog_;
   EngineOptions options_;

@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "engine/payload_chain.h"
 #include "engine/stored_shape.h"
+#include "engine/summary.h"
 
 namespace cairn {
 Session::Session(const SessionShape& shape, const SessionOptions& options, TieredStore& store,
@@ -77,9 +78,9 @@ Status Session::LoadRepresentatives(int32_t layer) {
             catalog_.ReadSections(record_, SummaryType(shape_.mode), static_cast<uint16_t>(layer)));
   int64_t count = 0;
   for (const SummarySection& section : sections) {
-    if (section.bytes.size() != section.count * SummaryBytes()) {
+    if (section.bytes.size() != section.count * SummaryBytes(shape_)) {
       return Fail(Errc::kCorruption, "session '{}': landmarks of layer {} have {} bytes, not {}",
-                  record_.name, layer, section.bytes.size(), section.count * SummaryBytes());
+                  record_.name, layer, section.bytes.size(), section.count * SummaryBytes(shape_));
     }
     CAIRN_TRY(AddSummaries(layer, section.count, section.bytes.data()));
     count += section.count;
@@ -91,21 +92,11 @@ Status Session::LoadRepresentatives(int32_t layer) {
   return Ok();
 }
 
-DType Session::RepresentativeType() const {
-  const bool exact = shape_.mode == AttentionMode::kLandmark || shape_.block.dtype == DType::kF32;
-  return exact ? shape_.block.dtype : DType::kBF16;
-}
-
-size_t Session::SummaryBytes() const {
-  return static_cast<size_t>(shape_.kv_heads) * shape_.representatives * shape_.block.head_dim *
-         DTypeBytes(RepresentativeType());
-}
-
 Status Session::AddSummaries(int32_t layer, int64_t count, const char* bytes) {
   const int32_t heads = shape_.kv_heads;
   const int64_t per_head = static_cast<int64_t>(shape_.representatives) * shape_.block.head_dim;
   std::vector<float> packed(static_cast<size_t>(count * heads * per_head));
-  ConvertToFloat(RepresentativeType(), bytes, packed.data(), packed.size());
+  ConvertToFloat(SummaryDType(shape_), bytes, packed.data(), packed.size());
   std::vector<float> by_head(packed.size());  // [Hkv, count, R, D] from [count, Hkv, R, D]
   for (int64_t block = 0; block < count; ++block) {
     for (int32_t head = 0; head < heads; ++head) {

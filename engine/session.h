@@ -92,9 +92,6 @@ class Session {
   Status SealBlocks(int32_t complete);
   Status AddRepresentatives(int32_t complete);
   void ChainPayloads(int32_t complete);
-  /// Bytes of one block's representatives in one layer: [Hkv, R, D] of RepresentativeType().
-  size_t SummaryBytes() const;
-  DType RepresentativeType() const;
   /// Adds packed summaries of `count` blocks to the layer's partitions.
   Status AddSummaries(int32_t layer, int64_t count, const char* bytes);
   /// The caller's part, the shape and the chain, as they are stored.

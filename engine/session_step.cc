@@ -5,7 +5,7 @@
 #include "base/parallel.h"
 #include "engine/session.h"
 #include "engine/stored_shape.h"
-#include "kernels/append.h"
+#include "engine/summary.h"
 
 namespace cairn {
 
@@ -81,24 +81,18 @@ Status Session::SealBlocks(int32_t complete) {
 }
 
 Status Session::AddRepresentatives(int32_t complete) {
-  const int32_t dim = shape_.block.head_dim;
-  const size_t per_head = static_cast<size_t>(shape_.representatives) * dim;
-  const DType type = RepresentativeType();
-  const size_t bytes = SummaryBytes() * complete;
-  std::vector<std::string> packed(static_cast<size_t>(shape_.layers), std::string(bytes, '\0'));
+  const size_t bytes = SummaryBytes(shape_);
+  const size_t per_head = bytes / static_cast<size_t>(shape_.kv_heads);
+  std::vector<std::string> packed(static_cast<size_t>(shape_.layers),
+                                  std::string(bytes * complete, '\0'));
   ParallelFor(shape_.layers, [&](int64_t layer) {
-    std::vector<float> vectors(per_head);
+    std::vector<float> scratch(static_cast<size_t>(shape_.representatives) * shape_.block.head_dim);
     char* target = packed[layer].data();
     for (int32_t i = 0; i < complete; ++i) {
       for (int32_t head = 0; head < shape_.kv_heads; ++head) {
-        const std::byte* payload = local_.block(static_cast<int32_t>(layer), head, i);
-        if (shape_.mode == AttentionMode::kLandmark) {
-          LandmarkKey(shape_.block, payload, vectors.data());
-        } else {
-          SubBlockMeans(shape_.block, payload, shape_.representatives, vectors.data());
-        }
-        ConvertFromFloat(type, vectors.data(), target, per_head);
-        target += per_head * DTypeBytes(type);
+        SummarizeHead(shape_, local_.block(static_cast<int32_t>(layer), head, i), scratch.data(),
+                      target);
+        target += per_head;
       }
     }
   });

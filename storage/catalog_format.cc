@@ -198,6 +198,18 @@ Result<std::vector<uint32_t>> DecodeTokens(std::string_view key, std::string_vie
   return tokens;
 }
 
+Status AddSection(const SummarySection& section, MetaBatch& batch) {
+  if (section.count == 0 || section.bytes.size() % section.count != 0) {
+    return Fail(Errc::kInvalidArgument,
+                "a summary of {} blocks cannot have {} bytes: blocks have equal parts",
+                section.count, section.bytes.size());
+  }
+  std::string key = SectionKey(section);
+  std::string value = SealValue(key, EncodeSection(section));
+  batch.puts.emplace_back(std::move(key), std::move(value));
+  return Ok();
+}
+
 std::string EncodeSection(const SummarySection& section) {
   std::string body;
   AppendBytes(body, section.version);

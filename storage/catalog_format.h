@@ -55,6 +55,8 @@ std::string EncodeSession(const SessionRecord& record);
 Result<SessionRecord> DecodeSession(std::string_view key, std::string_view body);
 std::string EncodeTokens(const std::vector<uint32_t>& tokens);
 Result<std::vector<uint32_t>> DecodeTokens(std::string_view key, std::string_view body);
+/// Adds the entry of a section; kInvalidArgument if its blocks have not equal parts.
+Status AddSection(const SummarySection& section, MetaBatch& batch);
 std::string EncodeSection(const SummarySection& section);
 Result<SummarySection> DecodeSection(std::string_view key, std::string_view body);
 

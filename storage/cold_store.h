@@ -40,6 +40,7 @@ struct ColdStoreStats {
   uint64_t payload_bytes = 0;  ///< the part of it that holds block records
   uint64_t bytes_written = 0;  ///< record bytes written since open
   uint64_t bytes_read = 0;     ///< record bytes read since open
+  uint64_t table_files = 0;    ///< files that records and metadata are kept in, beside logs
 };
 
 class ColdStore {

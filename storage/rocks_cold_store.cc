@@ -11,6 +11,7 @@
 
 #include "base/byte_size.h"
 #include "storage/block_format.h"
+#include "storage/rocks_compaction.h"
 #include "storage/rocks_database.h"
 #include "storage/rocks_options.h"
 #include "storage/rocks_reader.h"
@@ -199,7 +200,7 @@ Status RocksColdStore::WriteBlocks(std::span<const BlockRecord> records) {
   if (status) {
     impl_->reader.NoteAdded();
   } else {
-    impl_->reader.NoteFailed();
+    impl_->reader.NoteReplaced();
   }
   return status;
 }
@@ -238,7 +239,7 @@ Status RocksColdStore::DropExtent(uint64_t extent, uint32_t from) {
     return impl_->Drop(access, KeyRange(extent, from));
   });
   impl_->reader.NoteDropped(extent);
-  if (!status) impl_->reader.NoteFailed();
+  if (!status) impl_->reader.NoteReplaced();
   return status;
 }
 
@@ -285,7 +286,7 @@ Status RocksColdStore::WriteMeta(const MetaBatch& batch) {
   Status status = impl_->database->Write(
       batch.puts.empty() ? Purpose::kFree : Purpose::kAdd,
       [&](const RocksDatabase::Access& access) { return impl_->Apply(access, batch); });
-  if (!status) impl_->reader.NoteFailed();
+  if (!status) impl_->reader.NoteReplaced();
   return status;
 }
 
@@ -339,12 +340,35 @@ ColdStoreStats RocksColdStore::Stats() {
   stats.bytes_read = impl_->bytes_read;
   const Result<RocksDatabase::Access> access = impl_->database->Read();
   uint64_t payload_bytes = 0;
+  if (access) {
+    std::vector<rocksdb::LiveFileMetaData> files;
+    access.value().db->GetLiveFilesMetaData(&files);
+    stats.table_files = files.size();
+  }
   if (access &&
       access.value().db->GetIntProperty(
           access.value().payload, rocksdb::DB::Properties::kLiveSstFilesSize, &payload_bytes)) {
     stats.payload_bytes = payload_bytes;
   }
   return stats;
+}
+
+void RocksColdStore::RemoveIfNew() { impl_->database->RemoveIfNew(); }
+
+Status RocksColdStore::Compact(const LiveBlocks* live, const CompactionLimits& limits,
+                               CompactionWatch watch, CompactionReport& report) {
+  const std::lock_guard lock(impl_->write_mutex);
+  RocksDatabase& database = *impl_->database;
+  const Status compacted =
+      RocksCompaction(database, live, limits, impl_->options.disk_limit_bytes).Run(watch, report);
+  impl_->reader.NoteReplaced();
+  CAIRN_TRY(compacted);
+  return database.Write(Purpose::kAdd, [&](const RocksDatabase::Access& access) {
+    const std::lock_guard log_lock(impl_->log_mutex);
+    return database.AfterWrite(
+        access.db->CompactRange(rocksdb::CompactRangeOptions(), access.meta, nullptr, nullptr),
+        impl_->Action("compact the metadata of"));
+  });
 }
 
 }  // namespace cairn

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/parallel.h"
 #include "storage/cold_store.h"
 
 namespace rocksdb {
@@ -24,6 +25,31 @@ enum class BlockReads : uint8_t {
   kThreads,  ///< a batch by threads, each reading one record at a time
   kRocks,    ///< by threads that ask RocksDB for each record
 };
+
+class LiveBlocks;
+
+/// How large table files of block records become, and so how much free space is needed at once.
+struct CompactionLimits {
+  uint64_t file_bytes = 1 << 30;
+  uint64_t mixed_file_bytes = 64 << 20;  ///< of a file with blocks of several extents
+};
+
+struct CompactionReport {
+  uint64_t rewritten_bytes = 0;  ///< of files that were merged or had something to leave out
+  uint64_t kept_records = 0;
+  uint64_t dropped_records = 0;  ///< that no session covers
+  uint64_t damaged_records = 0;  ///< kept as they are; at least so many if a file is unreadable
+  std::vector<std::string> damages{};  ///< the first of them, in words
+
+  void AddDamage(const std::string& what) {
+    constexpr size_t kMostNamed = 10;
+    ++damaged_records;
+    if (damages.size() < kMostNamed) damages.push_back(what);
+  }
+};
+
+/// Sees how many bytes were rewritten and how many will be; its error ends the compaction.
+using CompactionWatch = FunctionRef<Status(uint64_t done, uint64_t total)>;
 
 struct RocksColdStoreOptions {
   bool create = false;            ///< make a store if there is none
@@ -61,6 +87,18 @@ class RocksColdStore final : public ColdStore {
   Result<std::optional<std::string>> ReadMeta(std::string_view key) override;
   Result<MetaEntries> ScanMeta(std::string_view prefix) override;
   ColdStoreStats Stats() override;
+
+  /// Gives the store up that Open has made, and in which nothing is: it goes when this is
+  /// destroyed. Nothing happens to one that was there.
+  void RemoveIfNew();
+
+  /// Merges neighbouring table files into large ones, and leaves records out that `live` does not
+  /// cover (null: none); checks all records on the way. Blocks that are written and not committed
+  /// are covered by no session: nothing may be in the middle of writing. Each file is replaced in
+  /// one atomic step, and what was done before an error or a kill stays done. kOutOfSpace if the
+  /// disk or the limit has no room for the next file. What was done is in `report` in any case.
+  Status Compact(const LiveBlocks* live, const CompactionLimits& limits, CompactionWatch watch,
+                 CompactionReport& report);
 
  private:
   std::unique_ptr<Impl> impl_;

@@ -18,6 +18,11 @@ Result<std::unique_ptr<RocksDatabase>> RocksDatabase::Open(StoreDirectory direct
   return database;
 }
 
+RocksDatabase::~RocksDatabase() {
+  Close();
+  if (remove_if_new_) directory_.RemoveNew();
+}
+
 Status RocksDatabase::OpenDbOnAnyDisk() {
   Status status = OpenDb(setup_.read_only);
   if (status || setup_.read_only || status.error().code != Errc::kOutOfSpace) return status;
@@ -42,6 +47,7 @@ void RocksDatabase::GiveUpReserve() {
 Status RocksDatabase::OpenDb(bool read_only) {
   RocksSetup setup = setup_;
   setup.read_only = read_only;
+  setup.record_filter = &filter_;
   CAIRN_TRY(const std::optional<Acknowledged> mark,
             ReadAcknowledged(directory_.acknowledged_path()));
   if (mark) CAIRN_TRY(CheckLogs(setup, directory_, *mark));

@@ -19,6 +19,7 @@
 #include "base/parallel.h"
 #include "storage/acknowledged.h"
 #include "storage/rocks_options.h"
+#include "storage/rocks_record_filter.h"
 #include "storage/store_directory.h"
 
 namespace cairn {
@@ -37,7 +38,7 @@ class RocksDatabase {
                                                      const RocksSetup& setup);
   RocksDatabase(StoreDirectory directory, const RocksSetup& setup)
       : directory_(std::move(directory)), setup_(setup) {}
-  ~RocksDatabase() { Close(); }
+  ~RocksDatabase();
   RocksDatabase(const RocksDatabase&) = delete;
   RocksDatabase& operator=(const RocksDatabase&) = delete;
 
@@ -51,6 +52,10 @@ class RocksDatabase {
   Status AfterWrite(const rocksdb::Status& status, std::string_view action);
 
   const StoreDirectory& directory() const { return directory_; }
+  /// If Open has made the store: it goes when this is closed.
+  void RemoveIfNew() { remove_if_new_ = true; }
+  /// What sees the block records that RocksDB rewrites.
+  RecordFilter& filter() { return filter_; }
 
  private:
   Status OpenDb(bool read_only);
@@ -65,6 +70,7 @@ class RocksDatabase {
 
   StoreDirectory directory_;  // holds the lock on the store: goes last
   const RocksSetup setup_;
+  RecordFilter filter_;
   std::shared_mutex mutex_;  // held alone only to open again
   std::unique_ptr<rocksdb::DB> db_;
   rocksdb::ColumnFamilyHandle* meta_ = nullptr;     // owned by db_
@@ -76,6 +82,7 @@ class RocksDatabase {
   // After a failed sync the page cache may hold what the disk does not, and no later sync tells:
   // what was read from it is written anew before more is added. A full disk is no such failure.
   std::atomic<bool> distrusted_ = false;
+  bool remove_if_new_ = false;
   std::mutex mark_mutex_;
   Acknowledged mark_;           // the last one
   uint64_t mark_versions_ = 0;  // of the database when its files were looked at for it

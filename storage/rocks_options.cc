@@ -86,8 +86,9 @@ rocksdb::ColumnFamilyOptions MakePayloadOptions() {
 }
 
 std::vector<rocksdb::ColumnFamilyDescriptor> MakeFamilies(const RocksSetup& setup) {
-  return {{rocksdb::kDefaultColumnFamilyName, MakeMetaOptions(setup)},
-          {kPayloadFamily, MakePayloadOptions()}};
+  rocksdb::ColumnFamilyOptions payload = MakePayloadOptions();
+  payload.compaction_filter = setup.record_filter;
+  return {{rocksdb::kDefaultColumnFamilyName, MakeMetaOptions(setup)}, {kPayloadFamily, payload}};
 }
 
 Status SyncFile(rocksdb::Env* env, const std::string& path, std::string_view action) {

@@ -24,6 +24,7 @@ struct RocksSetup {
   bool direct_io = true;
   uint64_t meta_buffer_bytes = 16 << 20;
   rocksdb::Env* env = rocksdb::Env::Default();
+  const rocksdb::CompactionFilter* record_filter = nullptr;  ///< for block records; may be null
 };
 
 rocksdb::DBOptions MakeDbOptions(const RocksSetup& setup);

@@ -54,7 +54,7 @@ void RocksReader::NoteAdded() {
 void RocksReader::NoteDropped(uint64_t extent) {
   if (files_) files_->Forget(extent);
 }
-void RocksReader::NoteFailed() {
+void RocksReader::NoteReplaced() {
   if (files_) files_->ForgetAll();
 }
 

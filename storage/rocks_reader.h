@@ -31,8 +31,8 @@ class RocksReader {
   /// After each change of what records there are.
   void NoteAdded();
   void NoteDropped(uint64_t extent);
-  /// After a write that failed: the database will be opened again.
-  void NoteFailed();
+  /// After a compaction; and after a write that failed, since the database will be opened again.
+  void NoteReplaced();
   /// Records that were asked of RocksDB so far.
   uint64_t asked_records() const { return asked_records_; }
 

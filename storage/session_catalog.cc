@@ -1,11 +1,11 @@
 #include "storage/session_catalog.h"
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include "base/check.h"
 #include "storage/catalog_format.h"
+#include "storage/catalog_leftovers.h"
 #include "storage/extent_use.h"
 
 namespace cairn {
@@ -52,40 +52,12 @@ Result<MetaBatch> BatchOf(const SessionCommit& commit, uint64_t first_token) {
   } else {
     Put(batch, TailKey(record.id), commit.tail);
   }
-  for (const SummarySection& section : commit.sections) {
-    if (section.count == 0 || section.bytes.size() % section.count != 0) {
-      return Fail(Errc::kInvalidArgument,
-                  "a summary of {} blocks cannot have {} bytes: blocks have equal parts",
-                  section.count, section.bytes.size());
-    }
-    Put(batch, SectionKey(section), EncodeSection(section));
-  }
+  for (const SummarySection& section : commit.sections) CAIRN_TRY(AddSection(section, batch));
   return batch;
-}
-
-Status DropFrom(ColdStore& cold, uint64_t extent, uint64_t end) {
-  if (end > UINT32_MAX) return Ok();  // in use to the last possible ordinal
-  return cold.DropExtent(extent, static_cast<uint32_t>(end));
 }
 
 bool Names(const std::vector<UnreadableSession>& sessions, std::string_view name) {
   return std::ranges::any_of(sessions, [&](const auto& session) { return session.name == name; });
-}
-
-/// The part of `section` that lies in `range`; count 0 if none does.
-SummarySection CutTo(const ExtentRange& range, SummarySection section) {
-  const uint64_t part_bytes = section.bytes.size() / section.count;
-  const uint64_t begin = std::max<uint64_t>(section.first, range.first);
-  const uint64_t end =
-      std::min(uint64_t{section.first} + section.count, uint64_t{range.first} + range.count);
-  const uint64_t count = end > begin ? end - begin : 0;
-  if (count < section.count) {
-    section.bytes = section.bytes.substr(count > 0 ? (begin - section.first) * part_bytes : 0,
-                                         count * part_bytes);
-  }
-  section.first = static_cast<uint32_t>(begin);
-  section.count = static_cast<uint32_t>(count);
-  return section;
 }
 
 }  // namespace
@@ -140,21 +112,16 @@ Result<SessionCatalog> SessionCatalog::Open(ColdStore& cold, bool read_only) {
                 "cairn",
                 version, kStoreFormatVersion);
   }
+  if (version == 0) return Fail(Errc::kCorruption, "the store has format 0, which is none");
   CAIRN_TRY(const std::optional<std::string> next_body, ReadBody(cold, kNextKey));
   if (!next_body) return Fail(Errc::kCorruption, "the store has no entry 'next'; it is damaged");
   CAIRN_TRY(const NextIds next, DecodeNext(*next_body));
   SessionCatalog catalog(cold, next.extent, next.session);
-  if (!read_only) CAIRN_TRY(catalog.DropOrphans());
+  if (read_only) return catalog;
+  CAIRN_TRY(const SessionList all, catalog.List());
+  // The blocks of one that is unreadable would seem to be nobody's.
+  if (all.unreadable.empty()) CAIRN_TRY(DropOrphans(cold, all.sessions));
   return catalog;
-}
-
-Status SessionCatalog::DropOrphans() {
-  CAIRN_TRY(const SessionList all, List());
-  if (!all.unreadable.empty()) return Ok();  // whose blocks would seem to be nobody's
-  const ExtentUse use(all.sessions);
-  CAIRN_TRY(const std::vector<uint64_t> extents, cold_->Extents());
-  for (const uint64_t extent : extents) CAIRN_TRY(DropFrom(*cold_, extent, use.End(extent)));
-  return Ok();
 }
 
 Result<SessionList> SessionCatalog::List() const {
@@ -333,29 +300,21 @@ Result<uint64_t> SessionCatalog::Delete(std::string_view name) {
 Status SessionCatalog::DeleteUnreadable(std::string_view name, const SessionList& all) {
   MetaBatch batch;
   batch.deletes = {SessionKey(name)};
-  if (all.unreadable.size() == 1) CAIRN_TRY(AddForgotten(all.sessions, batch));
+  if (all.unreadable.size() == 1) {
+    CAIRN_TRY(AddForgotten(*cold_, all.sessions, {next_extent_, next_session_}, batch));
+  }
   return cold_->WriteMeta(batch);
 }
 
-Status SessionCatalog::AddForgotten(const std::vector<SessionRecord>& sessions,
-                                    MetaBatch& batch) const {
-  const auto add = [&](std::string prefix) -> Status {
-    CAIRN_TRY(const MetaEntries entries, cold_->ScanMeta(prefix));
-    if (!entries.empty()) batch.delete_prefixes.push_back(std::move(prefix));
-    return Ok();
-  };
-  std::set<uint64_t> ids;
-  for (const SessionRecord& session : sessions) ids.insert(session.id);
-  for (uint64_t id = 1; id < next_session_; ++id) {
-    if (ids.contains(id)) continue;
-    CAIRN_TRY(add(TokensPrefix(id)));
-    CAIRN_TRY(add(TailKey(id)));
-  }
-  const ExtentUse use(sessions);
-  for (uint64_t extent = 1; extent < next_extent_; ++extent) {
-    if (!use.Names(extent)) CAIRN_TRY(add(SectionsPrefix(extent)));
-  }
-  return Ok();
+Result<uint64_t> SessionCatalog::RemoveLeftovers() {
+  CAIRN_TRY(const SessionList all, List());
+  if (!all.unreadable.empty()) return uint64_t{0};
+  MetaBatch batch;
+  CAIRN_TRY(AddForgotten(*cold_, all.sessions, {next_extent_, next_session_}, batch));
+  CAIRN_TRY(AddSectionsBehind(*cold_, all.sessions, batch));
+  const uint64_t found = batch.deletes.size() + batch.delete_prefixes.size();
+  if (found > 0) CAIRN_TRY(cold_->WriteMeta(batch));
+  return found;
 }
 
 Result<std::vector<uint32_t>> SessionCatalog::ReadTokens(const SessionRecord& record) const {
@@ -388,24 +347,6 @@ Result<std::string> SessionCatalog::ReadTail(const SessionRecord& record) const 
                 record.name, record.tail_bytes, tail.size());
   }
   return tail;
-}
-
-Result<std::vector<SummarySection>> SessionCatalog::ReadSections(const SessionRecord& record,
-                                                                 std::optional<uint16_t> type,
-                                                                 uint16_t layer) const {
-  std::vector<SummarySection> sections;
-  for (const ExtentRange& range : record.ranges) {
-    CAIRN_TRY(MetaEntries entries, cold_->ScanMeta(SectionsPrefix(range.extent, layer)));
-    for (auto& [key, value] : entries) {
-      if (FirstBlockInKey(key) >= uint64_t{range.first} + range.count) continue;
-      CAIRN_TRY(const std::string body, OpenValue(key, std::move(value)));
-      CAIRN_TRY(SummarySection section, DecodeSection(key, body));
-      if (type && section.type != *type) continue;
-      section = CutTo(range, std::move(section));
-      if (section.count > 0) sections.push_back(std::move(section));
-    }
-  }
-  return sections;
 }
 
 }  // namespace cairn

@@ -118,6 +118,10 @@ class SessionCatalog {
   /// blocks of that go when the next writer opens the store.
   Result<uint64_t> Delete(std::string_view name);
 
+  /// Removes entries that no session has, in one atomic step, and says how many there were (those
+  /// of one session or extent count as one). None while a session is unreadable.
+  Result<uint64_t> RemoveLeftovers();
+
   Result<std::vector<uint32_t>> ReadTokens(const SessionRecord& record) const;
   Result<std::string> ReadTail(const SessionRecord& record) const;
   /// Sections of one layer and type (none: of all types) that lie in the record's ranges, in
@@ -125,17 +129,18 @@ class SessionCatalog {
   Result<std::vector<SummarySection>> ReadSections(const SessionRecord& record,
                                                    std::optional<uint16_t> type,
                                                    uint16_t layer) const;
+  /// Puts `sections` in the place of all that begin before block `end` of the extent, damaged ones
+  /// too, in one atomic step.
+  Status ReplaceSections(uint64_t extent, uint32_t end,
+                         const std::vector<SummarySection>& sections);
 
  private:
   SessionCatalog(ColdStore& cold, uint64_t next_extent, uint64_t next_session)
       : cold_(&cold), next_extent_(next_extent), next_session_(next_session) {}
-  Status DropOrphans();
   /// Adds to `batch` what a session loses whose commit `before` another one replaces.
   Status AddReplaced(const SessionRecord& before, const SessionRecord& after,
                      MetaBatch& batch) const;
   Status DeleteUnreadable(std::string_view name, const SessionList& all);
-  /// Adds to `batch` all that the store has of sessions and extents which `sessions` do not name.
-  Status AddForgotten(const std::vector<SessionRecord>& sessions, MetaBatch& batch) const;
   Result<std::string> NamesForMessage() const;
   ColdStore* cold_;
   uint64_t next_extent_;

@@ -77,6 +77,7 @@ Result<StoreDirectory> StoreDirectory::Open(const std::string& path, Use use) {
                   path);
     }
     CAIRN_TRY(directory.Create());
+    directory.is_new_ = true;
   }
   if (use == Use::kRead) return directory;
   CAIRN_TRY(directory.Lock());
@@ -88,6 +89,7 @@ Result<StoreDirectory> StoreDirectory::Open(const std::string& path, Use use) {
 Status StoreDirectory::Create() {
   std::error_code error;
   const bool existed = fs::exists(path_, error);
+  had_directory_ = existed;
   if (existed && !fs::is_directory(path_, error)) {
     return Fail(Errc::kInvalidArgument, "{} is a file, not a directory; name another store", path_);
   }
@@ -116,7 +118,15 @@ Status StoreDirectory::Lock() {
   const std::string name = path_ + "/lock";
   lock_fd_ = open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (lock_fd_ < 0) return SystemError("open", name);
-  if (flock(lock_fd_, LOCK_EX | LOCK_NB) == 0) return Ok();
+  if (flock(lock_fd_, LOCK_EX | LOCK_NB) == 0) {
+    struct stat held {
+    }, named{};
+    const bool same = fstat(lock_fd_, &held) == 0 && stat(name.c_str(), &named) == 0 &&
+                      held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+    if (same) return Ok();
+    // Its last holder has removed the store that it had made, and the lock with it.
+    return Fail(Errc::kBusy, "the store {} was being removed by another process; try again", path_);
+  }
   if (errno != EWOULDBLOCK) return SystemError("lock", name);
   return Fail(Errc::kBusy,
               "the store {} is in use by another process; wait for it or use another --store",
@@ -136,7 +146,10 @@ Status StoreDirectory::EmptyIncoming() const {
 }
 
 StoreDirectory::StoreDirectory(StoreDirectory&& other) noexcept
-    : path_(std::move(other.path_)), lock_fd_(std::exchange(other.lock_fd_, -1)) {}
+    : path_(std::move(other.path_)),
+      is_new_(other.is_new_),
+      had_directory_(other.had_directory_),
+      lock_fd_(std::exchange(other.lock_fd_, -1)) {}
 
 StoreDirectory::~StoreDirectory() {
   if (lock_fd_ >= 0) close(lock_fd_);  // and with it the lock
@@ -177,6 +190,15 @@ void StoreDirectory::RemoveReserve() const { unlink((path_ + "/reserve").c_str()
 bool StoreDirectory::HasReserve() const {
   struct stat info {};
   return stat((path_ + "/reserve").c_str(), &info) == 0 && info.st_size >= kReserveBytes;
+}
+
+void StoreDirectory::RemoveNew() const {
+  if (!is_new_ || lock_fd_ < 0) return;
+  std::error_code ignored;
+  for (const char* name : {"db", "incoming", "reserve", "acknowledged", "lock"}) {
+    fs::remove_all(path_ + "/" + name, ignored);
+  }
+  if (!had_directory_) rmdir(path_.c_str());
 }
 
 uint64_t StoreDirectory::Bytes() const {

@@ -45,6 +45,12 @@ class StoreDirectory {
   void RemoveReserve() const;
   bool HasReserve() const;
 
+  /// True if Open has made it.
+  bool is_new() const { return is_new_; }
+  /// Removes it, if Open has made it and nobody needs it: the database must be closed. What cannot
+  /// be removed stays.
+  void RemoveNew() const;
+
   /// Sizes of all files in it, together.
   uint64_t Bytes() const;
 
@@ -56,6 +62,8 @@ class StoreDirectory {
   Status EmptyIncoming() const;
 
   std::string path_;
+  bool is_new_ = false;
+  bool had_directory_ = false;  // before Open
   int lock_fd_ = -1;
 };
 

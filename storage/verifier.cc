@@ -152,16 +152,19 @@ uint64_t Verifier::CheckSections(const SessionRecord& record, const BlockGrid& g
   return whole;
 }
 
-Result<uint64_t> Verifier::CheckBlocks(const SessionRecord& record, const BlockGrid& grid,
-                                       uint16_t section_type, Watch watch) {
-  uint64_t whole = CheckSections(record, grid, section_type);
-  const size_t damages = damages_.size();
+Result<WholeBlocks> Verifier::CheckBlocks(const SessionRecord& record, const BlockGrid& grid,
+                                          uint16_t section_type, Watch watch) {
+  size_t damages = damages_.size();
+  WholeBlocks whole{BlocksIn(record), CheckSections(record, grid, section_type)};
+  for (; damages < damages_.size(); ++damages) damages_[damages].summary = true;
   uint64_t ordinal = 0;
   for (const ExtentRange& range : record.ranges) {
     CAIRN_TRY(CheckRange(record, grid, range, ordinal, watch));
     ordinal += range.count;
   }
-  for (size_t i = damages; i < damages_.size(); ++i) whole = std::min(whole, damages_[i].ordinal);
+  for (size_t i = damages; i < damages_.size(); ++i) {
+    whole.payloads = std::min(whole.payloads, damages_[i].ordinal);
+  }
   return whole;
 }
 

@@ -5,6 +5,7 @@
 // finds too. Not thread-safe.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -23,6 +24,7 @@ struct Damage {
   std::optional<BlockId> block{};  ///< without one: of the catalog
   uint64_t ordinal = 0;            ///< of the block in the session
   std::string what{};              ///< one sentence
+  bool summary = false;            ///< of a summary section, which follows from whole blocks
 };
 
 struct VerifyTotals {
@@ -30,6 +32,14 @@ struct VerifyTotals {
   uint64_t entries = 0;        ///< of the catalog, those that sessions share each time
   uint64_t blocks = 0;         ///< of one layer and head; those that sessions share once
   uint64_t payload_bytes = 0;  ///< of these blocks
+};
+
+/// Blocks of a session from the first on, before the first that has damage.
+struct WholeBlocks {
+  uint64_t payloads = 0;   ///< those whose records are whole
+  uint64_t summaries = 0;  ///< those that have summaries
+
+  uint64_t both() const { return std::min(payloads, summaries); }
 };
 
 class Verifier {
@@ -46,9 +56,9 @@ class Verifier {
   /// Checks a session's tokens and tail; says how many tokens from the first on are there.
   uint64_t CheckEntries(const SessionRecord& record);
   /// Checks its summaries, which must cover all blocks with sections of this type, and its blocks;
-  /// says how many blocks from the first on are whole and have summaries, in all layers and heads.
-  Result<uint64_t> CheckBlocks(const SessionRecord& record, const BlockGrid& grid,
-                               uint16_t section_type, Watch watch);
+  /// says how many are whole from the first on, in all layers and heads.
+  Result<WholeBlocks> CheckBlocks(const SessionRecord& record, const BlockGrid& grid,
+                                  uint16_t section_type, Watch watch);
   /// For what the layers above find.
   void Add(Damage damage) { damages_.push_back(std::move(damage)); }
 

@@ -1,71 +1,21 @@
 // cairn backup: a copy of a whole store as it was at one moment, also beside a writer.
 #include <fmt/core.h>
 
-#include <cstdio>
-#include <filesystem>
 #include <nlohmann/json.hpp>
-#include <system_error>
 #include <utility>
 
 #include "base/byte_size.h"
 #include "base/progress.h"
 #include "engine/stored_shape.h"
 #include "storage/store_copy.h"
-#include "storage/store_directory.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
 #include "tools/session_check.h"
+#include "tools/unfinished_store.h"
 #include "tools/workspace.h"
 
 namespace cairn {
 namespace {
-
-namespace fs = std::filesystem;
-
-/// The directory of a copy under a name of its own, until it is finished; removed if it never is.
-class UnfinishedStore {
- public:
-  explicit UnfinishedStore(const std::string& target) : target_(target) {
-    while (target_.size() > 1 && target_.ends_with('/')) target_.pop_back();
-  }
-  ~UnfinishedStore() {
-    std::error_code ignored;
-    if (made_) fs::remove_all(path(), ignored);
-  }
-  UnfinishedStore(const UnfinishedStore&) = delete;
-  UnfinishedStore& operator=(const UnfinishedStore&) = delete;
-
-  std::string path() const { return target_ + ".new"; }
-
-  /// kExists if the target or the unfinished copy of it is there.
-  Status Make() {
-    std::error_code error;
-    for (const std::string& name : {target_, path()}) {
-      if (!fs::exists(fs::symlink_status(name, error))) continue;
-      return Fail(Errc::kExists, "there is something at {} already; {}", name,
-                  name == target_ ? "name a new place for the copy"
-                                  : "if it is left of a backup that was broken off, remove it");
-    }
-    if (!fs::create_directory(path(), error)) {
-      return Fail(Errc::kIo, "cannot create {}: {}", path(), error.message());
-    }
-    made_ = true;
-    return Ok();
-  }
-
-  /// Gives it the target's name; that survives power loss on return.
-  Status Finish() {
-    CAIRN_TRY(SyncPath(path()));
-    if (std::rename(path().c_str(), target_.c_str()) != 0) return SystemError("rename", path());
-    made_ = false;
-    std::error_code error;
-    return SyncPath(fs::absolute(target_, error).parent_path().string());
-  }
-
- private:
-  std::string target_;
-  bool made_ = false;
-};
 
 class BackupCommand : public Command {
  public:

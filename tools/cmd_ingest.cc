@@ -9,8 +9,11 @@
 #include "base/byte_size.h"
 #include "base/hash.h"
 #include "base/progress.h"
+#include "engine/stored_shape.h"
 #include "tools/command.h"
+#include "tools/interrupt.h"
 #include "tools/reader.h"
+#include "tools/shared_beginning.h"
 #include "tools/text_file.h"
 #include "tools/tier_report.h"
 #include "tools/workspace.h"
@@ -34,6 +37,9 @@ class IngestCommand : public Command {
     command->add_option("--tokens", tokens_, "Read only the first N tokens of the text")
         ->type_name("N");
     command->add_flag("--again", again_, "Append a text that was read before once more");
+    command->add_flag("--dedup", dedup_,
+                      "A new session shares the blocks of another one that begins with the same "
+                      "tokens");
     command->add_option("TEXT", text_path_, "Text file, or - for standard input")->required();
     flags_.AddShape(*command);
     flags_.AddRetrieval(*command);
@@ -49,34 +55,74 @@ class IngestCommand : public Command {
       limit_ = *tokens_;
     }
     CAIRN_TRY(auto text, ReadText(text_path_));
-    CAIRN_TRY(auto workspace, Workspace::OpenOrCreate(flags_, raw_));
+    CAIRN_TRY(auto workspace, Open(text));
     CAIRN_TRY(auto started, Begin(*workspace, text));
     if (!started) return Report(*workspace, 0, 0);
     return Read(*workspace, text);
   }
 
  private:
+  Result<std::unique_ptr<Workspace>> Open(const std::string& text) {
+    if (!dedup_) return Workspace::OpenOrCreate(flags_, raw_);
+    CAIRN_TRY(SessionCatalog::ValidateName(flags_.session));
+    CAIRN_TRY(auto model, flags_.OpenModel());
+    return Workspace::OpenOrCreate(flags_, raw_, std::move(model),
+                                   [&](Workspace& workspace, const SessionShape& shape) {
+                                     return Share(workspace, shape, text);
+                                   });
+  }
+
+  /// Begins the session with what another one has of the same text; false if none has.
+  Result<bool> Share(Workspace& workspace, const SessionShape& shape, const std::string& text) {
+    const SessionProfile before = workspace.profile();
+    Reader::BeginAt(0, workspace.profile(), NewRecord(text));
+    CAIRN_TRY(const auto tokens, Tokens(workspace, text));
+    workspace.profile().ingests.back().tokens = std::ssize(tokens);
+    const NewSession wanted{workspace.profile(), DescribeShape(shape), workspace.reading(), tokens};
+    SessionCatalog& catalog = workspace.engine().catalog();
+    CAIRN_TRY(matches_, FindBeginnings(catalog, wanted));
+    Progress progress(flags_.quiet);
+    const auto watch = [&](uint64_t done, uint64_t total) -> Status {
+      if (progress.Due()) progress.Show(fmt::format("{} of {} blocks checked", done, total));
+      if (!Interrupted()) return Ok();
+      return Fail(Errc::kInterrupted, "stopped; there is no session '{}'", flags_.session);
+    };
+    CAIRN_TRY(shared_, ForkBeginning(workspace.engine().cold(), catalog, wanted, flags_.session,
+                                     matches_, watch));
+    progress.Finish();
+    if (!shared_) {
+      workspace.profile() = before;
+      return false;
+    }
+    workspace.profile().beginning = {shared_->tokens, workspace.reading()};
+    return true;
+  }
+
+  IngestRecord NewRecord(const std::string& text) const {
+    Hasher hasher;
+    hasher.Update(text);
+    IngestRecord record;
+    record.hash = hasher.Hex();
+    record.source = text_path_ == "-" ? "standard input" : text_path_;
+    record.limit = limit_;
+    return record;
+  }
+
   /// Finds or adds the ingest's record; false if the text was read before.
   Result<bool> Begin(Workspace& workspace, const std::string& text) {
     SessionProfile& profile = workspace.profile();
-    Hasher hasher;
-    hasher.Update(text);
-    const std::string hash = hasher.Hex();
+    IngestRecord record = NewRecord(text);
     if (!profile.ingests.empty() && !profile.ingests.back().done) {
       const IngestRecord& open = profile.ingests.back();
-      if (open.hash == hash && open.limit == limit_) return true;
+      if (open.hash == record.hash && open.limit == limit_) return true;
       return Fail(Errc::kMismatch,
                   "session '{}' is in the middle of reading {}; finish that first with the same "
                   "command as before",
                   flags_.session, open.source);
     }
     for (const IngestRecord& read : profile.ingests) {
-      if (read.hash == hash && read.limit == limit_ && !again_) return false;
+      if (read.hash == record.hash && read.limit == limit_ && !again_) return false;
     }
-    IngestRecord record;
-    record.hash = hash;
-    record.source = text_path_ == "-" ? "standard input" : text_path_;
-    record.limit = limit_;
     Reader(workspace).Begin(std::move(record));
     return true;
   }
@@ -99,7 +145,10 @@ class IngestCommand : public Command {
     CAIRN_TRY(auto tokens, Tokens(workspace, text));
     Reader reader(workspace);
     const int64_t before = reader.done();
-    if (before > 0 && !flags_.quiet) {
+    if (shared_ && !flags_.quiet) {
+      fmt::print(stderr, "the first {} tokens of {} are shared with session '{}'\n",
+                 shared_->tokens, tokens.size(), shared_->record.name);
+    } else if (before > 0 && !flags_.quiet) {
       fmt::print(stderr, "going on at token {} of {}\n", before, tokens.size());
     }
     const auto start = Clock::now();
@@ -121,7 +170,7 @@ class IngestCommand : public Command {
     const Session& session = workspace.session();
     const double rate = seconds > 0 ? static_cast<double>(read) / seconds : 0;
     if (!flags_.quiet) {
-      if (read == 0) {
+      if (read == 0 && !shared_) {
         fmt::print(stderr,
                    "session '{}' has read this text already; --again appends it once "
                    "more\n",
@@ -141,14 +190,30 @@ class IngestCommand : public Command {
       json["seconds"] = seconds;
       json["tokens_per_second"] = rate;
       json["index_bytes"] = session.index_bytes();
-      fmt::print("{}\n", json.dump());
+      if (dedup_) json["dedup"] = DedupJson();
+      fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
     }
     return Ok();
+  }
+
+  nlohmann::json DedupJson() const {
+    nlohmann::json others = nlohmann::json::array();
+    for (const BeginningMatch& match : matches_) {
+      if (match.why.empty()) continue;
+      others.push_back(
+          {{"session", match.record.name}, {"equal_tokens", match.common}, {"why", match.why}});
+    }
+    nlohmann::json json{{"shared_tokens", shared_ ? shared_->tokens : 0}, {"not_shared", others}};
+    json["session"] = shared_ ? nlohmann::json(shared_->record.name) : nullptr;
+    return json;
   }
 
   Flags flags_;
   bool raw_ = false;
   bool again_ = false;
+  bool dedup_ = false;
+  std::vector<BeginningMatch> matches_;   // sessions that were looked at for --dedup
+  std::optional<BeginningMatch> shared_;  // the one that the session begins with
   std::optional<int64_t> tokens_;
   int64_t limit_ = 0;  // --tokens; 0: the whole text
   std::string text_path_;

@@ -1,6 +1,7 @@
 // cairn repair: cut damaged sessions back to what is whole, or compute the rest of one again.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
@@ -8,6 +9,7 @@
 #include "base/progress.h"
 #include "engine/fork_point.h"
 #include "engine/stored_shape.h"
+#include "engine/summary.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
 #include "tools/recomputation.h"
@@ -55,10 +57,11 @@ class RepairCommand : public Command {
     CAIRN_TRY(plans, Check(*cold, names));
     Announce(plans);
     if (dry_run_ || plans.empty()) return Report(plans);
+    CAIRN_TRY(RebuildAll(*cold, plans));
     CAIRN_TRY(auto options, flags_.ToEngineOptions());
     CAIRN_TRY(auto engine, Engine::Open(std::move(cold), options));
     for (const RepairPlan& plan : plans) {
-      if (!plan.hopeless.empty()) continue;
+      if (!plan.hopeless.empty() || !plan.cuts()) continue;
       if (Recomputes(plan)) {
         CAIRN_TRY(identical_, Recompute(flags_, std::move(engine), plan));
         break;  // --model is of one session
@@ -70,7 +73,7 @@ class RepairCommand : public Command {
 
  private:
   bool Recomputes(const RepairPlan& plan) const {
-    return !flags_.model.empty() && plan.tokens_known && plan.hopeless.empty();
+    return !flags_.model.empty() && plan.tokens_known && plan.hopeless.empty() && plan.cuts();
   }
 
   /// Plans for the sessions that have damage, of those that were named; of all if none was.
@@ -112,10 +115,16 @@ class RepairCommand : public Command {
       const auto end = static_cast<int64_t>(plan.record.tokens);
       if (!plan.hopeless.empty()) {
         fmt::print("session '{}' cannot be repaired: {}\n", plan.record.name, plan.hopeless);
-      } else if (Recomputes(plan)) {
+        continue;
+      }
+      if (plan.summaries) {
+        fmt::print("session '{}': its damaged summaries are made anew from its blocks\n",
+                   plan.record.name);
+      }
+      if (Recomputes(plan)) {
         fmt::print("session '{}': tokens {} to {} are computed again\n", plan.record.name,
                    plan.tokens, end - 1);
-      } else {
+      } else if (plan.cuts()) {
         fmt::print("session '{}': cut from {} tokens to {}{}\n", plan.record.name, end, plan.tokens,
                    plan.tokens == end ? "" : Lost(plan));
       }
@@ -129,6 +138,25 @@ class RepairCommand : public Command {
     if (!plan.tokens_known) return text + ", some of their numbers too";
     if (!flags_.model.empty()) return text;
     return text + ", unless --model computes them again instead";
+  }
+
+  /// Summaries of all plans that have damage there, from blocks that are read and checked for it.
+  Status RebuildAll(ColdStore& cold, const std::vector<RepairPlan>& plans) const {
+    if (std::ranges::none_of(plans, &RepairPlan::summaries)) return Ok();
+    CAIRN_TRY(auto catalog, SessionCatalog::Open(cold, false));
+    CAIRN_TRY(const auto all, catalog.List());
+    for (const RepairPlan& plan : plans) {
+      if (!plan.summaries) continue;
+      Progress progress(flags_.quiet);
+      CAIRN_TRY(RebuildSummaries(
+          cold, catalog, plan.record, all.sessions, [&](uint64_t done, uint64_t total) -> Status {
+            if (progress.Due()) progress.Show(fmt::format("{} of {} blocks read", done, total));
+            if (!Interrupted()) return Ok();
+            return Fail(Errc::kInterrupted, "stopped; session '{}' is what it was or whole",
+                        plan.record.name);
+          }));
+    }
+    return Ok();
   }
 
   Status Cut(Engine& engine, const RepairPlan& plan) const {
@@ -157,6 +185,7 @@ class RepairCommand : public Command {
           {"cut_at", plan.tokens},
           {"tokens", again ? static_cast<int64_t>(plan.record.tokens) : plan.tokens},
           {"tokens_known", plan.tokens_known},
+          {"summaries_rebuilt", plan.summaries},
           {"recomputed", again}};
       if (again && !dry_run_) json["identical"] = identical_;
       repaired.push_back(std::move(json));

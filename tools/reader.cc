@@ -24,8 +24,11 @@ Result<std::vector<uint32_t>> Reader::Opening(const LoadedModel& model, bool raw
 }
 
 void Reader::Begin(IngestRecord record) {
-  SessionProfile& profile = workspace_.profile();
-  record.start_token = workspace_.session().tokens();
+  BeginAt(workspace_.session().tokens(), workspace_.profile(), std::move(record));
+}
+
+void Reader::BeginAt(int64_t token, SessionProfile& profile, IngestRecord record) {
+  record.start_token = token;
   record.opens_turn = !profile.raw && !profile.turn_open;
   profile.ingests.push_back(std::move(record));
   profile.turn_open = !profile.raw;
@@ -44,6 +47,8 @@ Status Reader::Read(std::span<const uint32_t> tokens, const Watch& watch) {
     const auto count = static_cast<size_t>(workspace_.runner().NextStep(left));
     CAIRN_TRY(workspace_.runner().Step(left.first(count)));
     session.AddTokens(left.first(count));
+    ExtendBeginning(workspace_.profile(), session.tokens() - static_cast<int64_t>(count),
+                    session.tokens(), workspace_.reading());
     left = left.subspan(count);
     if (session.tokens() - session.committed_tokens() >= kTokensPerCommit) {
       CAIRN_TRY(workspace_.Commit());

@@ -27,6 +27,8 @@ class Reader {
 
   /// Adds the record of a text that is to be read next; hash, source and limit are the caller's.
   void Begin(IngestRecord record);
+  /// The same for a session that has `token` tokens and need not be open.
+  static void BeginAt(int64_t token, SessionProfile& profile, IngestRecord record);
 
   /// Tokens of the session's last text that are read already.
   int64_t done() const;

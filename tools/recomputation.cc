@@ -73,6 +73,7 @@ Result<bool> Recompute(const Flags& flags, std::unique_ptr<Engine> engine, const
                                                    plan.cut_profile.ToJson(), watch));
   CAIRN_TRY(auto workspace, Workspace::OpenAt(flags, std::move(engine), plan.record, point));
   CAIRN_TRY(ReadRest(*workspace, plan, tokens, flags.quiet));
+  workspace->profile().beginning = plan.cut_profile.beginning;  // what follows may be other bytes
   CAIRN_TRY(workspace->Commit());
   CAIRN_TRY(const StoredShape before, ParseStoredShape(plan.record.properties));
   CAIRN_TRY(const StoredShape after, ParseStoredShape(workspace->session().record().properties));

@@ -13,8 +13,14 @@ Status FindCut(const SessionCheck& check, RepairPlan& plan) {
   CAIRN_TRY(plan.profile, SessionProfile::FromJson(stored.properties));
   CAIRN_TRY(const int64_t block_tokens, TokensPerBlock(plan.record));
   plan.tokens_known = check.tokens == plan.record.tokens;
+  plan.summaries = check.blocks.summaries < check.blocks.payloads || check.only_summaries;
   plan.blocks = static_cast<int64_t>(
-      std::min(check.blocks, check.tokens / static_cast<uint64_t>(block_tokens)));
+      std::min(check.blocks.payloads, check.tokens / static_cast<uint64_t>(block_tokens)));
+  if (check.only_summaries) {
+    plan.tokens = static_cast<int64_t>(plan.record.tokens);
+    plan.cut_profile = plan.profile;
+    return Ok();
+  }
   while (!plan.profile.CanEndAt(plan.blocks * block_tokens)) --plan.blocks;
   plan.tokens = plan.blocks * block_tokens;
   plan.cut_profile = plan.profile;
@@ -39,9 +45,8 @@ void StartWithAStep(RepairPlan& plan) {
   const IngestRecord& first = profile.ingests.front();
   if (first.start_token != 0 || plan.tokens > first.tokens) return;
   const int64_t block_tokens = plan.tokens / plan.blocks;
-  const int64_t block_rows = block_tokens + (profile.mode == AttentionMode::kLandmark ? 1 : 0);
-  while (plan.blocks * block_rows % profile.chunk != 0) --plan.blocks;
-  plan.tokens = plan.blocks * block_tokens;
+  plan.tokens = LastStepEnd(profile, plan.tokens, true);
+  plan.blocks = plan.tokens / block_tokens;
   plan.cut_profile = profile;
   plan.cut_profile.EndAt(plan.tokens);
 }

@@ -19,10 +19,14 @@ struct RepairPlan {
   int64_t blocks = 0;            ///< sealed blocks before the cut
   int64_t tokens = 0;            ///< tokens before the cut
   bool tokens_known = false;     ///< the tokens behind the cut are stored, and whole
+  bool summaries = false;        ///< summaries are made anew from blocks, before anything else
+
+  /// False if all is whole once the summaries are.
+  bool cuts() const { return static_cast<uint64_t>(tokens) < record.tokens; }
 };
 
 /// For a session with damage. The cut is the last end of a block before which all is whole and
-/// where the session can be continued.
+/// where the session can be continued; damaged summaries of whole blocks are no reason to cut.
 RepairPlan PlanRepair(const SessionRecord& record, const SessionCheck& check);
 
 /// Moves the cut back to where a step of reading began, if it lies in the session's first text:

@@ -1,6 +1,7 @@
 #include "tools/session_check.h"
 
 #include <algorithm>
+#include <span>
 
 #include "base/progress.h"
 #include "engine/stored_shape.h"
@@ -10,6 +11,7 @@ namespace cairn {
 
 Result<SessionCheck> CheckSession(const SessionRecord& record, bool quiet, Verifier& verifier) {
   SessionCheck check;
+  const size_t before = verifier.damages().size();
   check.tokens = verifier.CheckEntries(record);
   const auto stored = ParseStoredShape(record.properties);
   const auto shape = stored ? ParseShape(stored.value().shape) : stored.as_failure();
@@ -36,6 +38,8 @@ Result<SessionCheck> CheckSession(const SessionRecord& record, bool quiet, Verif
   CAIRN_TRY(check.blocks, verifier.CheckBlocks(record, GridOf(shape.value()),
                                                SummaryType(shape.value().mode), watch));
   check.block_tokens = shape.value().block_tokens();
+  const auto found = std::span(verifier.damages()).subspan(before);
+  check.only_summaries = std::ranges::all_of(found, &Damage::summary);
   return check;
 }
 

@@ -10,9 +10,10 @@ namespace cairn {
 
 /// What is whole of a session from its beginning on; what is not, the verifier has.
 struct SessionCheck {
-  int64_t block_tokens = 0;  ///< tokens of a block; 0 if nobody knows its shape
-  uint64_t tokens = 0;       ///< tokens that are there
-  uint64_t blocks = 0;       ///< blocks that are whole in all layers and heads, with summaries
+  int64_t block_tokens = 0;     ///< tokens of a block; 0 if nobody knows its shape
+  uint64_t tokens = 0;          ///< tokens that are there
+  WholeBlocks blocks{};         ///< in all layers and heads
+  bool only_summaries = false;  ///< what damage there is, is in summaries alone
 };
 
 /// Shows on stderr how far it is, unless `quiet`. An error only if it was stopped.

@@ -75,6 +75,9 @@ Status ReadProfile(const json& j, SessionProfile* p) {
   CAIRN_TRY(p->selection, ParseSelection(options.at("selection").get<std::string>()));
   p->turn_open = j.at("turn_open");
   for (const json& ingest : j.at("ingests")) ReadIngest(ingest, &p->ingests.emplace_back());
+  if (j.contains("beginning")) {  // sessions made before it was kept share nothing
+    p->beginning = {j.at("beginning").at("tokens"), j.at("beginning").at("reading")};
+  }
   return Ok();
 }
 
@@ -92,7 +95,8 @@ std::string SessionProfile::ToJson() const {
                {"adapters", adapter_list},
                {"options", ShapingOptions(*this)},
                {"turn_open", turn_open},
-               {"ingests", ingest_list}};
+               {"ingests", ingest_list},
+               {"beginning", {{"tokens", beginning.tokens}, {"reading", beginning.reading}}}};
   return j.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
@@ -119,6 +123,14 @@ std::string SessionProfile::DigestText() const {
   return j.dump();
 }
 
+std::string SessionProfile::WhyNotAlike(const SessionProfile& other) const {
+  if (model_fingerprint != other.model_fingerprint) return "it has another model";
+  if (DigestText() == other.DigestText()) return "";
+  const std::string options = ShapingOptions(*this).dump();
+  if (options != ShapingOptions(other).dump()) return fmt::format("it was made with {}", options);
+  return "it has other adapters";
+}
+
 bool SessionProfile::CanEndAt(int64_t token) const {
   return raw || token == 0 || std::ranges::any_of(ingests, [&](const IngestRecord& ingest) {
            return ingest.start_token <= token && token <= ingest.start_token + ingest.tokens;
@@ -127,6 +139,7 @@ bool SessionProfile::CanEndAt(int64_t token) const {
 
 void SessionProfile::EndAt(int64_t token) {
   turn_open = false;
+  beginning.tokens = LastStepEnd(*this, std::min(token, beginning.tokens), false);
   for (const IngestRecord& ingest : ingests) {
     if (raw || token == 0) break;
     const int64_t end = ingest.start_token + ingest.tokens;

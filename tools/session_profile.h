@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "engine/options.h"
+#include "tools/beginning.h"
 #include "tools/loaded_model.h"
 
 namespace cairn {
@@ -43,11 +44,15 @@ struct SessionProfile {
   bool raw = false;                            ///< plain text, no chat template
   bool turn_open = false;                      ///< a user's turn stands open at the end
   std::vector<IngestRecord> ingests;
+  Beginning beginning;  ///< what another session may share
 
   std::string ToJson() const;
   static Result<SessionProfile> FromJson(const std::string& text);
   /// What the digest covers of it: model, adapters and the options that shape the past.
   std::string DigestText() const;
+  /// What keeps a session of this profile from sharing blocks with one of `other`, in a few words;
+  /// empty if nothing does.
+  std::string WhyNotAlike(const SessionProfile& other) const;
   /// Whether a session of this profile could end after `token` tokens and be continued: inside or
   /// behind a text that it reads, but not inside a conversation that was kept.
   bool CanEndAt(int64_t token) const;

@@ -87,7 +87,9 @@ Status ImportFromFile(const Flags& flags, const std::string& path) {
   CAIRN_TRY(auto cold, OpenStore(flags, true, false));
   CAIRN_TRY(auto catalog, SessionCatalog::Open(*cold, false));
   TransferProgress progress(flags, "imported", "bytes");
-  CAIRN_TRY(auto record, ImportSession(*cold, catalog, path, name, progress));
+  const auto imported = ImportSession(*cold, catalog, path, name, progress);
+  if (!imported) GiveUpNewStore(*cold, catalog);
+  CAIRN_TRY(const auto record, imported);
   if (flags.json) {
     fmt::print("{}\n", nlohmann::json{{"imported", record.name},
                                       {"tokens", record.tokens},

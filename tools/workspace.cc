@@ -4,17 +4,20 @@
 
 #include "engine/stored_shape.h"
 #include "storage/memory_cold_store.h"
-#include "storage/rocks_cold_store.h"
 
 namespace cairn {
 
-Result<std::unique_ptr<ColdStore>> OpenStore(const Flags& flags, bool create, bool read_only) {
+Result<std::unique_ptr<RocksColdStore>> OpenStore(const Flags& flags, bool create, bool read_only) {
   RocksColdStoreOptions options;
   options.create = create;
   options.read_only = read_only;
   CAIRN_TRY(options.disk_limit_bytes, flags.DiskLimit());
-  CAIRN_TRY(auto store, RocksColdStore::Open(flags.store, options));
-  return std::unique_ptr<ColdStore>(std::move(store));
+  return RocksColdStore::Open(flags.store, options);
+}
+
+void GiveUpNewStore(RocksColdStore& store, const SessionCatalog& catalog) {
+  const auto all = catalog.List();
+  if (all && all.value().sessions.empty() && all.value().unreadable.empty()) store.RemoveIfNew();
 }
 
 namespace {
@@ -60,8 +63,22 @@ Status Workspace::CheckModel(const Flags& flags) const {
 
 Result<SessionShape> Workspace::Prepare(const Flags& flags) {
   CAIRN_TRY(options_, flags.ToSessionOptions(profile_));
+  reading_ = ReadingText(profile_, options_);
   CAIRN_TRY(model_->LoadWeights());
   return profile_.Shape(model_->llama().config(), model_->landmark());
+}
+
+Workspace::~Workspace() {
+  if (store_ == nullptr) return;
+  runner_.reset();
+  attention_.reset();
+  session_.reset();
+  SessionCatalog& catalog = engine_->catalog();
+  if (!made_.empty()) {
+    const auto record = catalog.Find(made_);
+    if (record && record.value().commits == 0) (void)catalog.Delete(made_);
+  }
+  GiveUpNewStore(*store_, catalog);
 }
 
 void Workspace::Attach() {
@@ -70,8 +87,14 @@ void Workspace::Attach() {
       std::make_unique<Runner>(model_->llama(), *attention_, model_->landmark(), profile_.chunk);
 }
 
-Status Workspace::Start(const Flags& flags, bool create) {
+Status Workspace::Start(const Flags& flags, bool create, const Make& make) {
   CAIRN_TRY(const SessionShape shape, Prepare(flags));
+  CAIRN_TRY(engine_->OpenTiers(shape, options_));
+  if (create) made_ = flags.session;
+  if (create && make) {
+    CAIRN_TRY(const bool made, make(*this, shape));
+    create = !made;
+  }
   if (create) {
     CAIRN_TRY(session_, engine_->CreateSession(flags.session, shape, options_, profile_.ToJson()));
   } else {
@@ -104,15 +127,18 @@ Result<std::unique_ptr<Workspace>> Workspace::OpenOrCreate(const Flags& flags, b
 }
 
 Result<std::unique_ptr<Workspace>> Workspace::OpenOrCreate(const Flags& flags, bool raw,
-                                                           std::unique_ptr<LoadedModel> model) {
+                                                           std::unique_ptr<LoadedModel> model,
+                                                           const Make& make) {
   CAIRN_TRY(SessionCatalog::ValidateName(flags.session));
   CAIRN_TRY(auto engine_options, flags.ToEngineOptions());
   CAIRN_TRY(auto fresh, flags.NewProfile(*model));
   fresh.raw = raw;
   if (!raw) CAIRN_TRY(model->Template());
   CAIRN_TRY(auto cold, OpenStore(flags, true, false));
+  RocksColdStore* const store = cold.get();
   std::unique_ptr<Workspace> workspace(new Workspace);
   CAIRN_TRY(workspace->engine_, Engine::Open(std::move(cold), engine_options));
+  workspace->store_ = store;
   auto record = workspace->engine_->catalog().Find(flags.session);
   if (record.has_value()) {
     CAIRN_TRY(auto stored, ParseStoredShape(record.value().properties));
@@ -134,7 +160,7 @@ Result<std::unique_ptr<Workspace>> Workspace::OpenOrCreate(const Flags& flags, b
   if (record.error().code != Errc::kNotFound) return record.as_failure();
   workspace->profile_ = std::move(fresh);
   workspace->model_ = std::move(model);
-  CAIRN_TRY(workspace->Start(flags, true));
+  CAIRN_TRY(workspace->Start(flags, true, make));
   return workspace;
 }
 
@@ -155,6 +181,7 @@ Result<std::unique_ptr<Workspace>> Workspace::OpenAt(const Flags& flags,
 }
 
 Result<std::unique_ptr<LoadedModel>> Workspace::Discard(std::unique_ptr<Workspace> workspace) {
+  workspace->store_ = nullptr;  // which stays, for the next one
   const std::string name = workspace->session_->record().name;
   workspace->runner_.reset();
   workspace->attention_.reset();

@@ -2,6 +2,7 @@
 // command.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "engine/engine.h"
 #include "model/runner.h"
 #include "model/session_attention.h"
+#include "storage/rocks_cold_store.h"
 #include "tools/flags.h"
 #include "tools/loaded_model.h"
 #include "tools/session_profile.h"
@@ -17,18 +19,31 @@
 namespace cairn {
 
 /// Opens a store directory. `create`: make it if there is none.
-Result<std::unique_ptr<ColdStore>> OpenStore(const Flags& flags, bool create, bool read_only);
+Result<std::unique_ptr<RocksColdStore>> OpenStore(const Flags& flags, bool create, bool read_only);
+
+/// Gives a store up that was made for a session which did not come to be: if it has none, it goes
+/// when it is closed. Nothing happens to a store that was there.
+void GiveUpNewStore(RocksColdStore& store, const SessionCatalog& catalog);
 
 class Workspace {
  public:
+  /// Takes a session back that it made and never committed to, and a store that was made for it.
+  ~Workspace();
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+
   /// Opens an existing session; its model is the remembered one, or --model if the fingerprint
   /// agrees. Checks flags against the session before weights are read.
   static Result<std::unique_ptr<Workspace>> OpenExisting(const Flags& flags);
   /// The same, or a new session made with --model.
   static Result<std::unique_ptr<Workspace>> OpenOrCreate(const Flags& flags, bool raw);
-  /// The same with a model that is open already, perhaps with its weights.
+  /// The same with a model that is open already, perhaps with its weights. `make`, if there is one,
+  /// may make the new session itself, from the workspace's profile, model and engine; true if it
+  /// did.
+  using Make = std::function<Result<bool>(Workspace&, const SessionShape&)>;
   static Result<std::unique_ptr<Workspace>> OpenOrCreate(const Flags& flags, bool raw,
-                                                         std::unique_ptr<LoadedModel> model);
+                                                         std::unique_ptr<LoadedModel> model,
+                                                         const Make& make = nullptr);
   /// A session in memory only, for commands without --store.
   static Result<std::unique_ptr<Workspace>> InMemory(const Flags& flags);
 
@@ -47,6 +62,8 @@ class Workspace {
   Runner& runner() { return *runner_; }
   SessionProfile& profile() { return profile_; }
   Engine& engine() { return *engine_; }
+  /// How the steps of this command read; see ReadingText.
+  const std::string& reading() const { return reading_; }
 
   /// Commits the session with the profile as it is now.
   Status Commit() { return session_->Commit(profile_.ToJson()); }
@@ -63,7 +80,7 @@ class Workspace {
   Status OpenModelFor(const Flags& flags);
   /// kMismatch if the model or its adapter is not the one the session was made with.
   Status CheckModel(const Flags& flags) const;
-  Status Start(const Flags& flags, bool create);
+  Status Start(const Flags& flags, bool create, const Make& make = nullptr);
   /// Options, weights and shape, and then what the session needs around it.
   Result<SessionShape> Prepare(const Flags& flags);
   void Attach();
@@ -72,6 +89,9 @@ class Workspace {
   std::unique_ptr<LoadedModel> model_;
   SessionProfile profile_;
   SessionOptions options_;
+  std::string reading_;
+  RocksColdStore* store_ = nullptr;  // the engine's, of a workspace that may make sessions
+  std::string made_;                 // name of the session that it has made or is about to make
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Session> session_;
   std::unique_ptr<SessionAttention> attention_;

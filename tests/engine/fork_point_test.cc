@@ -10,7 +10,6 @@ namespace cairn {
 namespace {
 
 using test::Problem;
-using test::Trace;
 
 constexpr int64_t kRows = 160;
 constexpr int32_t kChunk = 16;
@@ -32,24 +31,9 @@ class ForkPointTest : public testing::TestWithParam<AttentionMode> {
     EXPECT_TRUE(session.has_value()) << session.error().message;
     return session.has_value() ? std::move(session).value() : nullptr;
   }
-  /// Goes on to `end`, counting the tokens as a model's runner does: landmarks are none.
+  /// Goes on to `end`.
   void Read(Session& session, const Problem& problem, int64_t end) {
-    while (session.rows() < end) {
-      Trace ignored(problem);
-      const auto rows = static_cast<int32_t>(std::min<int64_t>(kChunk, end - session.rows()));
-      ASSERT_GOOD(session.BeginStep(rows));
-      const int64_t first = session.rows();
-      std::vector<uint32_t> tokens;
-      for (int64_t row = first; row < first + rows; ++row) {
-        if (!problem.IsLandmark(row)) tokens.push_back(static_cast<uint32_t>(row));
-      }
-      for (int32_t layer = 0; layer < problem.shape.layers; ++layer) {
-        ASSERT_GOOD(session.Attend(layer, problem.Q(layer, first), problem.K(layer, first),
-                                   problem.V(layer, first), ignored.o.data()));
-      }
-      ASSERT_GOOD(session.EndStep());
-      session.AddTokens(tokens);
-    }
+    ASSERT_GOOD(ReadSteps(session, problem, end, kChunk));
     ASSERT_GOOD(session.Commit("{}"));
   }
   std::string Digest(const std::string& name) {

@@ -76,7 +76,10 @@ Problem::Problem(const SessionShape& problem_shape, int64_t problem_rows, uint64
   v = random.Normals(count * static_cast<size_t>(kv_width()));
 }
 
-Status RunStep(Session& session, const Problem& problem, int32_t rows, Trace* trace) {
+namespace {
+
+Status RunStepOf(Session& session, const Problem& problem, int32_t rows,
+                 const std::vector<uint32_t>& tokens, Trace* trace) {
   const int64_t first = session.rows();
   CAIRN_TRY(session.BeginStep(rows));
   std::vector<Choice> choices;
@@ -95,10 +98,34 @@ Status RunStep(Session& session, const Problem& problem, int32_t rows, Trace* tr
     session.AbortStep();
     return ended.as_failure();
   }
-  std::vector<uint32_t> tokens;
-  for (int32_t i = 0; i < rows; ++i) tokens.push_back(static_cast<uint32_t>(first + i));
   session.AddTokens(tokens);
   trace->choices.push_back(std::move(choices));
+  return Ok();
+}
+
+/// Numbers of rows [first, first + rows), without those of landmarks if `only_tokens`.
+std::vector<uint32_t> TokensOf(const Problem& problem, int64_t first, int32_t rows,
+                               bool only_tokens) {
+  std::vector<uint32_t> tokens;
+  for (int64_t row = first; row < first + rows; ++row) {
+    if (!only_tokens || !problem.IsLandmark(row)) tokens.push_back(static_cast<uint32_t>(row));
+  }
+  return tokens;
+}
+
+}  // namespace
+
+Status RunStep(Session& session, const Problem& problem, int32_t rows, Trace* trace) {
+  return RunStepOf(session, problem, rows, TokensOf(problem, session.rows(), rows, false), trace);
+}
+
+Status ReadSteps(Session& session, const Problem& problem, int64_t end, int32_t chunk) {
+  Trace ignored(problem);
+  while (session.rows() < end) {
+    const auto rows = static_cast<int32_t>(std::min<int64_t>(chunk, end - session.rows()));
+    const auto tokens = TokensOf(problem, session.rows(), rows, true);
+    CAIRN_TRY(RunStepOf(session, problem, rows, tokens, &ignored));
+  }
   return Ok();
 }
 

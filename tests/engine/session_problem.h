@@ -58,6 +58,8 @@ struct Trace {
 Status RunStep(Session& session, const Problem& problem, int32_t rows, Trace* trace);
 /// Steps of `chunk` rows until the session has `end` rows. Row i also counts as token i.
 Status RunSteps(Session& session, const Problem& problem, int64_t end, int32_t chunk, Trace* trace);
+/// The same without a trace, counting tokens as a model's runner does: landmarks are none.
+Status ReadSteps(Session& session, const Problem& problem, int64_t end, int32_t chunk);
 
 /// A key a query row sees: row of the problem and position.
 struct SeenKey {

@@ -13,7 +13,6 @@ namespace cairn {
 namespace {
 
 using test::Problem;
-using test::Trace;
 
 constexpr int64_t kRows = 170;
 constexpr int32_t kChunk = 16;
@@ -42,24 +41,9 @@ class SessionReplaceTest : public testing::TestWithParam<AttentionMode> {
     last_ = session.value()->record();
     digest_ = Digest();
   }
-  /// Goes on to `end`, counting the tokens as a model's runner does: landmarks are none.
+  /// Goes on to `end`.
   void Read(Session& session, int64_t end) {
-    while (session.rows() < end) {
-      Trace ignored(problem_);
-      const int64_t first = session.rows();
-      const auto rows = static_cast<int32_t>(std::min<int64_t>(kChunk, end - first));
-      std::vector<uint32_t> tokens;
-      for (int64_t row = first; row < first + rows; ++row) {
-        if (!problem_.IsLandmark(row)) tokens.push_back(static_cast<uint32_t>(row));
-      }
-      ASSERT_GOOD(session.BeginStep(rows));
-      for (int32_t layer = 0; layer < problem_.shape.layers; ++layer) {
-        ASSERT_GOOD(session.Attend(layer, problem_.Q(layer, first), problem_.K(layer, first),
-                                   problem_.V(layer, first), ignored.o.data()));
-      }
-      ASSERT_GOOD(session.EndStep());
-      session.AddTokens(tokens);
-    }
+    ASSERT_GOOD(ReadSteps(session, problem_, end, kChunk));
   }
   std::unique_ptr<Session> OpenAt(int64_t blocks) {
     const auto point = ForkPointBehind(engine_->cold(), last_, blocks, "cut", kNoWatch);

@@ -1,6 +1,7 @@
 #include "catalog_fixture.h"
 
 #include "storage/catalog_format.h"
+#include "storage/faulty_cold_store.h"
 
 namespace cairn {
 
@@ -80,6 +81,24 @@ void ExpectWhole(ColdStore& cold, const SessionCatalog& catalog, const std::stri
          BlocksOf(range.extent, range.first, range.count, kTestGrid.layers, kTestGrid.heads)) {
       ExpectReads(cold, id, kTestGrid.payload_bytes);
     }
+  }
+}
+
+void FailEachCall(FunctionRef<void(ColdStore& cold, WithFault with_fault)> attempt) {
+  constexpr uint64_t kMostCalls = 50;
+  bool passed = false;
+  for (uint64_t nth = 1; !passed; ++nth) {
+    ASSERT_LT(nth, kMostCalls);
+    MemoryColdStore memory;
+    FaultyColdStore cold(memory);
+    attempt(cold, [&](FunctionRef<bool()> operation) {
+      cold.FailNth(ColdOperation::kAny, nth);
+      const bool good = operation();
+      passed = good && cold.Armed();
+      cold.Heal();
+      return good;
+    });
+    if (testing::Test::HasFatalFailure()) return;
   }
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/parallel.h"
 #include "storage/block_scan.h"
 #include "storage/memory_cold_store.h"
 #include "storage/session_catalog.h"
@@ -33,6 +34,14 @@ void ExpectSame(const SessionRecord& a, const SessionRecord& b);
 /// for each block.
 void ExpectWhole(ColdStore& cold, const SessionCatalog& catalog, const std::string& name,
                  const std::vector<uint32_t>& tokens, const std::string& tail);
+
+/// Does one operation with one fault armed, and says whether it went well.
+using WithFault = FunctionRef<bool(FunctionRef<bool()> operation)>;
+/// Runs `attempt` on new stores in memory, over and over: it prepares the store, does one operation
+/// under `with_fault`, which fails the first, the second, ... call of the store, and looks at what
+/// is there afterwards, when nothing fails any more. Until the operation has passed without a
+/// fault.
+void FailEachCall(FunctionRef<void(ColdStore& cold, WithFault with_fault)> attempt);
 
 /// A test over a store that the parameter names: "memory" or "rocks".
 class StoreTest : public testing::TestWithParam<const char*> {

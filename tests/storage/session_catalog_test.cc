@@ -3,7 +3,6 @@
 #include "catalog_fixture.h"
 #include "storage/block_format.h"
 #include "storage/catalog_format.h"
-#include "storage/faulty_cold_store.h"
 
 namespace cairn {
 namespace {
@@ -192,20 +191,14 @@ TEST(SessionCatalog, DeletingFreesWhatNoOtherSessionUses) {
 
 /// Fails every operation in turn; afterwards sessions are wholly there or wholly gone.
 TEST(SessionCatalog, AnAbortedDeleteHarmsNoOtherSession) {
-  bool passed = false;
-  for (uint64_t nth = 1; !passed; ++nth) {
-    ASSERT_LT(nth, 50u);
-    MemoryColdStore memory;
-    FaultyColdStore cold(memory);
+  FailEachCall([](ColdStore& cold, WithFault with_fault) {
     SessionCatalog catalog = OpenCatalog(cold);
     SessionRecord a = NewSession(catalog, "a");
     ASSERT_GOOD(Extend(cold, catalog, a, 4, {1, 2}, "tail"));
     SessionRecord b = NewSession(catalog, "b");
     b.ranges.insert(b.ranges.begin(), {a.ranges[0].extent, 0, 2});
     ASSERT_GOOD(Extend(cold, catalog, b, 2, {3}, "other tail"));
-    cold.FailNth(ColdOperation::kAny, nth);
-    passed = catalog.Delete("a").has_value() && cold.Armed();
-    cold.Heal();
+    with_fault([&] { return catalog.Delete("a").has_value(); });
     SessionCatalog reopened = OpenCatalog(cold);
     const SessionRecord found = reopened.Find("b").value();
     ExpectSame(found, b);
@@ -220,22 +213,16 @@ TEST(SessionCatalog, AnAbortedDeleteHarmsNoOtherSession) {
     if (kept) {
       EXPECT_EQ(reopened.ReadTail(a).value(), "tail");
     }
-  }
+  });
 }
 
 /// A commit that fails anywhere leaves the state of the one before.
 TEST(SessionCatalog, AnAbortedCommitChangesNothing) {
-  bool passed = false;
-  for (uint64_t nth = 1; !passed; ++nth) {
-    ASSERT_LT(nth, 50u);
-    MemoryColdStore memory;
-    FaultyColdStore cold(memory);
+  FailEachCall([](ColdStore& cold, WithFault with_fault) {
     SessionCatalog catalog = OpenCatalog(cold);
     SessionRecord record = NewSession(catalog, "a");
     ASSERT_GOOD(Extend(cold, catalog, record, 2, {1, 2}, "first"));
-    cold.FailNth(ColdOperation::kAny, nth);
-    passed = Extend(cold, catalog, record, 2, {3}, "second").has_value() && cold.Armed();
-    cold.Heal();
+    with_fault([&] { return Extend(cold, catalog, record, 2, {3}, "second").has_value(); });
     SessionCatalog reopened = OpenCatalog(cold);
     const SessionRecord found = reopened.Find("a").value();
     const bool second = found.tokens == 3;
@@ -243,7 +230,7 @@ TEST(SessionCatalog, AnAbortedCommitChangesNothing) {
     EXPECT_EQ(reopened.ReadTokens(found).value().size(), second ? 3u : 2u);
     EXPECT_EQ(found.ranges[0].count, second ? 4u : 2u);
     EXPECT_EQ(second, ReadOne(cold, {found.ranges[0].extent, 2, 0, 0}, kPayloadBytes).has_value());
-  }
+  });
 }
 
 TEST(SessionCatalog, EveryFlippedByteOfEveryEntryIsFound) {

@@ -123,26 +123,20 @@ INSTANTIATE_TEST_SUITE_P(Stores, SessionFork, testing::Values("memory", "rocks")
 
 /// Fails every operation in turn; afterwards the fork is wholly there or not at all.
 TEST(SessionForkFault, AnAbortedForkLeavesNothing) {
-  bool passed = false;
-  for (uint64_t nth = 1; !passed; ++nth) {
-    ASSERT_LT(nth, 50u);
-    MemoryColdStore memory;
-    FaultyColdStore cold(memory);
+  FailEachCall([](ColdStore& cold, WithFault with_fault) {
     SessionCatalog catalog = OpenCatalog(cold);
     SessionRecord source = NewSession(catalog, "a");
     ASSERT_GOOD(Extend(cold, catalog, source, 3, {1, 2}, "tail"));
-    const MetaEntries before = memory.ScanMeta("").value();
-    cold.FailNth(ColdOperation::kAny, nth);
-    const bool made = catalog.Fork(source, "b", std::nullopt).has_value();
-    passed = made && cold.Armed();
-    cold.Heal();
+    const MetaEntries before = cold.ScanMeta("").value();
+    const bool made =
+        with_fault([&] { return catalog.Fork(source, "b", std::nullopt).has_value(); });
     if (!made) {
-      EXPECT_EQ(memory.ScanMeta("").value(), before);
+      EXPECT_EQ(cold.ScanMeta("").value(), before);
     }
     SessionCatalog reopened = OpenCatalog(cold);
     ExpectWhole(cold, reopened, "a", {1, 2}, "tail");
     if (made) ExpectWhole(cold, reopened, "b", {1, 2}, "tail");
-  }
+  });
 }
 
 /// One that is made although its making failed has its number for itself.

@@ -135,7 +135,8 @@ TEST_P(VerifierTest, SaysHowFarASessionIsWhole) {
   const auto whole = [&] {
     Verifier verifier(faulty);
     const uint64_t tokens = verifier.CheckEntries(a_);
-    return std::pair(tokens, verifier.CheckBlocks(a_, kTestGrid, kTestSections, kNoWatch).value());
+    const auto blocks = verifier.CheckBlocks(a_, kTestGrid, kTestSections, kNoWatch);
+    return std::pair(tokens, blocks.value().both());
   };
   EXPECT_EQ(whole(), std::pair(a_.tokens, uint64_t{6}));
   struct Case {

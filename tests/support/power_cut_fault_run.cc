@@ -13,7 +13,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kNames[] = {"open",      "create", "flush", "commit",
-                                  "roll back", "delete", "read"};
+                                  "roll back", "delete", "read",  "compact"};
 constexpr uint64_t kMostFaults = 400;  // of one operation: more, and it never passes
 
 Status Do(StoreWriter& writer, StoreOperation operation, const std::string& name) {
@@ -32,6 +32,8 @@ Status Do(StoreWriter& writer, StoreOperation operation, const std::string& name
       return writer.Delete(name);
     case StoreOperation::kRead:
       return writer.ReadSome(name);
+    case StoreOperation::kCompact:
+      return writer.Compact();
   }
   return Ok();
 }

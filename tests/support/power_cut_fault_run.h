@@ -16,11 +16,11 @@
 
 namespace cairn::test {
 
-enum class StoreOperation { kOpen, kCreate, kFlush, kCommit, kRollBack, kDelete, kRead };
+enum class StoreOperation { kOpen, kCreate, kFlush, kCommit, kRollBack, kDelete, kRead, kCompact };
 inline constexpr StoreOperation kStoreOperations[] = {
     StoreOperation::kOpen,   StoreOperation::kCreate,   StoreOperation::kFlush,
     StoreOperation::kCommit, StoreOperation::kRollBack, StoreOperation::kDelete,
-    StoreOperation::kRead};
+    StoreOperation::kRead,   StoreOperation::kCompact};
 const char* StoreOperationName(StoreOperation operation);
 
 struct IoFault {

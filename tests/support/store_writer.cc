@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "storage/block_table.h"
+#include "storage/live_blocks.h"
 
 namespace cairn::test {
 namespace {
@@ -75,7 +76,8 @@ Status StoreWriter::Step() {
     case 4:
       return ReadSome(name);
     case 5:
-      return Pick(3) == 0 ? Open() : Ok();
+      if (Pick(3) == 0) return Open();
+      return Pick(3) == 0 ? Compact() : Ok();
     case 6:
     case 7:
     case 8:
@@ -199,6 +201,22 @@ Status StoreWriter::ReadSome(const std::string& name) {
     }
   }
   return Ok();
+}
+
+Status StoreWriter::Compact() {
+  CAIRN_TRY(Open());
+  CAIRN_TRY(const SessionList all, catalog_->List());
+  LiveBlocks live;
+  for (const SessionRecord& record : all.sessions) {
+    live.Add(record, {kModelLayers, kModelHeads, kModelPayloadBytes});
+  }
+  CAIRN_TRY(catalog_->RemoveLeftovers());
+  CompactionReport report;
+  CAIRN_TRY(store_->Compact(
+      &live, {.file_bytes = 64 << 10, .mixed_file_bytes = 24 << 10},
+      [](uint64_t, uint64_t) { return Status(Ok()); }, report));
+  if (report.damaged_records == 0) return Ok();
+  return Fail(Errc::kCorruption, "compacting has met damage: {}", report.damages.front());
 }
 
 Status StoreWriter::Verify(bool opened_now) {

@@ -44,6 +44,8 @@ class StoreWriter {
   Status Commit(const std::string& name);
   Status Delete(const std::string& name);
   Status ReadSome(const std::string& name);
+  /// Forgets what was not committed, and compacts with small limits, so that a few files are many.
+  Status Compact();
 
   /// Good if the open store is as told, or as in flight; that becomes what was told. With
   /// `opened_now` there must be no other blocks either.

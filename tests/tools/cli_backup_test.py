@@ -111,7 +111,11 @@ class Backup(BackupTest):
         self.assertEqual(sorted(self.directory.rglob("*")), before)
         left = self.directory / "copy.new"
         left.mkdir()
-        self.refused(*backup, self.copy, saying="copy.new already; .*broken off, remove it")
+        for name in ("mine", "backup"):  # the name alone is no proof
+            (left / name).write_text("mine")
+            self.refused(*backup, self.copy, saying="copy.new already, and no backup .* left it")
+            self.assertEqual((left / name).read_text(), "mine")
+            (left / name).unlink()
         left.rmdir()
         path = self.payload_files()[0]
         self.flip(path, [path.stat().st_size // 2])
@@ -124,7 +128,7 @@ class Backup(BackupTest):
 
     def test_a_kill_leaves_no_store_with_the_name(self):
         self.ingest(self.file("text.txt", random_text(40000)))
-        killed = 0
+        killed = remains = 0
         for milliseconds in range(0, 400, 20):
             process = subprocess.Popen(command("backup", "--store", self.store, self.copy),
                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -137,12 +141,24 @@ class Backup(BackupTest):
                 self.verified(self.copy)
                 break
             killed += 1
-            left = self.directory / "copy.new"
-            if left.exists():
-                self.assertEqual(run("backup", "--store", self.store, self.copy).code, 1)
-                subprocess.run(["rm", "-r", str(left)], check=True)
+            # What it has left makes room for the next one.
+            remains += (self.directory / "copy.new").exists()
         self.assertGreater(killed, 0)
+        self.assertGreater(remains, 0)
+        if not self.copy.exists():
+            self.backup()
+        self.verified(self.copy)
         self.verified(self.store)
+        self.assertEqual([path.name for path in self.directory.glob("copy*")], ["copy"])
+
+    def test_two_to_one_place(self):
+        self.ingest(self.file("text.txt", random_text(40000)))
+        first = subprocess.Popen(command("backup", "--store", self.store, self.copy),
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        codes = {run("backup", "--store", self.store, self.copy).code for _ in range(5)}
+        first.wait(TIMEOUT_SECONDS)
+        self.assertIn(1, codes)  # busy, or there already
+        self.verified(self.copy)
 
 
 if __name__ == "__main__":

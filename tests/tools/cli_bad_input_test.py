@@ -206,6 +206,31 @@ class BadStore(CliTest):
             first.wait(TIMEOUT_SECONDS)
         self.good("ask", *self.session("other"), "--max-tokens", "1", "Who?")
 
+    def test_a_refused_ingest_leaves_nothing_that_was_not_there(self):
+        text = self.file("text.txt", random_text(20000))
+        before = sorted(self.directory.rglob("*"))
+        refusals = ((("--retrieve", "1000"), "exceed"), (("--retrieve", "-1"), "retrieve"),
+                    (("--host-memory", "1KiB"), "host"),
+                    (("--disk-limit", "1500KiB"), "disk-limit"),
+                    (("--chunk", "100000"), "exceed"))
+        for options, saying in refusals:
+            with self.subTest(options=options):
+                self.refused("ingest", *self.session(), "--model", MODEL, *options, text,
+                             saying=saying)
+                self.assertEqual(sorted(self.directory.rglob("*")), before)
+        self.store.mkdir()
+        self.refused("ingest", *self.session(), "--model", MODEL, "--retrieve", "1000", text,
+                     saying="exceed")
+        self.assertEqual(list(self.store.iterdir()), [])
+        # In a store that was there, only the session goes.
+        self.ingest(text, "--tokens", "100", name="other")
+        for options, saying in refusals:
+            with self.subTest(options=options):
+                self.refused("ingest", *self.session(), "--model", MODEL, *options, text,
+                             saying=saying)
+                self.assertEqual(self.session_names(), ["other"])
+        self.good("verify", "--store", self.store)
+
     def test_a_store_of_a_newer_format(self):
         text = self.file("text.txt", random_text(500))
         self.ingest(text)
@@ -213,6 +238,8 @@ class BadStore(CliTest):
         self.refused("sessions", "list", "--store", self.store, saying="newer cairn")
         self.refused("ask", *self.session(), "Who?", saying="newer cairn")
         self.refused("ingest", *self.session(), "--model", MODEL, text, saying="newer cairn")
+        for command_name in ("upgrade", "compact", "repair", "verify"):
+            self.refused(command_name, "--store", self.store, saying="newer cairn")
 
     def test_a_flipped_byte_is_an_error_or_harmless(self):
         self.ingest(self.file("text.txt", random_text(3000)))

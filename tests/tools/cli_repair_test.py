@@ -59,7 +59,8 @@ class Cut(RepairTest):
             found = self.damage_blocks()
             first = min(finding["block"] for finding in found)
             expected = {"tokens_before": whole["tokens"], "cut_at": first * block,
-                        "tokens": first * block, "tokens_known": True, "recomputed": False}
+                        "tokens": first * block, "tokens_known": True, "recomputed": False,
+                        "summaries_rebuilt": False}
             planned = self.repair("--dry-run")
             with self.subTest(mode=mode):
                 self.assertEqual(planned["repaired"], [{"session": "copy", **expected},
@@ -92,7 +93,7 @@ class Cut(RepairTest):
         self.ingest(text, "--chunk", "64")
         whole = self.show()
         end = whole["tokens"] - whole["tokens"] % 64
-        for prefix, cut, known in (("a/", end, True), ("m/", 0, True), ("t/", 0, False)):
+        for prefix, cut, known in (("a/", end, True), ("t/", end, False)):
             self.damage_entry(prefix)
             self.assertNotEqual(self.verify(), [])
             done = self.repair()["repaired"]
@@ -102,6 +103,48 @@ class Cut(RepairTest):
                 self.assertEqual(self.show()["tokens"], cut)
                 self.ingest(text, "--chunk", "64")
                 self.assertEqual(self.digest(), whole["digest"])
+
+    def test_damaged_summaries_are_made_anew_and_nothing_is_lost(self):
+        text = self.file("text.txt", random_text(9000))
+        for mode, (options, block) in MODES.items():
+            self.ingest(text, *options, name=mode)
+            self.good("sessions", "fork", mode, "begin", "--at", 3 * block, "--store", self.store)
+            before = {name: self.show(name) for name in (mode, "begin")}
+            asked = ("ask", *self.session(mode), *RETRIEVAL[mode], "--max-tokens", "4", "--json",
+                     "Who?")
+            answer = self.good(*asked).json["answer"]
+            self.damage_entry("m/")
+            found = self.verify()
+            self.assertNotEqual(found, [])
+            planned = self.repair("--dry-run")
+            said = self.good("repair", "--store", self.store, "--dry-run").stdout
+            with self.subTest(mode=mode):
+                self.assertEqual(self.verify(), found)
+                self.assertRegex(said, f"session '{mode}': its damaged summaries are made anew")
+                self.assertNotIn("cut from", said)
+                done = self.repair()
+                self.assertEqual(done["repaired"], planned["repaired"])
+                self.assertTrue(all(d["summaries_rebuilt"] and d["tokens"] == d["tokens_before"]
+                                    for d in done["repaired"]))
+                self.assertEqual(self.verify(), [])
+                self.assertEqual({name: self.show(name) for name in before}, before)
+                self.assertEqual(self.good(*asked).json["answer"], answer)
+            for name in before:
+                self.good("sessions", "delete", name, "--store", self.store)
+
+    def test_summaries_behind_a_damaged_block_are_not_made_up(self):
+        options, block = MODES["unmodified"]
+        text = self.file("text.txt", random_text(3500))
+        self.ingest(text, *options)
+        whole = self.show()
+        first = min(finding["block"] for finding in self.damage_blocks(places=(2,)))
+        self.damage_entry("m/")
+        done = self.repair()["repaired"]
+        self.assertEqual([(d["tokens"], d["summaries_rebuilt"]) for d in done],
+                         [(first * block, True)])
+        self.assertEqual(self.verify(), [])
+        self.ingest(text, *options)
+        self.assertEqual(self.digest(), whole["digest"])
 
     def test_what_cannot_be_repaired_is_said_and_the_rest_is_repaired(self):
         text = self.file("text.txt", random_text(2000))

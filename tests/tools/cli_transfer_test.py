@@ -151,6 +151,8 @@ class BadFiles(TransferTest):
         self.refused_import("--as", "a/b", saying="cannot name a session")
         self.refused("sessions", "import", self.exported, "--store", self.directory,
                      saying="no store")
+        self.refused_import("--disk-limit", "100KiB", saying="--disk-limit 100.0 KiB")
+        self.assertFalse(self.other.exists(), "a refused import leaves no store")
         self.bring()
         self.refused_import("--as", "t", "--disk-limit", "100KiB", saying="--disk-limit 100.0 KiB")
         names = self.good("sessions", "list", "--store", self.other, "--json").json["sessions"]

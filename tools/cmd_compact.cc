@@ -1,0 +1,113 @@
+// cairn compact: give back what nobody uses, and merge small files.
+#include <fmt/core.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/byte_size.h"
+#include "base/progress.h"
+#include "engine/stored_shape.h"
+#include "storage/live_blocks.h"
+#include "storage/rocks_cold_store.h"
+#include "tools/command.h"
+#include "tools/flags.h"
+#include "tools/interrupt.h"
+
+namespace cairn {
+namespace {
+
+class CompactCommand : public Command {
+ public:
+  CLI::App* Add(CLI::App& app) override {
+    CLI::App* command =
+        app.add_subcommand("compact", "Free what nobody uses, and merge small files");
+    command->add_option("--store", flags_.store, "Directory of the store")
+        ->required()
+        ->type_name("DIR");
+    command->add_option("--disk-limit", flags_.disk_limit, "Most the store may occupy")
+        ->type_name("SIZE");
+    flags_.AddOutput(*command);
+    return command;
+  }
+
+  Status Run() override {
+    CAIRN_TRY(flags_.Apply());
+    RocksColdStoreOptions options;
+    CAIRN_TRY(options.disk_limit_bytes, flags_.DiskLimit());
+    CAIRN_TRY(auto store, RocksColdStore::Open(flags_.store, options));
+    before_ = store->Stats();
+    CAIRN_TRY(auto catalog, SessionCatalog::Open(*store, false));  // which drops what a crash left
+    CAIRN_TRY(const SessionList all, catalog.List());
+    LiveBlocks live;
+    // Of a session that cannot be read nobody knows the blocks, so none is nobody's.
+    bool known = all.unreadable.empty();
+    for (const SessionRecord& record : all.sessions) known = AddTo(live, record) && known;
+    if (!known && !flags_.quiet) {
+      fmt::print(
+          stderr,
+          "some sessions cannot be read, so nothing is left out; `cairn verify` names them\n");
+    }
+    if (known) {
+      CAIRN_TRY(removed_entries_, catalog.RemoveLeftovers());
+    }
+    Progress progress(flags_.quiet);
+    const Status done = store->Compact(
+        known ? &live : nullptr, {},
+        [&](uint64_t bytes, uint64_t total) -> Status {
+          if (progress.Due()) {
+            progress.Show(
+                fmt::format("{} of {} rewritten", FormatByteSize(bytes), FormatByteSize(total)));
+          }
+          if (!Interrupted()) return Ok();
+          return Fail(Errc::kInterrupted,
+                      "stopped; what was compacted so far stays so, and the store is whole");
+        },
+        report_);
+    progress.Finish();
+    CAIRN_TRY(done);
+    return Report(store->Stats());
+  }
+
+ private:
+  static bool AddTo(LiveBlocks& live, const SessionRecord& record) {
+    const auto stored = ParseStoredShape(record.properties);
+    const auto shape = stored ? ParseShape(stored.value().shape) : stored.as_failure();
+    if (shape) live.Add(record, GridOf(shape.value()));
+    return shape.has_value();
+  }
+
+  Status Report(const ColdStoreStats& after) const {
+    if (flags_.json) {
+      const nlohmann::json json{{"bytes_before", before_.disk_bytes},
+                                {"bytes_after", after.disk_bytes},
+                                {"files_before", before_.table_files},
+                                {"files_after", after.table_files},
+                                {"rewritten_bytes", report_.rewritten_bytes},
+                                {"dropped_records", report_.dropped_records},
+                                {"removed_entries", removed_entries_},
+                                {"damaged_records", report_.damaged_records},
+                                {"damages", report_.damages}};
+      fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    } else if (!flags_.quiet) {
+      fmt::print(stderr, "{} in {} files, before {} in {}; {} rewritten\n",
+                 FormatByteSize(after.disk_bytes), after.table_files,
+                 FormatByteSize(before_.disk_bytes), before_.table_files,
+                 FormatByteSize(report_.rewritten_bytes));
+    }
+    if (report_.damaged_records == 0) return Ok();
+    return Fail(Errc::kCorruption,
+                "the store {} is compacted and has damage, which stays as it was: {}; run `cairn "
+                "repair`",
+                flags_.store, report_.damages.front());
+  }
+
+  Flags flags_;
+  ColdStoreStats before_;
+  CompactionReport report_;
+  uint64_t removed_entries_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> MakeCompactCommand() { return std::make_unique<CompactCommand>(); }
+
+}  // namespace cairn
