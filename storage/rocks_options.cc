@@ -50,6 +50,8 @@ rocksdb::DBOptions MakeDbOptions(const RocksSetup& setup) {
   options.use_direct_io_for_flush_and_compaction = setup.direct_io;
   options.max_open_files = MaxOpenFiles();
   options.max_background_jobs = 2;
+  // After an error we open the database anew; RocksDB need not look for a way back beside that.
+  options.max_bgerror_resume_count = 0;
   options.max_total_wal_size = 64 * kMiB;
   // Every write is synced before it is acknowledged, so only an unacknowledged last one may be
   // torn; damage anywhere before it must be an error, not the silent loss of what follows.
