@@ -106,7 +106,7 @@ Result<Pins> TieredStore::Ticket::Wait() {
   }
   CAIRN_CHECK(state_ != nullptr);
   const std::unique_ptr<State> state = std::move(state_);
-  if (!state->posted) return state->store->Fetch(state->ids);
+  if (!state->posted) return state->store->FetchNow(state->ids);
   std::unique_lock lock(state->mutex);
   state->changed.wait(lock, [&] { return state->result.has_value(); });
   Result<Pins> pins = std::move(*state->result);
@@ -140,15 +140,31 @@ TieredStore::~TieredStore() {
   impl_->executor.reset();  // ends the I/O thread while everything it uses is still there
 }
 
+void TieredStore::Trace(AccessKind kind, std::span<const BlockId> ids) {
+  if (impl_->options.trace != nullptr) impl_->options.trace->Record(kind, ids);
+}
+
 Status TieredStore::Seal(const BlockId& id, std::span<const std::byte> payload) {
-  return impl_->Seal(id, payload);
+  CAIRN_TRY(impl_->Seal(id, payload));
+  Trace(AccessKind::kSeal, {&id, 1});
+  return Ok();
 }
 
 Status TieredStore::Flush(uint64_t extent) { return impl_->Flush(extent); }
 
-Status TieredStore::Discard(uint64_t extent, uint32_t from) { return impl_->Discard(extent, from); }
+Status TieredStore::Discard(uint64_t extent, uint32_t from) {
+  CAIRN_TRY(impl_->Discard(extent, from));
+  const BlockId first{.extent = extent, .ordinal = from};
+  Trace(AccessKind::kDiscard, {&first, 1});
+  return Ok();
+}
 
 Result<Pins> TieredStore::Fetch(std::span<const BlockId> ids) {
+  Trace(AccessKind::kFetch, ids);
+  return FetchNow(ids);
+}
+
+Result<Pins> TieredStore::FetchNow(std::span<const BlockId> ids) {
   Pins pins;
   pins.slots_.assign(ids.size(), kNoSlot);
   CAIRN_TRY(impl_->Fetch(ids, pins.slots_));
@@ -163,6 +179,7 @@ void TieredStore::Complete(Pins& pins) {
 }
 
 TieredStore::Ticket TieredStore::StartFetch(std::span<const BlockId> ids) {
+  Trace(AccessKind::kFetch, ids);
   Ticket ticket;
   Pins pins;
   pins.slots_.assign(ids.size(), kNoSlot);
@@ -176,7 +193,7 @@ TieredStore::Ticket TieredStore::StartFetch(std::span<const BlockId> ids) {
   state->store = this;
   state->ids.assign(ids.begin(), ids.end());
   state->posted = true;  // before the job may run
-  if (!impl_->executor->Post([state] { state->Finish(state->store->Fetch(state->ids)); })) {
+  if (!impl_->executor->Post([state] { state->Finish(state->store->FetchNow(state->ids)); })) {
     state->posted = false;
   }
   return ticket;

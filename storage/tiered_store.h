@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "storage/access_trace.h"
 #include "storage/block_id.h"
 #include "storage/cold_store.h"
 #include "storage/executor.h"
@@ -27,6 +28,7 @@ struct TieredStoreOptions {
   uint64_t host_bytes = 512ull << 20;  ///< budget of the host tier: slots and their table
   uint64_t compute_bytes = 0;          ///< budget of the compute tier; 0: attend in the host tier
   size_t min_pinned_blocks = 0;        ///< the most blocks one Fetch will ask for
+  AccessTrace* trace = nullptr;        ///< told of every access; must outlive the store
 
   /// kResource with the least budget that would work if a tier cannot hold what one Fetch pins.
   Status Validate() const;
@@ -123,6 +125,9 @@ class TieredStore {
 
  private:
   friend class Pins;
+  void Trace(AccessKind kind, std::span<const BlockId> ids);
+  /// Fetch without the trace.
+  Result<Pins> FetchNow(std::span<const BlockId> ids);
   /// Makes pins of slots that are pinned.
   void Complete(Pins& pins);
   std::unique_ptr<Impl> impl_;

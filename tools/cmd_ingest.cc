@@ -37,12 +37,18 @@ class IngestCommand : public Command {
     command->add_option("TEXT", text_path_, "Text file, or - for standard input")->required();
     flags_.AddShape(*command);
     flags_.AddRetrieval(*command);
+    flags_.AddTrace(*command);
     flags_.AddMemory(*command);
     flags_.AddOutput(*command);
     return command;
   }
 
   Status Run() override {
+    return flags_.Traced([this] { return RunTraced(); });
+  }
+
+ private:
+  Status RunTraced() {
     CAIRN_TRY(flags_.Apply());
     if (tokens_.has_value()) {
       CAIRN_TRY(AtLeastOne("--tokens", *tokens_));
@@ -55,7 +61,6 @@ class IngestCommand : public Command {
     return Read(*workspace, text);
   }
 
- private:
   /// Finds or adds the ingest's record; false if the text was read before.
   Result<bool> Begin(Workspace& workspace, const std::string& text) {
     SessionProfile& profile = workspace.profile();

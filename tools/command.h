@@ -27,5 +27,6 @@ std::unique_ptr<Command> MakeRepairCommand();
 std::unique_ptr<Command> MakeBackupCommand();
 std::unique_ptr<Command> MakeConformCommand();
 std::unique_ptr<Command> MakeEvalCommand();
+std::unique_ptr<Command> MakeBenchCommand();
 
 }  // namespace cairn

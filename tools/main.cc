@@ -25,10 +25,11 @@ int RunCommands(int argc, char** argv) {
   app.set_version_flag("--version", "cairn " CAIRN_VERSION);
   app.require_subcommand(1);
   std::vector<std::pair<CLI::App*, std::unique_ptr<cairn::Command>>> commands;
-  for (auto make : {cairn::MakeIngestCommand, cairn::MakeAskCommand, cairn::MakeChatCommand,
-                    cairn::MakeGenerateCommand, cairn::MakePerplexityCommand,
-                    cairn::MakeSessionsCommand, cairn::MakeVerifyCommand, cairn::MakeRepairCommand,
-                    cairn::MakeBackupCommand, cairn::MakeConformCommand, cairn::MakeEvalCommand}) {
+  for (auto make :
+       {cairn::MakeIngestCommand, cairn::MakeAskCommand, cairn::MakeChatCommand,
+        cairn::MakeGenerateCommand, cairn::MakePerplexityCommand, cairn::MakeSessionsCommand,
+        cairn::MakeVerifyCommand, cairn::MakeRepairCommand, cairn::MakeBackupCommand,
+        cairn::MakeConformCommand, cairn::MakeEvalCommand, cairn::MakeBenchCommand}) {
     auto command = make();
     CLI::App* added = command->Add(app);
     commands.emplace_back(added, std::move(command));

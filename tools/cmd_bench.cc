@@ -1,0 +1,38 @@
+// cairn bench: measurements, one noun each.
+#include <vector>
+
+#include "tools/bench_cache.h"
+#include "tools/command.h"
+
+namespace cairn {
+namespace {
+
+class BenchCommand final : public Command {
+ public:
+  CLI::App* Add(CLI::App& app) override {
+    CLI::App* command = app.add_subcommand("bench", "Measure parts of cairn");
+    command->require_subcommand(1);
+    for (auto make : {MakeCacheBench}) {
+      auto bench = make();
+      CLI::App* added = bench->Add(*command);
+      benches_.emplace_back(added, std::move(bench));
+    }
+    return command;
+  }
+
+  Status Run() override {
+    for (auto& [added, bench] : benches_) {
+      if (added->parsed()) return bench->Run();
+    }
+    return Ok();
+  }
+
+ private:
+  std::vector<std::pair<CLI::App*, std::unique_ptr<Command>>> benches_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> MakeBenchCommand() { return std::make_unique<BenchCommand>(); }
+
+}  // namespace cairn
