@@ -1,6 +1,7 @@
 #include "storage/tiered_store.h"
 
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <utility>
@@ -15,6 +16,8 @@ namespace {
 
 /// Fetches that may wait for the I/O thread; beyond it the caller of Wait does the work.
 constexpr size_t kFetchQueueLimit = 64;
+/// Hints that may wait; further ones are dropped.
+constexpr size_t kAheadQueueLimit = 2;
 
 uint64_t HostBytesPerSlot(const TieredStoreOptions& options) {
   return SlabPool::SlotBytes(RecordBytes(options.payload_bytes)) + BlockTable::kBytesPerSlot;
@@ -71,6 +74,21 @@ Pins::~Pins() {
   if (store_ != nullptr) store_->impl_->Unpin(slots_);
 }
 
+/// Counts the time until its end as waited.
+class TieredStore::WaitClock {
+ public:
+  explicit WaitClock(Impl& impl) : impl_(impl) {}
+  ~WaitClock() {
+    const auto passed = std::chrono::steady_clock::now() - start_;
+    impl_.waited_ns +=
+        static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(passed).count());
+  }
+
+ private:
+  Impl& impl_;
+  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
 /// What the caller and the I/O thread share. Its destructor waits for the I/O thread.
 struct TieredStore::Ticket::State {
   ~State() {
@@ -106,7 +124,11 @@ Result<Pins> TieredStore::Ticket::Wait() {
   }
   CAIRN_CHECK(state_ != nullptr);
   const std::unique_ptr<State> state = std::move(state_);
-  if (!state->posted) return state->store->FetchNow(state->ids);
+  if (!state->posted) {
+    const WaitClock waiting(*state->store->impl_);
+    return state->store->FetchNow(state->ids);
+  }
+  const WaitClock waiting(*state->store->impl_);
   std::unique_lock lock(state->mutex);
   state->changed.wait(lock, [&] { return state->result.has_value(); });
   Result<Pins> pins = std::move(*state->result);
@@ -120,8 +142,12 @@ Result<std::unique_ptr<TieredStore>> TieredStore::Open(const TieredStoreOptions&
 
 Result<std::unique_ptr<TieredStore>> TieredStore::Open(const TieredStoreOptions& options,
                                                        ColdStore& cold,
-                                                       std::unique_ptr<Executor> executor) {
+                                                       std::unique_ptr<Executor> executor,
+                                                       std::unique_ptr<Executor> ahead) {
   CAIRN_TRY(options.Validate());
+  if (options.read_ahead && ahead == nullptr) {
+    ahead = std::make_unique<ThreadExecutor>(kAheadQueueLimit);
+  }
   CAIRN_TRY(SlabPool host, SlabPool::Open(RecordBytes(options.payload_bytes),
                                           Slots(options.host_bytes, HostBytesPerSlot(options))));
   std::optional<SlabPool> compute;
@@ -131,13 +157,15 @@ Result<std::unique_ptr<TieredStore>> TieredStore::Open(const TieredStoreOptions&
     compute.emplace(std::move(slabs));
   }
   return std::make_unique<TieredStore>(std::make_unique<Impl>(
-      options, cold, std::move(host), std::move(compute), std::move(executor)));
+      options, cold, std::move(host), std::move(compute), std::move(executor), std::move(ahead)));
 }
 
 TieredStore::TieredStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 TieredStore::~TieredStore() {
-  impl_->executor.reset();  // ends the I/O thread while everything it uses is still there
+  // Ends the threads while everything they use is still there.
+  impl_->executor.reset();
+  impl_->ahead.reset();
 }
 
 void TieredStore::Trace(AccessKind kind, std::span<const BlockId> ids) {
@@ -161,6 +189,7 @@ Status TieredStore::Discard(uint64_t extent, uint32_t from) {
 
 Result<Pins> TieredStore::Fetch(std::span<const BlockId> ids) {
   Trace(AccessKind::kFetch, ids);
+  const WaitClock waiting(*impl_);
   return FetchNow(ids);
 }
 
@@ -198,6 +227,8 @@ TieredStore::Ticket TieredStore::StartFetch(std::span<const BlockId> ids) {
   }
   return ticket;
 }
+
+void TieredStore::ReadAhead(std::span<const BlockId> ids) { impl_->StartReadAhead(ids); }
 
 std::vector<TierReport> TieredStore::Report() const { return impl_->Report(); }
 

@@ -213,6 +213,7 @@ class TablePolicy final : public CachePolicy {
   }
 
   uint32_t Access(std::span<const uint32_t> blocks) override {
+    if (!blocks.empty()) table_.BeginAccess(ids_[blocks.front()].layer);
     pinned_.clear();
     absent_.clear();
     for (const uint32_t block : blocks) {
@@ -235,6 +236,10 @@ class TablePolicy final : public CachePolicy {
     }
     for (const uint32_t slot : pinned_) table_.Unpin(slot);
     return hits;
+  }
+
+  void Seal(uint32_t block) override {
+    if (table_.Find(ids_[block]) == kNoSlot) table_.Insert(ids_[block], TakeSlot());
   }
 
   void Drop(uint32_t block) override {

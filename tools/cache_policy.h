@@ -20,6 +20,8 @@ class CachePolicy {
   /// All of `blocks`, distinct and no more than there are slots, are wanted at once: none of them
   /// goes for another. Returns how many were there.
   virtual uint32_t Access(std::span<const uint32_t> blocks) = 0;
+  /// The block is made and put there.
+  virtual void Seal(uint32_t block) { Access({&block, 1}); }
   /// The block is gone for good, if it was there.
   virtual void Drop(uint32_t block) = 0;
 };

@@ -55,8 +55,11 @@ double CacheReplay::HitRatio(CachePolicy& policy) const {
       for (const uint32_t block : events_[i].blocks) policy.Drop(block);
       continue;
     }
-    const uint32_t there = policy.Access(events_[i].blocks);
-    if (counts_[i]) hits += there;
+    if (counts_[i]) {
+      hits += policy.Access(events_[i].blocks);
+    } else {
+      policy.Seal(events_[i].blocks[0]);
+    }
   }
   return fetched_ == 0 ? 0 : static_cast<double>(hits) / static_cast<double>(fetched_);
 }

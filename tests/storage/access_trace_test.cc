@@ -90,7 +90,7 @@ TEST(AccessTrace, EveryFlippedBitAndEveryCutIsFound) {
   std::mt19937_64 random = SeededRandom();
   const TempDirectory directory;
   const std::string path = directory.path() + "/trace";
-  WriteTrace(path, RandomAccesses(random, 20));
+  WriteTrace(path, RandomAccesses(random, 6));
   const std::string whole = Bytes(path);
   for (size_t i = 0; i < whole.size(); ++i) {
     std::string damaged = whole;
