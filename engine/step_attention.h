@@ -16,6 +16,7 @@
 #include "engine/options.h"
 #include "engine/position_map.h"
 #include "engine/selector.h"
+#include "engine/steady_blocks.h"
 #include "kernels/attention.h"
 #include "storage/tiered_store.h"
 
@@ -25,7 +26,7 @@ namespace cairn {
 class StepAttention {
  public:
   StepAttention(const SessionShape& shape, const RopeTable& rope, TieredStore& store)
-      : shape_(shape), rope_(rope), store_(store), last_ids_(static_cast<size_t>(shape.layers)) {}
+      : shape_(shape), rope_(rope), store_(store), steady_(static_cast<size_t>(shape.layers)) {}
 
   /// `q` and `o` are [rows, Hq, D]. Local rows of the step are in `local` already.
   Status Run(const StepPlan& plan, int32_t layer, const float* q, int32_t rows,
@@ -56,14 +57,14 @@ class StepAttention {
   const SessionShape& shape_;
   const RopeTable& rope_;
   TieredStore& store_;
-  std::vector<int32_t> positions_;              // [rows]
-  std::vector<BlockId> ids_;                    // [groups, Hkv, blocks per group]
-  std::vector<std::vector<BlockId>> last_ids_;  // by layer: what its last row fetched
-  std::vector<BlockRef> refs_;                  // the same, placed
-  std::vector<BlockRef> local_refs_;            // [Hkv, local blocks]
-  std::vector<float> lse_;                      // [Hkv, rows, G]
-  std::vector<float> fetched_o_;                // [rows, Hq, D]
-  std::vector<float> fetched_lse_;              // [Hkv, rows, G]
+  std::vector<int32_t> positions_;    // [rows]
+  std::vector<BlockId> ids_;          // [groups, Hkv, blocks per group]
+  std::vector<SteadyBlocks> steady_;  // by layer, of the last rows of its steps
+  std::vector<BlockRef> refs_;        // the same, placed
+  std::vector<BlockRef> local_refs_;  // [Hkv, local blocks]
+  std::vector<float> lse_;            // [Hkv, rows, G]
+  std::vector<float> fetched_o_;      // [rows, Hq, D]
+  std::vector<float> fetched_lse_;    // [Hkv, rows, G]
 };
 
 }  // namespace cairn

@@ -25,7 +25,7 @@ BlockTable::BlockTable(uint32_t slots)
 
 uint32_t BlockTable::FindAt(const BlockId& id, uint64_t hash) const {
   const size_t mask = buckets_.size() - 1;
-  for (size_t i = hash & mask;; i = (i + 1) & mask) {
+  for (size_t i = HomeOf(Fingerprint(hash));; i = (i + 1) & mask) {
     const Bucket& bucket = buckets_[i];
     if (bucket.slot == kNoSlot) return kNoSlot;
     if (bucket.fingerprint == Fingerprint(hash) && entries_[bucket.slot].id == id) {
@@ -42,10 +42,10 @@ void BlockTable::FindAll(std::span<const BlockId> ids, std::span<uint32_t> slots
     const size_t count = std::min(kAhead, ids.size() - begin);
     for (size_t i = 0; i < count; ++i) {
       hashes[i] = HashOf(ids[begin + i]);
-      __builtin_prefetch(&buckets_[hashes[i] & (buckets_.size() - 1)]);
+      __builtin_prefetch(&buckets_[HomeOf(Fingerprint(hashes[i]))]);
     }
     for (size_t i = 0; i < count; ++i) {
-      const Bucket& bucket = buckets_[hashes[i] & (buckets_.size() - 1)];
+      const Bucket& bucket = buckets_[HomeOf(Fingerprint(hashes[i]))];
       if (bucket.slot != kNoSlot) __builtin_prefetch(&entries_[bucket.slot]);
     }
     for (size_t i = 0; i < count; ++i) slots[begin + i] = FindAt(ids[begin + i], hashes[i]);
@@ -81,7 +81,7 @@ BlockTable::Worth BlockTable::Put(const BlockId& id, uint32_t slot) {
   CAIRN_CHECK(slot < slots() && !occupied(slot));
   const uint64_t hash = HashOf(id);
   const size_t mask = buckets_.size() - 1;
-  size_t i = hash & mask;
+  size_t i = HomeOf(Fingerprint(hash));
   while (buckets_[i].slot != kNoSlot) {
     CAIRN_CHECK(buckets_[i].fingerprint != Fingerprint(hash) ||
                 entries_[buckets_[i].slot].id != id);
@@ -141,11 +141,11 @@ void BlockTable::SetLoading(uint32_t slot, bool loading) {
 
 void BlockTable::RemoveFromBuckets(uint32_t slot) {
   const size_t mask = buckets_.size() - 1;
-  size_t hole = HashOf(entries_[slot].id) & mask;
+  size_t hole = HomeOf(Fingerprint(HashOf(entries_[slot].id)));
   while (buckets_[hole].slot != slot) hole = (hole + 1) & mask;
   // Moves later entries of the run back, so that probing needs no tombstones.
   for (size_t i = (hole + 1) & mask; buckets_[i].slot != kNoSlot; i = (i + 1) & mask) {
-    const size_t home = HashOf(entries_[buckets_[i].slot].id) & mask;
+    const size_t home = HomeOf(buckets_[i].fingerprint);
     if (((i - home) & mask) >= ((i - hole) & mask)) {
       buckets_[hole] = buckets_[i];
       hole = i;

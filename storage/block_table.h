@@ -88,6 +88,8 @@ class BlockTable {
 
   static uint64_t HashOf(const BlockId& id) { return BlockIdHash{}(id); }
   static uint32_t Fingerprint(uint64_t hash) { return static_cast<uint32_t>(hash >> 32); }
+  /// The bucket where a block belongs; a bucket says so without its block.
+  size_t HomeOf(uint32_t fingerprint) const { return fingerprint & (buckets_.size() - 1); }
   /// Gives the block its slot; what it was worth before, 0 if nothing is known.
   Worth Put(const BlockId& id, uint32_t slot);
   uint32_t FindAt(const BlockId& id, uint64_t hash) const;

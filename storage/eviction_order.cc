@@ -11,34 +11,34 @@ namespace {
 
 // A count loses a factor of √2 at each turn: 2 units of worth, of which 4 are a factor of 2.
 constexpr double kUnitsPerFactor2 = 4;
-const double kKept = std::sqrt(0.5);
 constexpr uint32_t kFirstTurn = 1u << 20;  // so that a worth of 0 is that of nobody
 constexpr uint32_t kDelays = 64;
 constexpr int32_t kCostScale = 16;
 
-// By units since: what one more use adds to a worth that has become old.
-struct GainTable {
-  explicit GainTable(int32_t most) : most_above(most), gain(kDelays + most) {
-    for (int32_t i = 0; i < static_cast<int32_t>(gain.size()); ++i) {
-      const double count = std::exp2(-(i - most) / kUnitsPerFactor2);
-      gain[i] = static_cast<uint32_t>(std::lround(kUnitsPerFactor2 * std::log2(1 + count)));
-    }
+// By units since a worth was that of now, from `most` above on: what one more use adds.
+template <size_t most>
+std::array<uint32_t, kDelays + most> MakeGains() {
+  std::array<uint32_t, kDelays + most> gains{};
+  for (size_t i = 0; i < gains.size(); ++i) {
+    const double age = static_cast<double>(i) - static_cast<double>(most);
+    const double count = std::exp2(-age / kUnitsPerFactor2);
+    gains[i] = static_cast<uint32_t>(std::lround(kUnitsPerFactor2 * std::log2(1 + count)));
   }
-  int32_t most_above;
-  std::vector<uint32_t> gain;
-};
+  return gains;
+}
 
 // By worth above the oldest: turns of its layer that a block is expected to be left out of.
-struct SkipTable {
-  SkipTable(uint32_t oldest, uint32_t most) {
-    for (uint32_t i = 0; i <= oldest + most; ++i) {
-      const double count = std::exp2((static_cast<double>(i) - oldest) / kUnitsPerFactor2);
-      const double chance = std::min(0.97, count * (1 - kKept));
-      skips.push_back(static_cast<int32_t>(std::lround(kCostScale * (1 - chance) / chance)));
-    }
+template <size_t oldest, size_t most>
+std::array<int32_t, oldest + most + 1> MakeSkips() {
+  std::array<int32_t, oldest + most + 1> skips{};
+  for (size_t i = 0; i < skips.size(); ++i) {
+    const double above_now = static_cast<double>(i) - static_cast<double>(oldest);
+    const double chance =
+        std::min(0.97, std::exp2(above_now / kUnitsPerFactor2) * (1 - std::sqrt(0.5)));
+    skips[i] = static_cast<int32_t>(std::lround(kCostScale * (1 - chance) / chance));
   }
-  std::vector<int32_t> skips;
-};
+  return skips;
+}
 
 }  // namespace
 
@@ -50,11 +50,10 @@ EvictionOrder::EvictionOrder(uint32_t slots) : slots_(slots), links_(slots + kLi
 }
 
 EvictionOrder::Worth EvictionOrder::NextUse(uint16_t layer, Worth before) const {
-  static const GainTable table(kMost);
+  static const auto gains = MakeGains<kMost>();
   const Worth now = Now(LineOf(layer));
-  const auto age = static_cast<int32_t>(now - before);
-  if (age < -table.most_above || age >= static_cast<int32_t>(kDelays)) return now;
-  return now + table.gain[age + table.most_above];
+  const uint32_t age = now - before + kMost;  // wraps for what is not of this table
+  return age < gains.size() ? now + gains[age] : now;
 }
 
 void EvictionOrder::BeginAccess(uint16_t layer) {
@@ -115,7 +114,7 @@ void EvictionOrder::Remove(uint32_t slot) {
 }
 
 uint32_t EvictionOrder::Next() const {
-  static const SkipTable table(kOldest, kMost);
+  static const auto skips = MakeSkips<kOldest, kMost>();
   if (size_ == 0) return kNoSlot;
   const auto round = static_cast<int32_t>(lines_);
   int32_t longest = -1;
@@ -127,7 +126,7 @@ uint32_t EvictionOrder::Next() const {
         static_cast<uint32_t>(std::countr_zero(std::rotr(filled_[line], oldest % kLists)));
     const int32_t ahead = static_cast<int32_t>(line) - static_cast<int32_t>(line_);
     const int32_t way = (ahead > 0 ? ahead : ahead + round) * kCostScale;
-    const int32_t expected = way + round * table.skips[above];
+    const int32_t expected = way + round * skips[above];
     if (expected <= longest) continue;
     longest = expected;
     list = ListOf(line, oldest + above);

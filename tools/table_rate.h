@@ -1,4 +1,4 @@
-// TableRate: how many look-ups and insertions a BlockTable does in a second, on one core.
+// TableRate: how many look-ups and insertions a BlockTable does in a second that one core gives it.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +7,8 @@ namespace cairn {
 
 struct TableRate {
   uint32_t slots = 0;
-  double lookups = 0;     ///< per second: Find and Touch of a block that is there, in random order
-  double misses = 0;      ///< per second: Find of a block that is not there
+  double lookups = 0;     ///< per second: found and touched in batches of 64, in random order
+  double misses = 0;      ///< per second: the same of blocks that are not there
   double insertions = 0;  ///< per second: Evict and Insert with the table full
 };
 
