@@ -24,6 +24,8 @@ Status Engine::OpenTiers(const SessionShape& shape, const SessionOptions& option
   tier_options.payload_bytes = payload_bytes;
   tier_options.host_bytes = options_.host_bytes;
   tier_options.compute_bytes = options_.compute_bytes;
+  tier_options.read_ahead = options_.read_ahead;
+  tier_options.trace = options_.trace;
   tier_options.min_pinned_blocks = StepAttention::MostBlocksPerFetch(shape, options);
   CAIRN_TRY(tiers_, TieredStore::Open(tier_options, *cold_));
   payload_bytes_ = payload_bytes;

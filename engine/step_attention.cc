@@ -160,6 +160,7 @@ Status StepAttention::Run(const StepPlan& plan, int32_t layer, const float* q, i
   if (fetches) {
     ListBlocks(call, 0, step);
     ticket = store_.StartFetch(ids_);
+    store_.ReadAhead(steady_[(layer + 1) % shape_.layers].steady());
   }
   AttendLocal(call, local);
   for (int32_t group = 0; fetches && group < choice.groups; group += step) {
@@ -171,6 +172,7 @@ Status StepAttention::Run(const StepPlan& plan, int32_t layer, const float* q, i
     CAIRN_TRY(auto pins, ticket.Wait());
     AttendFetched(call, group, groups, pins);
   }
+  if (fetches) steady_[layer].Note(ids_);
   return Ok();
 }
 

@@ -3,6 +3,9 @@
 //
 // The two parts are always computed apart and merged in the same order, whatever was resident, so
 // that results do not depend on memory budgets.
+//
+// While a layer is computed the store is told what the next one has been choosing all the time, and
+// reads ahead what has left memory of that.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +16,7 @@
 #include "engine/options.h"
 #include "engine/position_map.h"
 #include "engine/selector.h"
+#include "engine/steady_blocks.h"
 #include "kernels/attention.h"
 #include "storage/tiered_store.h"
 
@@ -22,7 +26,7 @@ namespace cairn {
 class StepAttention {
  public:
   StepAttention(const SessionShape& shape, const RopeTable& rope, TieredStore& store)
-      : shape_(shape), rope_(rope), store_(store) {}
+      : shape_(shape), rope_(rope), store_(store), steady_(static_cast<size_t>(shape.layers)) {}
 
   /// `q` and `o` are [rows, Hq, D]. Local rows of the step are in `local` already.
   Status Run(const StepPlan& plan, int32_t layer, const float* q, int32_t rows,
@@ -55,6 +59,7 @@ class StepAttention {
   TieredStore& store_;
   std::vector<int32_t> positions_;    // [rows]
   std::vector<BlockId> ids_;          // [groups, Hkv, blocks per group]
+  std::vector<SteadyBlocks> steady_;  // by layer, of the last rows of its steps
   std::vector<BlockRef> refs_;        // the same, placed
   std::vector<BlockRef> local_refs_;  // [Hkv, local blocks]
   std::vector<float> lse_;            // [Hkv, rows, G]

@@ -8,112 +8,122 @@
 namespace cairn {
 namespace {
 
-constexpr uint32_t kMaxUses = 3;
 constexpr size_t kGhostWays = 4;
+constexpr size_t kAhead = 16;  // look-ups whose memory is on its way at once
 
 }  // namespace
 
 BlockTable::BlockTable(uint32_t slots)
     : entries_(slots),
-      buckets_(std::bit_ceil(std::max<size_t>(4, size_t{slots} * 2)), kNoSlot),
+      buckets_(std::bit_ceil(std::max<size_t>(4, size_t{slots} * 2))),
       ghosts_(std::bit_ceil(std::max<size_t>(kGhostWays, slots))),
-      small_target_(std::max<uint32_t>(1, slots / 10)) {
-  static_assert(sizeof(Entry) + 2 * 2 * sizeof(uint32_t) + 2 * sizeof(Ghost) <= kBytesPerSlot);
+      order_(slots) {
+  static_assert(sizeof(Entry) + 2 * 2 * sizeof(Bucket) + 2 * sizeof(Ghost) +
+                    EvictionOrder::kBytesPerSlot <=
+                kBytesPerSlot);
 }
 
-uint32_t BlockTable::Find(const BlockId& id) const {
-  for (size_t i = Bucket(id);; i = (i + 1) & (buckets_.size() - 1)) {
-    const uint32_t slot = buckets_[i];
-    if (slot == kNoSlot || entries_[slot].id == id) return slot;
+uint32_t BlockTable::FindAt(const BlockId& id, uint64_t hash) const {
+  const size_t mask = buckets_.size() - 1;
+  for (size_t i = HomeOf(Fingerprint(hash));; i = (i + 1) & mask) {
+    const Bucket& bucket = buckets_[i];
+    if (bucket.slot == kNoSlot) return kNoSlot;
+    if (bucket.fingerprint == Fingerprint(hash) && entries_[bucket.slot].id == id) {
+      return bucket.slot;
+    }
+  }
+}
+
+uint32_t BlockTable::Find(const BlockId& id) const { return FindAt(id, HashOf(id)); }
+
+void BlockTable::FindAll(std::span<const BlockId> ids, std::span<uint32_t> slots) const {
+  uint64_t hashes[kAhead];
+  for (size_t begin = 0; begin < ids.size(); begin += kAhead) {
+    const size_t count = std::min(kAhead, ids.size() - begin);
+    for (size_t i = 0; i < count; ++i) {
+      hashes[i] = HashOf(ids[begin + i]);
+      __builtin_prefetch(&buckets_[HomeOf(Fingerprint(hashes[i]))]);
+    }
+    for (size_t i = 0; i < count; ++i) {
+      const Bucket& bucket = buckets_[HomeOf(Fingerprint(hashes[i]))];
+      if (bucket.slot != kNoSlot) __builtin_prefetch(&entries_[bucket.slot]);
+    }
+    for (size_t i = 0; i < count; ++i) slots[begin + i] = FindAt(ids[begin + i], hashes[i]);
   }
 }
 
 void BlockTable::Touch(uint32_t slot) {
-  Entry& entry = entries_[slot];
-  if (entry.uses < kMaxUses) ++entry.uses;
+  const uint16_t layer = entries_[slot].id.layer;
+  if (entries_[slot].turn == order_.Turn(layer)) return;
+  Update(slot, [&](Entry& entry) {
+    entry.turn = order_.Turn(layer);
+    entry.worth = order_.NextUse(layer, entry.worth);
+  });
 }
 
 void BlockTable::Insert(const BlockId& id, uint32_t slot) {
+  const Worth before = Put(id, slot);
+  Entry& entry = entries_[slot];
+  entry.worth = before == 0 ? order_.FirstUse(id.layer) : order_.NextUse(id.layer, before);
+  entry.turn = order_.Turn(id.layer);
+  order_.Add(slot, id.layer, entry.worth);
+}
+
+void BlockTable::InsertAhead(const BlockId& id, uint32_t slot) {
+  const Worth before = Put(id, slot);
+  Entry& entry = entries_[slot];
+  entry.worth = before == 0 ? order_.FirstUse(id.layer) : before;
+  entry.turn = static_cast<uint8_t>(order_.Turn(id.layer) - 1);  // the next use counts
+  order_.Add(slot, id.layer, entry.worth);
+}
+
+BlockTable::Worth BlockTable::Put(const BlockId& id, uint32_t slot) {
   CAIRN_CHECK(slot < slots() && !occupied(slot));
-  size_t i = Bucket(id);
-  while (buckets_[i] != kNoSlot) {
-    CAIRN_CHECK(entries_[buckets_[i]].id != id);
-    i = (i + 1) & (buckets_.size() - 1);
+  const uint64_t hash = HashOf(id);
+  const size_t mask = buckets_.size() - 1;
+  size_t i = HomeOf(Fingerprint(hash));
+  while (buckets_[i].slot != kNoSlot) {
+    CAIRN_CHECK(buckets_[i].fingerprint != Fingerprint(hash) ||
+                entries_[buckets_[i].slot].id != id);
+    i = (i + 1) & mask;
   }
-  buckets_[i] = slot;
-  entries_[slot] = Entry{.id = id};
-  PushNewest(TakeGhost(id) ? Queue::kMain : Queue::kSmall, slot);
-  ++evictable_;
+  buckets_[i] = {slot, Fingerprint(hash)};
+  ++size_;
+  entries_[slot] = Entry{.id = id, .occupied = 1};
+  return TakeGhost(hash);
 }
 
 void BlockTable::Erase(uint32_t slot) {
   Entry& entry = entries_[slot];
   CAIRN_CHECK(occupied(slot) && entry.pins == 0 && !dirty(slot));
-  if (Evictable(entry)) --evictable_;
-  RemoveFromBuckets(entry.id);
-  Unlink(slot);
+  if (Evictable(entry)) order_.Remove(slot);
+  RemoveFromBuckets(slot);
   entry = Entry{};
+  --size_;
 }
 
 uint32_t BlockTable::Evict() {
-  // Ends: an evictable block exists, and each visit to one takes it, moves it to main or lowers
-  // its count of uses.
-  while (evictable_ > 0) {
-    const bool from_small = small_.size >= small_target_ || main_.size == 0;
-    uint32_t slot = from_small ? EvictFromSmall() : EvictFromMain();
-    if (slot == kNoSlot) slot = from_small ? EvictFromMain() : EvictFromSmall();
-    if (slot != kNoSlot) return slot;
-  }
-  return kNoSlot;
-}
-
-uint32_t BlockTable::EvictFromSmall() {
-  for (uint32_t left = small_.size; left > 0; --left) {
-    const uint32_t slot = small_.oldest;
-    Entry& entry = entries_[slot];
-    if (!Evictable(entry)) {
-      Unlink(slot);
-      PushNewest(Queue::kSmall, slot);
-    } else if (entry.uses > 0) {
-      entry.uses = 0;
-      Unlink(slot);
-      PushNewest(Queue::kMain, slot);
-    } else {
-      RememberGhost(entry.id);
-      Erase(slot);
-      return slot;
-    }
-  }
-  return kNoSlot;
-}
-
-uint32_t BlockTable::EvictFromMain() {
-  for (uint32_t left = main_.size; left > 0; --left) {
-    const uint32_t slot = main_.oldest;
-    Entry& entry = entries_[slot];
-    if (Evictable(entry) && entry.uses == 0) {
-      Erase(slot);
-      return slot;
-    }
-    if (Evictable(entry)) --entry.uses;
-    Unlink(slot);
-    PushNewest(Queue::kMain, slot);
-  }
-  return kNoSlot;
+  const uint32_t slot = order_.Next();
+  if (slot == kNoSlot) return kNoSlot;
+  RememberGhost(entries_[slot]);
+  Erase(slot);
+  return slot;
 }
 
 template <class Change>
 void BlockTable::Update(uint32_t slot, Change change) {
-  CAIRN_CHECK(occupied(slot));
   Entry& entry = entries_[slot];
-  const bool before = Evictable(entry);
+  CAIRN_CHECK(entry.occupied);
+  if (Evictable(entry)) order_.Remove(slot);
   change(entry);
-  const bool after = Evictable(entry);
-  evictable_ += static_cast<uint32_t>(after) - static_cast<uint32_t>(before);
+  if (Evictable(entry)) order_.Add(slot, entry.id.layer, entry.worth);
 }
 
 void BlockTable::Pin(uint32_t slot) {
-  Update(slot, [](Entry& entry) { ++entry.pins; });
+  Update(slot, [](Entry& entry) {
+    ++entry.pins;
+    CAIRN_CHECK(entry.pins != 0);
+  });
 }
 
 void BlockTable::Unpin(uint32_t slot) {
@@ -122,65 +132,26 @@ void BlockTable::Unpin(uint32_t slot) {
 }
 
 void BlockTable::SetDirty(uint32_t slot, bool dirty) {
-  if (dirty == this->dirty(slot)) return;
-  Update(slot, [&](Entry& entry) {
-    if (dirty) {
-      Unlink(slot);
-      entry.queue = Queue::kDirty;
-      ++dirty_size_;
-    } else {
-      --dirty_size_;
-      PushNewest(entry.uses > 0 ? Queue::kMain : Queue::kSmall, slot);
-    }
-  });
+  Update(slot, [dirty](Entry& entry) { entry.dirty = dirty; });
 }
 
 void BlockTable::SetLoading(uint32_t slot, bool loading) {
   Update(slot, [loading](Entry& entry) { entry.loading = loading; });
 }
 
-void BlockTable::PushNewest(Queue queue, uint32_t slot) {
-  List& list = ListOf(queue);
-  Entry& entry = entries_[slot];
-  entry.queue = queue;
-  entry.newer = kNoSlot;
-  entry.older = list.newest;
-  if (list.newest != kNoSlot) entries_[list.newest].newer = slot;
-  list.newest = slot;
-  if (list.oldest == kNoSlot) list.oldest = slot;
-  ++list.size;
-}
-
-void BlockTable::Unlink(uint32_t slot) {
-  Entry& entry = entries_[slot];
-  List& list = ListOf(entry.queue);
-  if (entry.newer != kNoSlot) {
-    entries_[entry.newer].older = entry.older;
-  } else {
-    list.newest = entry.older;
-  }
-  if (entry.older != kNoSlot) {
-    entries_[entry.older].newer = entry.newer;
-  } else {
-    list.oldest = entry.newer;
-  }
-  entry.queue = Queue::kNone;
-  --list.size;
-}
-
-void BlockTable::RemoveFromBuckets(const BlockId& id) {
+void BlockTable::RemoveFromBuckets(uint32_t slot) {
   const size_t mask = buckets_.size() - 1;
-  size_t hole = Bucket(id);
-  while (entries_[buckets_[hole]].id != id) hole = (hole + 1) & mask;
+  size_t hole = HomeOf(Fingerprint(HashOf(entries_[slot].id)));
+  while (buckets_[hole].slot != slot) hole = (hole + 1) & mask;
   // Moves later entries of the run back, so that probing needs no tombstones.
-  for (size_t i = (hole + 1) & mask; buckets_[i] != kNoSlot; i = (i + 1) & mask) {
-    const size_t home = Bucket(entries_[buckets_[i]].id);
+  for (size_t i = (hole + 1) & mask; buckets_[i].slot != kNoSlot; i = (i + 1) & mask) {
+    const size_t home = HomeOf(buckets_[i].fingerprint);
     if (((i - home) & mask) >= ((i - hole) & mask)) {
       buckets_[hole] = buckets_[i];
       hole = i;
     }
   }
-  buckets_[hole] = kNoSlot;
+  buckets_[hole] = Bucket{};
 }
 
 BlockTable::Ghost* BlockTable::GhostSet(uint64_t hash) {
@@ -188,25 +159,26 @@ BlockTable::Ghost* BlockTable::GhostSet(uint64_t hash) {
   return ghosts_.data() + (hash & (sets - 1)) * kGhostWays;
 }
 
-void BlockTable::RememberGhost(const BlockId& id) {
-  const uint64_t hash = BlockIdHash{}(id);
+/// In place of the one in its set that is worth least.
+void BlockTable::RememberGhost(const Entry& entry) {
+  const uint64_t hash = HashOf(entry.id);
   Ghost* set = GhostSet(hash);
-  Ghost* oldest = std::min_element(set, set + kGhostWays,
-                                   [](const Ghost& a, const Ghost& b) { return a.time < b.time; });
-  if (++ghost_time_ == 0) ghost_time_ = 1;  // after 4 billion evictions ages mix once; harmless
-  *oldest = Ghost{static_cast<uint32_t>(hash >> 32), ghost_time_};
+  Ghost* least = std::min_element(set, set + kGhostWays, [](const Ghost& a, const Ghost& b) {
+    return EvictionOrder::Less(a.worth, b.worth);
+  });
+  *least = Ghost{Fingerprint(hash), entry.worth};
 }
 
-bool BlockTable::TakeGhost(const BlockId& id) {
-  const uint64_t hash = BlockIdHash{}(id);
+/// What the block was worth when it was evicted, and forgets that; 0 if nothing is known.
+BlockTable::Worth BlockTable::TakeGhost(uint64_t hash) {
   Ghost* set = GhostSet(hash);
   for (Ghost* ghost = set; ghost != set + kGhostWays; ++ghost) {
-    if (ghost->time == 0 || ghost->fingerprint != static_cast<uint32_t>(hash >> 32)) continue;
-    const bool recent = ghost_time_ - ghost->time < slots();
+    if (ghost->worth == 0 || ghost->fingerprint != Fingerprint(hash)) continue;
+    const Worth worth = ghost->worth;
     *ghost = Ghost{};
-    return recent;
+    return worth;
   }
-  return false;
+  return 0;
 }
 
 }  // namespace cairn

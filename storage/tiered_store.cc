@@ -1,6 +1,7 @@
 #include "storage/tiered_store.h"
 
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <utility>
@@ -15,6 +16,8 @@ namespace {
 
 /// Fetches that may wait for the I/O thread; beyond it the caller of Wait does the work.
 constexpr size_t kFetchQueueLimit = 64;
+/// Hints that may wait; further ones are dropped.
+constexpr size_t kAheadQueueLimit = 2;
 
 uint64_t HostBytesPerSlot(const TieredStoreOptions& options) {
   return SlabPool::SlotBytes(RecordBytes(options.payload_bytes)) + BlockTable::kBytesPerSlot;
@@ -71,6 +74,21 @@ Pins::~Pins() {
   if (store_ != nullptr) store_->impl_->Unpin(slots_);
 }
 
+/// Counts the time until its end as waited.
+class TieredStore::WaitClock {
+ public:
+  explicit WaitClock(Impl& impl) : impl_(impl) {}
+  ~WaitClock() {
+    const auto passed = std::chrono::steady_clock::now() - start_;
+    impl_.waited_ns +=
+        static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(passed).count());
+  }
+
+ private:
+  Impl& impl_;
+  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
 /// What the caller and the I/O thread share. Its destructor waits for the I/O thread.
 struct TieredStore::Ticket::State {
   ~State() {
@@ -106,7 +124,11 @@ Result<Pins> TieredStore::Ticket::Wait() {
   }
   CAIRN_CHECK(state_ != nullptr);
   const std::unique_ptr<State> state = std::move(state_);
-  if (!state->posted) return state->store->Fetch(state->ids);
+  if (!state->posted) {
+    const WaitClock waiting(*state->store->impl_);
+    return state->store->FetchNow(state->ids);
+  }
+  const WaitClock waiting(*state->store->impl_);
   std::unique_lock lock(state->mutex);
   state->changed.wait(lock, [&] { return state->result.has_value(); });
   Result<Pins> pins = std::move(*state->result);
@@ -120,8 +142,12 @@ Result<std::unique_ptr<TieredStore>> TieredStore::Open(const TieredStoreOptions&
 
 Result<std::unique_ptr<TieredStore>> TieredStore::Open(const TieredStoreOptions& options,
                                                        ColdStore& cold,
-                                                       std::unique_ptr<Executor> executor) {
+                                                       std::unique_ptr<Executor> executor,
+                                                       std::unique_ptr<Executor> ahead) {
   CAIRN_TRY(options.Validate());
+  if (options.read_ahead && ahead == nullptr) {
+    ahead = std::make_unique<ThreadExecutor>(kAheadQueueLimit);
+  }
   CAIRN_TRY(SlabPool host, SlabPool::Open(RecordBytes(options.payload_bytes),
                                           Slots(options.host_bytes, HostBytesPerSlot(options))));
   std::optional<SlabPool> compute;
@@ -131,24 +157,43 @@ Result<std::unique_ptr<TieredStore>> TieredStore::Open(const TieredStoreOptions&
     compute.emplace(std::move(slabs));
   }
   return std::make_unique<TieredStore>(std::make_unique<Impl>(
-      options, cold, std::move(host), std::move(compute), std::move(executor)));
+      options, cold, std::move(host), std::move(compute), std::move(executor), std::move(ahead)));
 }
 
 TieredStore::TieredStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 TieredStore::~TieredStore() {
-  impl_->executor.reset();  // ends the I/O thread while everything it uses is still there
+  // Ends the threads while everything they use is still there.
+  impl_->executor.reset();
+  impl_->ahead.reset();
+}
+
+void TieredStore::Trace(AccessKind kind, std::span<const BlockId> ids) {
+  if (impl_->options.trace != nullptr) impl_->options.trace->Record(kind, ids);
 }
 
 Status TieredStore::Seal(const BlockId& id, std::span<const std::byte> payload) {
-  return impl_->Seal(id, payload);
+  CAIRN_TRY(impl_->Seal(id, payload));
+  Trace(AccessKind::kSeal, {&id, 1});
+  return Ok();
 }
 
 Status TieredStore::Flush(uint64_t extent) { return impl_->Flush(extent); }
 
-Status TieredStore::Discard(uint64_t extent, uint32_t from) { return impl_->Discard(extent, from); }
+Status TieredStore::Discard(uint64_t extent, uint32_t from) {
+  CAIRN_TRY(impl_->Discard(extent, from));
+  const BlockId first{.extent = extent, .ordinal = from};
+  Trace(AccessKind::kDiscard, {&first, 1});
+  return Ok();
+}
 
 Result<Pins> TieredStore::Fetch(std::span<const BlockId> ids) {
+  Trace(AccessKind::kFetch, ids);
+  const WaitClock waiting(*impl_);
+  return FetchNow(ids);
+}
+
+Result<Pins> TieredStore::FetchNow(std::span<const BlockId> ids) {
   Pins pins;
   pins.slots_.assign(ids.size(), kNoSlot);
   CAIRN_TRY(impl_->Fetch(ids, pins.slots_));
@@ -163,6 +208,7 @@ void TieredStore::Complete(Pins& pins) {
 }
 
 TieredStore::Ticket TieredStore::StartFetch(std::span<const BlockId> ids) {
+  Trace(AccessKind::kFetch, ids);
   Ticket ticket;
   Pins pins;
   pins.slots_.assign(ids.size(), kNoSlot);
@@ -176,11 +222,13 @@ TieredStore::Ticket TieredStore::StartFetch(std::span<const BlockId> ids) {
   state->store = this;
   state->ids.assign(ids.begin(), ids.end());
   state->posted = true;  // before the job may run
-  if (!impl_->executor->Post([state] { state->Finish(state->store->Fetch(state->ids)); })) {
+  if (!impl_->executor->Post([state] { state->Finish(state->store->FetchNow(state->ids)); })) {
     state->posted = false;
   }
   return ticket;
 }
+
+void TieredStore::ReadAhead(std::span<const BlockId> ids) { impl_->StartReadAhead(ids); }
 
 std::vector<TierReport> TieredStore::Report() const { return impl_->Report(); }
 

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "storage/access_trace.h"
 #include "storage/block_id.h"
 #include "storage/cold_store.h"
 #include "storage/executor.h"
@@ -27,6 +28,8 @@ struct TieredStoreOptions {
   uint64_t host_bytes = 512ull << 20;  ///< budget of the host tier: slots and their table
   uint64_t compute_bytes = 0;          ///< budget of the compute tier; 0: attend in the host tier
   size_t min_pinned_blocks = 0;        ///< the most blocks one Fetch will ask for
+  bool read_ahead = true;              ///< false: ReadAhead does nothing
+  AccessTrace* trace = nullptr;        ///< told of every access; must outlive the store
 
   /// kResource with the least budget that would work if a tier cannot hold what one Fetch pins.
   Status Validate() const;
@@ -40,6 +43,8 @@ struct TierReport {
   uint64_t fetched_blocks = 0;  ///< look-ups that reached this tier
   uint64_t hit_blocks = 0;      ///< of them, found here
   uint64_t bytes_in = 0;        ///< payload bytes copied or read into it
+  uint64_t ahead_blocks = 0;    ///< host: blocks that ReadAhead brought there
+  uint64_t waited_ns = 0;       ///< of the fastest tier: time that callers stood in Fetch and Wait
   LatencyHistogram latency_ns;  ///< of a batch served by this tier, per batch
 };
 
@@ -87,10 +92,12 @@ class TieredStore {
   /// `cold` must outlive the store.
   static Result<std::unique_ptr<TieredStore>> Open(const TieredStoreOptions& options,
                                                    ColdStore& cold);
-  /// As above with an executor of the caller's for StartFetch, e.g. one that a test drives.
+  /// As above with an executor of the caller's for StartFetch, e.g. one that a test drives, and if
+  /// wanted one for ReadAhead.
   static Result<std::unique_ptr<TieredStore>> Open(const TieredStoreOptions& options,
                                                    ColdStore& cold,
-                                                   std::unique_ptr<Executor> executor);
+                                                   std::unique_ptr<Executor> executor,
+                                                   std::unique_ptr<Executor> ahead = nullptr);
   explicit TieredStore(std::unique_ptr<Impl> impl);
   ~TieredStore();
 
@@ -116,6 +123,12 @@ class TieredStore {
   /// the ticket is ready at once and no thread is woken.
   Ticket StartFetch(std::span<const BlockId> ids);
 
+  /// A hint that `ids` may be wanted soon: those that are in no memory are read into the host tier
+  /// on a thread of their own. Does what there is room for: no more than a quarter of the tier at
+  /// once, in place of blocks that may go; else, and after an error, nothing, which a later fetch
+  /// then meets itself. Never waits.
+  void ReadAhead(std::span<const BlockId> ids);
+
   /// Reports of the tiers present, fastest first.
   std::vector<TierReport> Report() const;
   /// Payload bytes of `extent` or of all extents (0) that are only in memory, waiting for a Flush.
@@ -123,6 +136,10 @@ class TieredStore {
 
  private:
   friend class Pins;
+  class WaitClock;
+  void Trace(AccessKind kind, std::span<const BlockId> ids);
+  /// Fetch without the trace.
+  Result<Pins> FetchNow(std::span<const BlockId> ids);
   /// Makes pins of slots that are pinned.
   void Complete(Pins& pins);
   std::unique_ptr<Impl> impl_;

@@ -32,12 +32,13 @@ uint32_t MemoryTier::TakeSlot() {
 
 TieredStore::Impl::Impl(const TieredStoreOptions& options_in, ColdStore& cold_in,
                         SlabPool host_slabs, std::optional<SlabPool> compute_slabs,
-                        std::unique_ptr<Executor> executor_in)
+                        std::unique_ptr<Executor> executor_in, std::unique_ptr<Executor> ahead_in)
     : options(options_in),
       cold(cold_in),
       host("host", std::move(host_slabs)),
       dirty_limit(std::max<size_t>(1, host.pool.slots() / 2)),
-      executor(std::move(executor_in)) {
+      executor(std::move(executor_in)),
+      ahead(std::move(ahead_in)) {
   if (compute_slabs) compute.emplace("compute", std::move(*compute_slabs));
   dirty.reserve(dirty_limit);
 }
@@ -47,16 +48,24 @@ size_t TieredStore::Impl::record_bytes() const { return RecordBytes(options.payl
 // ---- Sealing, flushing, discarding
 
 Result<uint32_t> TieredStore::Impl::BeginSeal(const BlockId& id) {
-  std::lock_guard lock(mutex);
-  if (host.table.Find(id) != kNoSlot) {
+  std::unique_lock lock(mutex);
+  uint32_t slot = host.table.Find(id);
+  // A hint of before a Discard may look for this very block; it will not find it.
+  while (slot != kNoSlot && host.table.loading(slot) && reading_ahead > 0) {
+    loaded.wait(lock);
+    slot = host.table.Find(id);
+  }
+  if (slot != kNoSlot) {
     return Fail(Errc::kInvalidArgument, "{} was sealed before; discard it first", ToString(id));
   }
   if (dirty.size() >= dirty_limit) return kNoSlot;
-  const uint32_t slot = host.TakeSlot();
-  if (slot == kNoSlot && dirty.empty()) {
-    return Fail(Errc::kResource,
-                "all {} blocks of the host tier are pinned; raise the memory budget",
-                host.pool.slots());
+  while ((slot = host.TakeSlot()) == kNoSlot && dirty.empty()) {
+    if (reading_ahead == 0) {
+      return Fail(Errc::kResource,
+                  "all {} blocks of the host tier are pinned; raise the memory budget",
+                  host.pool.slots());
+    }
+    loaded.wait(lock);
   }
   if (slot == kNoSlot) return slot;
   host.table.Insert(id, slot);
@@ -142,6 +151,18 @@ void TieredStore::Impl::Forget(MemoryTier& tier, uint64_t extent, uint32_t from)
 Status TieredStore::Impl::Discard(uint64_t extent, uint32_t from) {
   std::lock_guard flushing(flush_mutex);
   {
+    std::unique_lock lock(mutex);
+    discarding = true;
+    loaded.wait(lock, [this] { return reading_ahead == 0; });
+  }
+  const Status status = DiscardNow(extent, from);
+  std::lock_guard lock(mutex);
+  discarding = false;
+  return status;
+}
+
+Status TieredStore::Impl::DiscardNow(uint64_t extent, uint32_t from) {
+  {
     std::lock_guard lock(mutex);
     CAIRN_TRY(CheckUnpinned(extent, from));
   }
@@ -162,13 +183,14 @@ bool TieredStore::Impl::FetchResident(std::span<const BlockId> ids, std::span<ui
   const Stopwatch watch;
   std::lock_guard lock(mutex);
   MemoryTier& tier = top();
-  for (size_t i = 0; i < ids.size(); ++i) {
-    slots[i] = tier.table.Find(ids[i]);
-    if (slots[i] == kNoSlot || tier.table.loading(slots[i])) {
+  tier.table.FindAll(ids, slots);
+  for (const uint32_t slot : slots) {
+    if (slot == kNoSlot || tier.table.loading(slot)) {
       std::ranges::fill(slots, kNoSlot);
       return false;
     }
   }
+  if (!ids.empty()) tier.table.BeginAccess(ids.front().layer);
   for (const uint32_t slot : slots) {
     tier.table.Pin(slot);
     tier.table.Touch(slot);
@@ -200,11 +222,14 @@ Status TieredStore::Impl::PinAll(MemoryTier& tier, TierCounters& counters,
                                  Loader load) {
   std::vector<SlottedBlock> claimed;
   std::unique_lock lock(mutex);
+  if (!ids.empty()) tier.table.BeginAccess(ids.front().layer);
   bool waiting = PinPresent(tier, ids, slots, claimed);
   counters.fetched_blocks += ids.size();
   counters.hit_blocks += ids.size() - claimed.size();  // a block asked for twice is read once
   for (;; waiting = PinPresent(tier, ids, slots, claimed)) {
-    if (!claimed.empty()) {
+    if (claimed.size() > tier.available() && reading_ahead > 0) {
+      loaded.wait(lock);  // what is read ahead gives way
+    } else if (!claimed.empty()) {
       Status status = Claim(tier, claimed);
       if (status) {
         lock.unlock();
@@ -346,6 +371,8 @@ std::vector<TierReport> TieredStore::Impl::Report() {
                       .fetched_blocks = counters.fetched_blocks,
                       .hit_blocks = counters.hit_blocks,
                       .bytes_in = counters.bytes_in,
+                      .ahead_blocks = 0,
+                      .waited_ns = 0,
                       .latency_ns = counters.latency_ns};
   };
   const auto in_memory = [&](const MemoryTier& tier, const TierCounters& counters) {
@@ -355,6 +382,8 @@ std::vector<TierReport> TieredStore::Impl::Report() {
   std::vector<TierReport> reports;
   if (compute) reports.push_back(in_memory(*compute, compute_counters));
   reports.push_back(in_memory(host, host_counters));
+  reports.back().ahead_blocks = ahead_blocks;
+  reports.front().waited_ns = waited_ns;
   reports.push_back(report("cold", cold_counters, 0, on_disk.payload_bytes));
   return reports;
 }

@@ -6,6 +6,7 @@
 // and look again, so that each block is read once.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -52,7 +53,8 @@ struct TieredStore::Impl {
   using Loader = FunctionRef<Status(std::span<const SlottedBlock>)>;
 
   Impl(const TieredStoreOptions& options_in, ColdStore& cold_in, SlabPool host_slabs,
-       std::optional<SlabPool> compute_slabs, std::unique_ptr<Executor> executor_in);
+       std::optional<SlabPool> compute_slabs, std::unique_ptr<Executor> executor_in,
+       std::unique_ptr<Executor> ahead_in);
 
   Status Seal(const BlockId& id, std::span<const std::byte> payload);
   /// Extent 0: every dirty block.
@@ -63,6 +65,8 @@ struct TieredStore::Impl {
   /// As Fetch if that takes neither copies nor I/O; else false and nothing is pinned.
   bool FetchResident(std::span<const BlockId> ids, std::span<uint32_t> slots);
   void Unpin(std::span<const uint32_t> slots);
+  /// Posts the reading of what is in no memory, if there is something and the queue takes it.
+  void StartReadAhead(std::span<const BlockId> ids);
   std::vector<TierReport> Report();
   uint64_t DirtyBytes(uint64_t extent);
 
@@ -85,6 +89,8 @@ struct TieredStore::Impl {
   Status PinInTop(std::span<const BlockId> ids, std::span<uint32_t> slots);
   Status LoadFromCold(std::span<const SlottedBlock> blocks);
   Status LoadFromHost(std::span<const SlottedBlock> blocks);
+  void ReadAhead(std::span<const BlockId> ids);
+  Status DiscardNow(uint64_t extent, uint32_t from);
   Status CheckUnpinned(uint64_t extent, uint32_t from);
   void Forget(MemoryTier& tier, uint64_t extent, uint32_t from);
 
@@ -100,7 +106,12 @@ struct TieredStore::Impl {
   TierCounters host_counters;
   TierCounters compute_counters;
   TierCounters cold_counters;
+  std::atomic<uint64_t> waited_ns = 0;
+  uint64_t ahead_blocks = 0;  // that were read ahead
+  size_t reading_ahead = 0;   // blocks being read ahead now; `loaded` tells when they are there
+  bool discarding = false;    // nothing may be read ahead
   std::unique_ptr<Executor> executor;
+  std::unique_ptr<Executor> ahead;  // null: nothing is read ahead
 };
 
 }  // namespace cairn

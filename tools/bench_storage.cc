@@ -2,15 +2,22 @@
 
 #include <fmt/core.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/byte_size.h"
 #include "base/progress.h"
+#include "bench/cold_bench.h"
+#include "bench/open_bench.h"
 #include "bench/process_usage.h"
 #include "tools/bench_directory.h"
+#include "tools/flags.h"
 #include "tools/interrupt.h"
 
 namespace cairn {
@@ -158,9 +165,23 @@ void PrintOpen(const OpenBenchResult& open) {
       FormatByteSize(open.memory_bytes), FormatByteSize(open.index_bytes));
 }
 
-}  // namespace
+class StorageBench final : public Command {
+ public:
+  CLI::App* Add(CLI::App& bench) override;
+  Status Run() override;
 
-CLI::App* BenchStorage::Add(CLI::App& bench) {
+ private:
+  Status Report(const std::vector<ColdBenchResult>& cold, const OpenBenchResult& open) const;
+
+  Flags flags_;
+  std::optional<std::string> size_;
+  std::optional<int64_t> tokens_;
+  int turn_ms_ = 700;
+  bool full_ = false;
+  bool all_ways_ = false;
+};
+
+CLI::App* StorageBench::Add(CLI::App& bench) {
   CLI::App* command =
       bench.add_subcommand("storage", "Reads, writes and opening, beside what the disk does");
   command->add_option("--store", flags_.store, "A new or empty directory, on the disk to measure")
@@ -178,7 +199,7 @@ CLI::App* BenchStorage::Add(CLI::App& bench) {
   return command;
 }
 
-Status BenchStorage::Run() {
+Status StorageBench::Run() {
   CAIRN_TRY(flags_.Apply());
   CAIRN_TRY(const uint64_t size_bytes, ParseByteSize(size_.value_or(full_ ? kFullSize : kSize)));
   const int64_t tokens = tokens_.value_or(full_ ? kFullTokens : kTokens);
@@ -217,7 +238,7 @@ Status BenchStorage::Run() {
   return Report(cold, open);
 }
 
-Status BenchStorage::Report(const std::vector<ColdBenchResult>& cold,
+Status StorageBench::Report(const std::vector<ColdBenchResult>& cold,
                             const OpenBenchResult& open) const {
   if (flags_.json) {
     nlohmann::json reads = nlohmann::json::array();
@@ -235,5 +256,9 @@ Status BenchStorage::Report(const std::vector<ColdBenchResult>& cold,
   PrintOpen(open);
   return Ok();
 }
+
+}  // namespace
+
+std::unique_ptr<Command> MakeStorageBench() { return std::make_unique<StorageBench>(); }
 
 }  // namespace cairn

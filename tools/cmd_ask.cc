@@ -29,12 +29,18 @@ class AskCommand : public Command {
     command->add_flag("--keep", keep_, "Keep questions and answers in the session");
     flags_.AddShape(*command);
     flags_.AddRetrieval(*command);
+    flags_.AddTrace(*command);
     flags_.AddMemory(*command);
     flags_.AddOutput(*command);
     return command;
   }
 
   Status Run() override {
+    return flags_.Traced([this] { return RunTraced(); });
+  }
+
+ private:
+  Status RunTraced() {
     CAIRN_TRY(flags_.Apply());
     CAIRN_TRY(AtLeastOne("--max-tokens", max_tokens_));
     CAIRN_TRY(auto questions, Questions());
@@ -62,7 +68,6 @@ class AskCommand : public Command {
     return Ok();
   }
 
- private:
   Result<std::vector<std::string>> Questions() const {
     if (questions_path_.empty()) {
       if (!question_.empty()) return std::vector{question_};

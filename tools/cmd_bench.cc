@@ -1,27 +1,36 @@
-// cairn bench: measurements of this machine, one subcommand each.
+// cairn bench: measurements, one subcommand each.
+#include <utility>
+#include <vector>
+
+#include "tools/bench_cache.h"
 #include "tools/bench_storage.h"
 #include "tools/command.h"
 
 namespace cairn {
 namespace {
 
-class BenchCommand : public Command {
+class BenchCommand final : public Command {
  public:
   CLI::App* Add(CLI::App& app) override {
     CLI::App* command = app.add_subcommand("bench", "Measure what this machine gives");
     command->require_subcommand(1);
-    storage_command_ = storage_.Add(*command);
+    for (auto make : {MakeCacheBench, MakeStorageBench}) {
+      auto bench = make();
+      CLI::App* added = bench->Add(*command);
+      benches_.emplace_back(added, std::move(bench));
+    }
     return command;
   }
 
   Status Run() override {
-    if (storage_command_->parsed()) return storage_.Run();
+    for (auto& [added, bench] : benches_) {
+      if (added->parsed()) return bench->Run();
+    }
     return Ok();
   }
 
  private:
-  BenchStorage storage_;
-  CLI::App* storage_command_ = nullptr;
+  std::vector<std::pair<CLI::App*, std::unique_ptr<Command>>> benches_;
 };
 
 }  // namespace

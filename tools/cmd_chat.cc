@@ -27,12 +27,18 @@ class ChatCommand : public Command {
         ->type_name("N");
     flags_.AddShape(*command);
     flags_.AddRetrieval(*command);
+    flags_.AddTrace(*command);
     flags_.AddMemory(*command);
     flags_.AddOutput(*command);
     return command;
   }
 
   Status Run() override {
+    return flags_.Traced([this] { return RunTraced(); });
+  }
+
+ private:
+  Status RunTraced() {
     CAIRN_TRY(flags_.Apply());
     CAIRN_TRY(AtLeastOne("--max-tokens", max_tokens_));
     CAIRN_TRY(auto workspace, Workspace::OpenExisting(flags_));
@@ -56,7 +62,6 @@ class ChatCommand : public Command {
     return Ok();
   }
 
- private:
   Status Answer(Conversation& conversation, const std::string& question) const {
     Sampler greedy;
     CAIRN_TRY(conversation.Ask(question, max_tokens_, greedy, [](std::string_view piece) {

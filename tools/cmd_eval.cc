@@ -35,6 +35,11 @@ class EvalCommand : public Command {
   }
 
   Status Run() override {
+    return flags_.Traced([this] { return RunTraced(); });
+  }
+
+ private:
+  Status RunTraced() {
     CAIRN_TRY(flags_.Apply());
     CAIRN_TRY(ReadSettings());
     for (const std::string& path : {csv_path_, heat_map_path_}) CAIRN_TRY(CheckTarget(path));
@@ -58,7 +63,6 @@ class EvalCommand : public Command {
     return Report(log.records(), settings, DescribeMode(profile, options));
   }
 
- private:
   void AddOptions(CLI::App& app) {
     flags_.AddModel(app, true);
     app.add_option("--lengths", lengths_, "Tokens of the texts, e.g. 2k,4k,1M")
@@ -98,6 +102,7 @@ class EvalCommand : public Command {
         ->type_name("FILE");
     flags_.AddShape(app);
     flags_.AddRetrieval(app);
+    flags_.AddTrace(app);
     flags_.AddMemory(app);
     flags_.AddOutput(app);
   }

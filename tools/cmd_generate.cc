@@ -26,12 +26,18 @@ class GenerateCommand : public Command {
         ->type_name("S");
     flags_.AddShape(*command);
     flags_.AddRetrieval(*command);
+    flags_.AddTrace(*command);
     flags_.AddMemory(*command);
     flags_.AddOutput(*command);
     return command;
   }
 
   Status Run() override {
+    return flags_.Traced([this] { return RunTraced(); });
+  }
+
+ private:
+  Status RunTraced() {
     CAIRN_TRY(flags_.Apply());
     CAIRN_TRY(AtLeastOne("--max-tokens", max_tokens_));
     if (!(temperature_ >= 0) || temperature_ > 100) {
@@ -64,7 +70,6 @@ class GenerateCommand : public Command {
     return Ok();
   }
 
- private:
   Flags flags_;
   std::string prompt_;
   int64_t max_tokens_ = 128;

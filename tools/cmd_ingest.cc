@@ -43,12 +43,18 @@ class IngestCommand : public Command {
     command->add_option("TEXT", text_path_, "Text file, or - for standard input")->required();
     flags_.AddShape(*command);
     flags_.AddRetrieval(*command);
+    flags_.AddTrace(*command);
     flags_.AddMemory(*command);
     flags_.AddOutput(*command);
     return command;
   }
 
   Status Run() override {
+    return flags_.Traced([this] { return RunTraced(); });
+  }
+
+ private:
+  Status RunTraced() {
     CAIRN_TRY(flags_.Apply());
     if (tokens_.has_value()) {
       CAIRN_TRY(AtLeastOne("--tokens", *tokens_));
@@ -61,7 +67,6 @@ class IngestCommand : public Command {
     return Read(*workspace, text);
   }
 
- private:
   Result<std::unique_ptr<Workspace>> Open(const std::string& text) {
     if (!dedup_) return Workspace::OpenOrCreate(flags_, raw_);
     CAIRN_TRY(SessionCatalog::ValidateName(flags_.session));

@@ -1,7 +1,7 @@
 #include "tools/flags.h"
 
 #include "base/byte_size.h"
-#include "base/parallel.h"
+#include "storage/access_trace.h"
 
 namespace cairn {
 namespace {
@@ -62,8 +62,15 @@ void Flags::AddMemory(CLI::App& app) {
   app.add_option("--compute-memory", compute_memory,
                  "Memory for a compute tier of its own (default 0: attend in the host tier)")
       ->type_name("SIZE");
+  app.add_flag("--no-read-ahead", no_read_ahead,
+               "Do not read the next layer's likely blocks while a layer is computed");
   app.add_option("--disk-limit", disk_limit, "Most the store may occupy (default: no limit)")
       ->type_name("SIZE");
+}
+
+void Flags::AddTrace(CLI::App& app) {
+  app.add_option("--trace", trace, "Record every access to blocks, for `cairn bench cache`")
+      ->type_name("FILE");
 }
 
 void Flags::AddStore(CLI::App& app, bool required) {
@@ -126,8 +133,21 @@ Status Flags::Apply() const {
   return Ok();
 }
 
+Status Flags::Traced(FunctionRef<Status()> body) {
+  if (!trace.has_value()) return body();
+  CAIRN_TRY(const auto recorder, AccessTrace::Create(*trace));
+  recorder_ = recorder.get();
+  const Status done = body();
+  recorder_ = nullptr;
+  if (!done.has_value() && recorder->empty()) return done;  // an older trace stays
+  const Status written = recorder->Finish();
+  return done.has_value() ? written : done;
+}
+
 Result<EngineOptions> Flags::ToEngineOptions() const {
   EngineOptions options;
+  options.trace = recorder_;
+  options.read_ahead = !no_read_ahead;
   CAIRN_TRY(options.host_bytes, SizeOr(host_memory, "--host-memory", options.host_bytes));
   CAIRN_TRY(options.compute_bytes, SizeOr(compute_memory, "--compute-memory", 0));
   return options;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/parallel.h"
 #include "engine/engine.h"
 #include "engine/options.h"
 #include "tools/session_profile.h"
@@ -22,8 +23,9 @@ Status AtLeastOne(const char* flag, int64_t value);
 struct Flags {
   bool json = false;
   bool quiet = false;
+  bool no_read_ahead = false;
   std::optional<int> threads;
-  std::optional<std::string> host_memory, compute_memory, disk_limit;
+  std::optional<std::string> host_memory, compute_memory, disk_limit, trace;
 
   std::string store, session, model;
   std::vector<std::string> adapters;  ///< FILE or FILE=SCALE each
@@ -32,8 +34,10 @@ struct Flags {
 
   /// --json, --quiet, --threads.
   void AddOutput(CLI::App& app);
-  /// --host-memory, --compute-memory, --disk-limit.
+  /// --host-memory, --compute-memory, --disk-limit, --no-read-ahead.
   void AddMemory(CLI::App& app);
+  /// --trace.
+  void AddTrace(CLI::App& app);
   /// --store and --session.
   void AddStore(CLI::App& app, bool required);
   /// --model and --adapter.
@@ -47,6 +51,8 @@ struct Flags {
 
   /// Applies --threads; call once, before any work.
   Status Apply() const;
+  /// Runs `body`; with --trace, every session opened in it is traced, also if it fails.
+  Status Traced(FunctionRef<Status()> body);
   Result<EngineOptions> ToEngineOptions() const;
   /// The model of --model and --adapter, headers only.
   Result<std::unique_ptr<LoadedModel>> OpenModel() const;
@@ -63,6 +69,7 @@ struct Flags {
   Result<SessionOptions> ToSessionOptions(const SessionProfile& profile) const;
 
  private:
+  AccessTrace* recorder_ = nullptr;  // inside Traced
   /// kInvalidArgument if an option was given that a landmark adapter decides.
   Status RefuseUnmodifiedOptions() const;
 };

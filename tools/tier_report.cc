@@ -23,6 +23,11 @@ double ColdOnlyShare(const std::vector<TierReport>& tiers, uint64_t stored_bytes
 
 double Microseconds(uint64_t ns) { return static_cast<double>(ns) / 1000.0; }
 
+// Time the model stood still for blocks.
+double SecondsWaited(const std::vector<TierReport>& tiers) {
+  return tiers.empty() ? 0 : static_cast<double>(tiers.front().waited_ns) / 1e9;
+}
+
 }  // namespace
 
 nlohmann::json TiersJson(const std::vector<TierReport>& tiers, uint64_t stored_bytes) {
@@ -34,11 +39,13 @@ nlohmann::json TiersJson(const std::vector<TierReport>& tiers, uint64_t stored_b
                     {"fetched_blocks", tier.fetched_blocks},
                     {"hit_blocks", tier.hit_blocks},
                     {"bytes_in", tier.bytes_in},
+                    {"ahead_blocks", tier.ahead_blocks},
                     {"latency_us_p50", Microseconds(tier.latency_ns.Percentile(0.5))},
                     {"latency_us_p99", Microseconds(tier.latency_ns.Percentile(0.99))},
                     {"batches", tier.latency_ns.count()}});
   }
   return {{"tiers", list},
+          {"seconds_waited", SecondsWaited(tiers)},
           {"stored_bytes", stored_bytes},
           {"cold_only_share", ColdOnlyShare(tiers, stored_bytes)}};
 }
@@ -62,8 +69,13 @@ std::string TiersTable(const std::vector<TierReport>& tiers, uint64_t stored_byt
                         Microseconds(tier.latency_ns.Percentile(0.5)),
                         Microseconds(tier.latency_ns.Percentile(0.99)));
   }
-  text += fmt::format("sealed blocks: {}, {:.1f} % of it on disk only; latency is per batch\n",
-                      FormatByteSize(stored_bytes), 100 * ColdOnlyShare(tiers, stored_bytes));
+  uint64_t ahead_blocks = 0;
+  for (const TierReport& tier : tiers) ahead_blocks += tier.ahead_blocks;
+  text += fmt::format(
+      "sealed blocks: {}, {:.1f} % of it on disk only; latency is per batch\n"
+      "{:.2f} s waited for blocks, {} blocks read ahead\n",
+      FormatByteSize(stored_bytes), 100 * ColdOnlyShare(tiers, stored_bytes), SecondsWaited(tiers),
+      ahead_blocks);
   return text;
 }
 

@@ -25,6 +25,7 @@ struct BudgetRun {
   Trace trace;
   uint64_t cold_hits = 0;  ///< blocks read back from the cold tier
   uint64_t compute_hits = 0;
+  uint64_t ahead_blocks = 0;  ///< read ahead
 };
 
 void RunWith(const Problem& problem, const SessionOptions& options, const EngineOptions& budgets,
@@ -36,6 +37,7 @@ void RunWith(const Problem& problem, const SessionOptions& options, const Engine
   ASSERT_GOOD(
       RunSteps(*session.value(), problem, problem.rows, options.max_step_rows, &run->trace));
   for (const TierReport& tier : engine->tiers()->Report()) {
+    run->ahead_blocks += tier.ahead_blocks;
     if (std::string_view(tier.name) == "cold") run->cold_hits = tier.hit_blocks;
     if (std::string_view(tier.name) == "compute") run->compute_hits = tier.hit_blocks;
   }
@@ -65,6 +67,27 @@ TEST_P(SessionBudgetTest, ResultsAreTheSameToTheBit) {
   EXPECT_TRUE(large.trace.o == tiny.trace.o);
   EXPECT_TRUE(large.trace.o == compute.trace.o);
   EXPECT_TRUE(large.trace.o == both.trace.o);
+}
+
+TEST(SessionReadAheadTest, ResultsAreTheSameToTheBit) {
+  for (const AttentionMode mode : {AttentionMode::kLandmark, AttentionMode::kUnmodified}) {
+    // What a step wants of all layers is more than the host tier holds.
+    const SessionShape shape = test::MakeShape(mode, 12, 4, 2, {4, 8, DType::kF16});
+    const Problem problem(shape, 600, 52);
+    SessionOptions options;
+    options.retrieve = 30;
+    options.recent_tokens = 8;
+    options.max_step_rows = 10;
+    const uint64_t least = test::LeastHostBytes(shape, options);
+    BudgetRun with, without, compute;
+    RunWith(problem, options, {.host_bytes = least}, &with);
+    RunWith(problem, options, {.host_bytes = least, .read_ahead = false}, &without);
+    RunWith(problem, options, {.host_bytes = least, .compute_bytes = least}, &compute);
+    EXPECT_GT(with.ahead_blocks, 0u);
+    EXPECT_EQ(without.ahead_blocks, 0u);
+    EXPECT_TRUE(with.trace.o == without.trace.o);
+    EXPECT_TRUE(with.trace.o == compute.trace.o);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(

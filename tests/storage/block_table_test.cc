@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <set>
 
 #include "store_fixture.h"
@@ -9,7 +10,9 @@
 namespace cairn {
 namespace {
 
-BlockId Id(uint32_t ordinal) { return {.extent = 1, .ordinal = ordinal}; }
+BlockId Id(uint32_t ordinal, uint16_t layer = 0) {
+  return {.extent = 1, .ordinal = ordinal, .layer = layer};
+}
 
 /// A table with a free list, as a tier has.
 struct Cache {
@@ -23,6 +26,7 @@ struct Cache {
     return slot;
   }
   bool Access(const BlockId& id) {
+    table.BeginAccess(id.layer);
     const uint32_t found = table.Find(id);
     if (found != kNoSlot) {
       table.Touch(found);
@@ -65,33 +69,68 @@ TEST(BlockTable, NothingHeldIsEvicted) {
   EXPECT_NE(cache.table.Find(Id(0)), kNoSlot);
 }
 
-TEST(BlockTable, AScanDoesNotFlushTheWorkingSet) {
-  constexpr uint32_t kSlots = 100;
-  constexpr uint32_t kWorking = 50;
-  Cache cache(kSlots);
-  for (int round = 0; round < 4; ++round) {
-    for (uint32_t i = 0; i < kWorking; ++i) cache.Access(Id(i));
-  }
+constexpr uint16_t kLayers = 8;
+
+/// One turn of each layer; `ordinals` of the turn, counted from the start. Returns the hits.
+template <class Ordinals>
+uint32_t Round(Cache& cache, uint32_t turn, Ordinals ordinals) {
   uint32_t hits = 0;
-  for (uint32_t i = 0; i < 2000; ++i) {
-    cache.Access(Id(1000 + i));
-    if (i % 4 == 0) hits += cache.Access(Id(i / 4 % kWorking)) ? 1 : 0;
+  for (uint16_t layer = 0; layer < kLayers; ++layer) {
+    for (const uint32_t ordinal : ordinals(turn)) hits += cache.Access(Id(ordinal, layer)) ? 1 : 0;
   }
-  EXPECT_GT(hits, 490u);  // of 500; least recently used would keep them too, once in 200 accesses
-  uint32_t kept = 0;
-  for (uint32_t i = 0; i < 5000; ++i) cache.Access(Id(100000 + i));
-  for (uint32_t i = 0; i < kWorking; ++i) kept += cache.table.Find(Id(i)) != kNoSlot ? 1 : 0;
-  EXPECT_GT(kept, kWorking / 2);  // after a scan of 50 times the tier
+  return hits;
 }
 
-TEST(BlockTable, AGhostReturnsToTheMainQueue) {
-  Cache cache(20);
-  for (uint32_t i = 0; i < 20; ++i) cache.Access(Id(i));
-  for (uint32_t i = 20; i < 25; ++i) cache.Access(Id(i));  // evicts 0..4 unused
-  EXPECT_EQ(cache.table.Find(Id(0)), kNoSlot);
-  cache.Access(Id(0));                                       // a ghost: straight to main
-  for (uint32_t i = 100; i < 160; ++i) cache.Access(Id(i));  // a scan longer than the tier
-  EXPECT_NE(cache.table.Find(Id(0)), kNoSlot);
+TEST(BlockTable, ARoundLargerThanTheTableKeepsAsMuchAsFits) {
+  Cache cache(kLayers * 10 / 2);  // half of what each round wants
+  const auto same = [](uint32_t) {
+    std::vector<uint32_t> ordinals(10);
+    std::iota(ordinals.begin(), ordinals.end(), 0);
+    return ordinals;
+  };
+  uint32_t hits = 0;
+  for (uint32_t turn = 0; turn < 12; ++turn) hits = Round(cache, turn, same);
+  EXPECT_GE(hits, cache.table.slots() * 3 / 4);  // least recently used would have none
+}
+
+TEST(BlockTable, AScanDoesNotFlushTheWorkingSet) {
+  Cache cache(kLayers * 12);
+  const auto half_new = [](uint32_t turn) {  // ten as ever, ten never seen before
+    std::vector<uint32_t> ordinals(20);
+    std::iota(ordinals.begin(), ordinals.begin() + 10, 0);
+    std::iota(ordinals.begin() + 10, ordinals.end(), 100 + turn * 10);
+    return ordinals;
+  };
+  uint32_t hits = 0;
+  for (uint32_t turn = 0; turn < 30; ++turn) hits = Round(cache, turn, half_new);
+  EXPECT_GE(hits, kLayers * 9u);  // of kLayers * 10
+}
+
+TEST(BlockTable, WhatABlockWasWorthReturnsWithIt) {
+  Cache cache(kLayers * 4);
+  const auto few = [](uint32_t) { return std::vector<uint32_t>{1, 2, 3}; };
+  for (uint32_t turn = 0; turn < 6; ++turn) Round(cache, turn, few);
+  const uint32_t slot = cache.table.Find(Id(1, 5));
+  while (cache.table.Find(Id(1, 5)) != kNoSlot) cache.free.push_back(cache.table.Evict());
+  cache.Access(Id(1, 5));
+  cache.Access(Id(50, 5));  // new
+  cache.Access(Id(0, 6));   // layer 5 comes last now
+  EXPECT_NE(slot, kNoSlot);
+  while (cache.table.Find(Id(50, 5)) != kNoSlot) cache.free.push_back(cache.table.Evict());
+  EXPECT_NE(cache.table.Find(Id(1, 5)), kNoSlot);
+}
+
+TEST(BlockTable, FindsSeveralAsItFindsOne) {
+  std::mt19937_64 random = SeededRandom();
+  Cache cache(300);
+  for (int i = 0; i < 2000; ++i) cache.Access(Id(Pick(random, 500), Pick(random, 3)));
+  for (const size_t count : {0, 1, 15, 16, 17, 100}) {
+    std::vector<BlockId> ids;
+    for (size_t i = 0; i < count; ++i) ids.push_back(Id(Pick(random, 600), Pick(random, 3)));
+    std::vector<uint32_t> slots(count);
+    cache.table.FindAll(ids, slots);
+    for (size_t i = 0; i < count; ++i) EXPECT_EQ(slots[i], cache.table.Find(ids[i]));
+  }
 }
 
 /// Random operations against maps that say what must hold.
@@ -108,7 +147,10 @@ TEST(BlockTable, AgreesWithAModel) {
     Cache cache(slots);
     std::map<BlockId, Entry> model;
     for (int step = 0; step < 20000; ++step) {
-      const BlockId id{.extent = 1 + Pick(random, 3), .ordinal = Pick(random, slots * 2)};
+      const BlockId id{.extent = 1 + Pick(random, 3),
+                       .ordinal = Pick(random, slots),
+                       .layer = static_cast<uint16_t>(Pick(random, 2) * 127)};
+      if (Pick(random, 3) == 0) cache.table.BeginAccess(id.layer);
       const auto it = model.find(id);
       ASSERT_EQ(cache.table.Find(id), it == model.end() ? kNoSlot : it->second.slot);
       const uint32_t action = Pick(random, 10);

@@ -7,9 +7,9 @@ import unittest
 
 from cli_harness import CliTest, DATA, LANDMARK, MODEL, SMALL_STEPS, random_text, run
 
-TIERS = {"tiers", "stored_bytes", "cold_only_share"}
+TIERS = {"tiers", "stored_bytes", "cold_only_share", "seconds_waited"}
 TIER = {"tier", "capacity_bytes", "held_bytes", "fetched_blocks", "hit_blocks", "bytes_in",
-        "latency_us_p50", "latency_us_p99", "batches"}
+        "ahead_blocks", "latency_us_p50", "latency_us_p99", "batches"}
 CONFORM_TOLERANCE = 1e-5
 
 

@@ -1,0 +1,81 @@
+// AccessTrace: a record of what a TieredStore was asked for, written to a file as it happens, so
+// that policies of eviction can be compared on it (docs/format.md, "The file of a trace").
+//
+// Thread-safe; buffers about 64 KiB. A write that fails is remembered and told by Finish: what is
+// being traced goes on.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "storage/block_id.h"
+
+namespace cairn {
+
+/// The version of everything in a trace file.
+inline constexpr uint32_t kTraceVersion = 1;
+
+enum class AccessKind : uint8_t {
+  kFetch = 0,    ///< blocks wanted in memory at once, in the order asked for, repetitions included
+  kSeal = 1,     ///< one block, made in memory
+  kDiscard = 2,  ///< one id: all blocks of its extent from its ordinal on are forgotten
+};
+
+class AccessTrace {
+ public:
+  /// Writes FILE.new; a file at `path` stays what it is until Finish.
+  static Result<std::unique_ptr<AccessTrace>> Create(const std::string& path);
+  /// Removes what was not finished.
+  ~AccessTrace();
+  AccessTrace(const AccessTrace&) = delete;
+  AccessTrace& operator=(const AccessTrace&) = delete;
+
+  void Record(AccessKind kind, std::span<const BlockId> ids);
+  /// Nothing was recorded.
+  bool empty();
+  /// Ends the file and gives it its name; the first error there was. Call once, after the last
+  /// Record.
+  Status Finish();
+
+ private:
+  explicit AccessTrace(std::string path) : path_(std::move(path)) {}
+  std::string unfinished() const { return path_ + ".new"; }
+  Status Write(std::string_view bytes);
+  /// Writes the buffer as one part; an empty one is the end.
+  Status WritePart();
+
+  const std::string path_;
+  std::mutex mutex_;
+  int fd_ = -1;
+  uint32_t parts_ = 0;
+  std::string body_;
+  BlockId previous_;
+  Status status_ = Ok();
+};
+
+/// A trace that was read: what happened, in order.
+struct AccessLog {
+  struct Event {
+    AccessKind kind = AccessKind::kFetch;
+    size_t first = 0;  ///< of its ids
+    size_t count = 0;
+  };
+  std::vector<Event> events{};
+  std::vector<BlockId> ids{};
+
+  std::span<const BlockId> Of(const Event& event) const {
+    return {ids.data() + event.first, event.count};
+  }
+};
+
+/// Reads a whole trace. kNotFound; kCorruption (no trace, damaged or cut short); kUnsupported (of
+/// a newer version).
+Result<AccessLog> ReadAccessLog(const std::string& path);
+
+}  // namespace cairn

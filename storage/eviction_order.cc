@@ -1,0 +1,138 @@
+#include "storage/eviction_order.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "base/check.h"
+
+namespace cairn {
+namespace {
+
+// A count loses a factor of √2 at each turn: 2 units of worth, of which 4 are a factor of 2.
+constexpr double kUnitsPerFactor2 = 4;
+constexpr uint32_t kFirstTurn = 1u << 20;  // so that a worth of 0 is that of nobody
+constexpr uint32_t kDelays = 64;
+constexpr int32_t kCostScale = 16;
+
+// By units since a worth was that of now, from `most` above on: what one more use adds.
+template <size_t most>
+std::array<uint32_t, kDelays + most> MakeGains() {
+  std::array<uint32_t, kDelays + most> gains{};
+  for (size_t i = 0; i < gains.size(); ++i) {
+    const double age = static_cast<double>(i) - static_cast<double>(most);
+    const double count = std::exp2(-age / kUnitsPerFactor2);
+    gains[i] = static_cast<uint32_t>(std::lround(kUnitsPerFactor2 * std::log2(1 + count)));
+  }
+  return gains;
+}
+
+// By worth above the oldest: turns of its layer that a block is expected to be left out of.
+template <size_t oldest, size_t most>
+std::array<int32_t, oldest + most + 1> MakeSkips() {
+  std::array<int32_t, oldest + most + 1> skips{};
+  for (size_t i = 0; i < skips.size(); ++i) {
+    const double above_now = static_cast<double>(i) - static_cast<double>(oldest);
+    const double chance =
+        std::min(0.97, std::exp2(above_now / kUnitsPerFactor2) * (1 - std::sqrt(0.5)));
+    skips[i] = static_cast<int32_t>(std::lround(kCostScale * (1 - chance) / chance));
+  }
+  return skips;
+}
+
+}  // namespace
+
+EvictionOrder::EvictionOrder(uint32_t slots) : slots_(slots), links_(slots + kLines * kLists) {
+  static_assert(sizeof(Links) == kBytesPerSlot);
+  static_assert(kOldest + kMost + kUnitsPerTurn < kLists);
+  turns_.fill(kFirstTurn);
+  for (uint32_t list = slots; list < links_.size(); ++list) links_[list] = {list, list};
+}
+
+EvictionOrder::Worth EvictionOrder::NextUse(uint16_t layer, Worth before) const {
+  static const auto gains = MakeGains<kMost>();
+  const Worth now = Now(LineOf(layer));
+  const uint32_t age = now - before + kMost;  // wraps for what is not of this table
+  return age < gains.size() ? now + gains[age] : now;
+}
+
+void EvictionOrder::BeginAccess(uint16_t layer) {
+  const uint32_t line = LineOf(layer);
+  lines_ = std::max(lines_, line + 1);
+  if (line == line_ && lines_ > 1) return;
+  line_ = line;
+  // Lists that leave the window go on as the oldest one in it.
+  const Worth oldest = Now(line) - kOldest;
+  ++turns_[line];
+  for (Worth left = oldest; left != oldest + kUnitsPerTurn; ++left) {
+    Join(ListOf(line, left), ListOf(line, oldest + kUnitsPerTurn));
+  }
+}
+
+/// Puts all of one list behind the oldest of another.
+void EvictionOrder::Join(uint32_t from, uint32_t to) {
+  const Links moved = links_[from];
+  if (moved.newer == from) return;
+  // The list's own links: `older` is its newest block, `newer` its oldest; it closes the circle.
+  const uint32_t oldest = links_[to].newer;
+  links_[moved.older].newer = oldest;
+  links_[oldest].older = moved.older;
+  links_[to].newer = moved.newer;
+  links_[moved.newer].older = to;
+  links_[from] = {from, from};
+  Mark(from, false);
+  Mark(to, true);
+}
+
+void EvictionOrder::Mark(uint32_t list, bool filled) {
+  const uint32_t index = list - slots_;
+  const uint64_t bit = uint64_t{1} << index % kLists;
+  uint64_t& mask = filled_[index / kLists];
+  mask = filled ? mask | bit : mask & ~bit;
+}
+
+void EvictionOrder::Add(uint32_t slot, uint16_t layer, Worth worth) {
+  const uint32_t line = LineOf(layer);
+  const Worth oldest = Now(line) - kOldest;
+  const auto above = static_cast<int32_t>(worth - oldest);
+  const auto most = static_cast<int32_t>(kOldest + kMost);
+  const uint32_t list = ListOf(line, oldest + static_cast<Worth>(std::clamp(above, 0, most)));
+  const uint32_t newest = links_[list].older;
+  links_[slot] = {list, newest};
+  links_[newest].newer = slot;
+  links_[list].older = slot;
+  Mark(list, true);
+  ++size_;
+}
+
+void EvictionOrder::Remove(uint32_t slot) {
+  const auto [newer, older] = links_[slot];
+  links_[newer].older = older;
+  links_[older].newer = newer;
+  if (newer == older) Mark(newer, false);  // only a list stands on both sides
+  --size_;
+}
+
+uint32_t EvictionOrder::Next() const {
+  static const auto skips = MakeSkips<kOldest, kMost>();
+  if (size_ == 0) return kNoSlot;
+  const auto round = static_cast<int32_t>(lines_);
+  int32_t longest = -1;
+  uint32_t list = 0;
+  for (uint32_t line = 0; line < kLines && (line < lines_ || longest < 0); ++line) {
+    if (filled_[line] == 0) continue;
+    const Worth oldest = Now(line) - kOldest;
+    const auto above =
+        static_cast<uint32_t>(std::countr_zero(std::rotr(filled_[line], oldest % kLists)));
+    const int32_t ahead = static_cast<int32_t>(line) - static_cast<int32_t>(line_);
+    const int32_t way = (ahead > 0 ? ahead : ahead + round) * kCostScale;
+    const int32_t expected = way + round * skips[above];
+    if (expected <= longest) continue;
+    longest = expected;
+    list = ListOf(line, oldest + above);
+  }
+  CAIRN_CHECK(longest >= 0);
+  return links_[list].newer;
+}
+
+}  // namespace cairn
