@@ -1,5 +1,7 @@
 #include "storage/rocks_database.h"
 
+#include <rocksdb/convenience.h>
+
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -88,6 +90,15 @@ void RocksDatabase::Acknowledge() {
   }
   if (!MarkLogs(setup_, directory_, mark)) return;
   WriteAcknowledged(directory_.acknowledged_path(), mark);
+}
+
+RocksDatabase::~RocksDatabase() {
+  // Work in the background, which nobody waits for, may have made the manifest longer since.
+  if (db_ != nullptr && !setup_.read_only && !broken_) {
+    rocksdb::CancelAllBackgroundWork(db_.get(), /*wait=*/true);
+    Acknowledge();
+  }
+  Close();
 }
 
 void RocksDatabase::Close() {

@@ -36,7 +36,7 @@ class RocksDatabase {
                                                      const RocksSetup& setup);
   RocksDatabase(StoreDirectory directory, const RocksSetup& setup)
       : directory_(std::move(directory)), setup_(setup) {}
-  ~RocksDatabase() { Close(); }
+  ~RocksDatabase();
   RocksDatabase(const RocksDatabase&) = delete;
   RocksDatabase& operator=(const RocksDatabase&) = delete;
 
