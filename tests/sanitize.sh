@@ -17,6 +17,8 @@ build=build-asan
 if [ "$preset" = tsan ]; then build=build-tsan; fi
 cmake --preset "$preset" >/dev/null
 export ASAN_OPTIONS=detect_stack_use_after_return=1
+LSAN_OPTIONS="suppressions=$PWD/tests/lsan_suppressions.txt print_suppressions=0"
+export LSAN_OPTIONS
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 TSAN_OPTIONS="suppressions=$PWD/tests/tsan_suppressions.txt halt_on_error=1"
 export TSAN_OPTIONS

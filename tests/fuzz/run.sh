@@ -8,6 +8,7 @@
 # if anything does. A reproducer belongs into tests/data/fuzz/NAME once it is fixed.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+export LSAN_OPTIONS="suppressions=$PWD/tests/lsan_suppressions.txt print_suppressions=0"
 seconds=${1:-60}
 shift || true
 names=("$@")
