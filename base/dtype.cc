@@ -8,20 +8,40 @@ namespace {
 
 // GCC lowers _Float16 conversions to F16C or AVX-512 where the clone's target has them.
 #define CAIRN_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#ifdef CAIRN_SANITIZED
 #undef CAIRN_CLONES  // resolvers of clones run before the sanitizers are ready
 #define CAIRN_CLONES
 #endif
 
+#ifdef __clang__
+using Half =
+    __fp16;  // can be stored and converted, not passed; _Float16 is not there for every CPU
+#else
+using Half = _Float16;
+#endif
+
+inline float FloatOf(uint16_t bits) {
+  Half half;
+  std::memcpy(&half, &bits, sizeof half);
+  return static_cast<float>(half);
+}
+
+inline uint16_t BitsOf(float value) {
+  const Half half = static_cast<Half>(value);
+  uint16_t bits;
+  std::memcpy(&bits, &half, sizeof bits);
+  return bits;
+}
+
 CAIRN_CLONES void HalvesToFloats(const uint16_t* source, float* target, size_t count) {
   for (size_t i = 0; i < count; ++i) {
-    target[i] = static_cast<float>(std::bit_cast<_Float16>(source[i]));
+    target[i] = FloatOf(source[i]);
   }
 }
 
 CAIRN_CLONES void FloatsToHalves(const float* source, uint16_t* target, size_t count) {
   for (size_t i = 0; i < count; ++i) {
-    target[i] = std::bit_cast<uint16_t>(static_cast<_Float16>(source[i]));
+    target[i] = BitsOf(source[i]);
   }
 }
 
@@ -63,8 +83,8 @@ Result<DType> ParseDType(std::string_view text) {
   return Fail(Errc::kInvalidArgument, "'{}' is not an element type; use f32, f16 or bf16", text);
 }
 
-float HalfToFloat(uint16_t half) { return static_cast<float>(std::bit_cast<_Float16>(half)); }
-uint16_t FloatToHalf(float value) { return std::bit_cast<uint16_t>(static_cast<_Float16>(value)); }
+float HalfToFloat(uint16_t half) { return FloatOf(half); }
+uint16_t FloatToHalf(float value) { return BitsOf(value); }
 float Bf16ToFloat(uint16_t value) {
   return std::bit_cast<float>(static_cast<uint32_t>(value) << 16);
 }

@@ -12,8 +12,31 @@
 
 #include "base/check.h"
 
+#ifdef __SANITIZE_THREAD__
+extern "C" {
+void __tsan_acquire(void* address);
+void __tsan_release(void* address);
+}
+#endif
+
 namespace cairn {
 namespace {
+
+/// Tells the thread sanitizer, which does not see into oneTBB, that what one thread did before a
+/// Give comes before what another does after a Take.
+class Handover {
+ public:
+#ifdef __SANITIZE_THREAD__
+  void Give() { __tsan_release(this); }
+  void Take() { __tsan_acquire(this); }
+#else
+  void Give() {}
+  void Take() {}
+#endif
+
+ private:
+  [[maybe_unused]] char place_ = 0;
+};
 
 // Every thread that enters the arena runs OpenMP regions alone.
 class SingleOpenMp : public tbb::task_scheduler_observer {
@@ -68,14 +91,19 @@ void ParallelFor(int64_t n, FunctionRef<void(int64_t)> body) {
     for (int64_t i = 0; i < n; ++i) body(i);
     return;
   }
+  Handover begin, end;
+  begin.Give();
   pool.arena.execute([&] {
     tbb::parallel_for(
         tbb::blocked_range<int64_t>(0, n, 1),
         [&](const tbb::blocked_range<int64_t>& range) {
+          begin.Take();
           for (int64_t i = range.begin(); i < range.end(); ++i) body(i);
+          end.Give();
         },
         tbb::simple_partitioner());
   });
+  end.Take();
 }
 
 void ParallelRanges(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t)> body) {

@@ -18,7 +18,7 @@ constexpr std::string_view kEmbeddingName = "cairn.landmark.embedding";
 /// This tensor's factors are stored the other way round: A [n_out, r] and B [n_in, r].
 constexpr std::string_view kTokenEmbedding = "token_embd.weight";
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#ifdef CAIRN_SANITIZED
 #define CAIRN_CLONES  // resolvers of clones run before the sanitizers are ready
 #else
 #define CAIRN_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))

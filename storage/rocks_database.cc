@@ -1,5 +1,6 @@
 #include "storage/rocks_database.h"
 
+#include <rocksdb/convenience.h>
 #include <rocksdb/transaction_log.h>
 
 #include <optional>
@@ -16,11 +17,6 @@ Result<std::unique_ptr<RocksDatabase>> RocksDatabase::Open(StoreDirectory direct
   database->has_reserve_ = database->directory_.HasReserve();
   CAIRN_TRY(database->OpenDbOnAnyDisk());
   return database;
-}
-
-RocksDatabase::~RocksDatabase() {
-  Close();
-  if (remove_if_new_) directory_.RemoveNew();
 }
 
 Status RocksDatabase::OpenDbOnAnyDisk() {
@@ -120,6 +116,16 @@ void RocksDatabase::Acknowledge() {
   mark_ = mark;
   mark_versions_ = versions;
   WriteAcknowledged(directory_.acknowledged_path(), mark);
+}
+
+RocksDatabase::~RocksDatabase() {
+  // Work in the background, which nobody waits for, may have made the manifest longer since.
+  if (db_ != nullptr && !setup_.read_only && !broken_) {
+    rocksdb::CancelAllBackgroundWork(db_.get(), /*wait=*/true);
+    Acknowledge();
+  }
+  Close();
+  if (remove_if_new_) directory_.RemoveNew();
 }
 
 void RocksDatabase::Close() {

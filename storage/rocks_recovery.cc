@@ -39,6 +39,7 @@ class Recovery {
   Status SyncLogs() const;
   Status CheckCurrent() const;
   Status CheckLogs(const Acknowledged& mark) const;
+  Status CheckManifest(const Acknowledged& mark) const;
   Status CutManifest(const Acknowledged& mark) const;
   Result<bool> CutToMark(const StoreDirectory& directory, const Acknowledged& mark) const;
   Status CutLogs(const StoreDirectory& directory, const Acknowledged& mark) const;
@@ -135,6 +136,27 @@ Result<std::string> Recovery::CurrentManifest() const {
   return name;
 }
 
+/// RocksDB takes a manifest that ends between two records for a whole one, and the database for
+/// what it was then: older, and perhaps with logs that were deleted since.
+Status Recovery::CheckManifest(const Acknowledged& mark) const {
+  if (!has_current_ || mark.manifest == 0) return Ok();  // another check's, or nothing was made
+  CAIRN_TRY(const std::string name, CurrentManifest());
+  const uint64_t number = ManifestNumber(name);
+  if (number == 0 || number > mark.manifest) return Ok();
+  if (number == mark.manifest) {
+    std::string manifest;
+    const rocksdb::Status read = rocksdb::ReadFileToString(env_, PathOf(name), &manifest);
+    if (read.IsNotFound() || read.IsPathNotFound()) return Ok();  // the writer has a new one
+    CAIRN_TRY(FromRocks(read, action_));
+    if (SoundBytes(manifest) >= mark.manifest_bytes) return Ok();
+  }
+  return Fail(
+      Errc::kCorruption,
+      "{}: {} has less than was acknowledged; bring it back, or remove {} to open the store "
+      "as it was before",
+      action_, PathOf(name), mark_path_);
+}
+
 Status Recovery::CutManifest(const Acknowledged& mark) const {
   CAIRN_TRY(const std::string name, CurrentManifest());
   const uint64_t number = ManifestNumber(name);
@@ -228,6 +250,7 @@ Status CheckLogs(const RocksSetup& setup, const StoreDirectory& directory,
                  const Acknowledged& mark) {
   Recovery recovery(setup, directory);
   CAIRN_TRY(recovery.List());
+  CAIRN_TRY(recovery.CheckManifest(mark));
   return recovery.CheckLogs(mark);
 }
 

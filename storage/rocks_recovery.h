@@ -26,7 +26,7 @@ Status PrepareToWrite(const RocksSetup& setup, const StoreDirectory& directory,
 Result<bool> CutUnacknowledged(const RocksSetup& setup, const StoreDirectory& directory,
                                const Acknowledged& mark);
 
-/// kCorruption if a log has less than was acknowledged. For readers and writers.
+/// kCorruption if the manifest or a log has less than was acknowledged. For readers and writers.
 Status CheckLogs(const RocksSetup& setup, const StoreDirectory& directory,
                  const Acknowledged& mark);
 

@@ -111,7 +111,9 @@ Status StoreCopy::CopyCatalog(ColdStore& source, const std::vector<CopiedSession
   const ExtentUse use(records);
   for (const auto& [extent, end] : use.ends()) {
     CAIRN_TRY(MetaEntries sections, source.ScanMeta(SectionsPrefix(extent)));
-    std::erase_if(sections, [&](const auto& entry) { return FirstBlockInKey(entry.first) >= end; });
+    std::erase_if(sections, [&, end = end](const auto& entry) {
+      return FirstBlockInKey(entry.first) >= end;
+    });
     MetaBatch batch;
     CAIRN_TRY(AddChecked(std::move(sections), batch));
     CAIRN_TRY(target_.WriteMeta(batch));

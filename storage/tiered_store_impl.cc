@@ -270,8 +270,9 @@ bool TieredStore::Impl::PinPresent(MemoryTier& tier, std::span<const BlockId> id
     }
   }
   std::ranges::sort(absent, {}, &SlottedBlock::id);
-  const auto repeated = std::ranges::unique(absent, {}, &SlottedBlock::id);
-  absent.erase(repeated.begin(), repeated.end());
+  const auto repeated = std::unique(absent.begin(), absent.end(),
+                                    [](const auto& a, const auto& b) { return a.id == b.id; });
+  absent.erase(repeated, absent.end());
   return waiting;
 }
 

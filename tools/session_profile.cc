@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 namespace cairn {
@@ -26,14 +27,36 @@ json IngestJson(const IngestRecord& i) {
           {"done", i.done}};
 }
 
-void ReadIngest(const json& j, IngestRecord* i) {
+Error Unreadable() {
+  return Fail(Errc::kCorruption,
+              "the session's profile cannot be read; it was not made by "
+              "`cairn`, or by another version of it");
+}
+
+constexpr int64_t kMostTokens = int64_t{1} << 48;  // so that they can be added
+
+/// A whole number from 0 to `most`. The JSON library would convert any other to something.
+Result<int64_t> Number(const json& j, const char* name, int64_t most) {
+  const json& value = j.at(name);
+  const int64_t number = value.is_number_integer() ? value.get<int64_t>() : -1;
+  if (number < 0 || number > most) return Unreadable();
+  return number;
+}
+
+Result<int> SmallNumber(const json& j, const char* name) {
+  CAIRN_TRY(const int64_t number, Number(j, name, std::numeric_limits<int>::max()));
+  return static_cast<int>(number);
+}
+
+Status ReadIngest(const json& j, IngestRecord* i) {
   i->hash = j.at("hash");
   i->source = j.at("source");
-  i->limit = j.at("limit");
-  i->start_token = j.at("start");
-  i->tokens = j.at("tokens");
+  CAIRN_TRY(i->limit, Number(j, "limit", std::numeric_limits<int64_t>::max()));
+  CAIRN_TRY(i->start_token, Number(j, "start", kMostTokens));
+  CAIRN_TRY(i->tokens, Number(j, "tokens", kMostTokens));
   i->opens_turn = j.at("opens_turn");
   i->done = j.at("done");
+  return Ok();
 }
 
 AdapterRecord ReadAdapter(const json& j) {
@@ -67,16 +90,21 @@ Status ReadProfile(const json& j, SessionProfile* p) {
   const json& options = j.at("options");
   p->mode =
       options.at("mode") == "landmark" ? AttentionMode::kLandmark : AttentionMode::kUnmodified;
-  p->block_tokens = options.at("block_tokens");
-  p->representatives = options.at("representatives");
-  p->chunk = options.at("chunk");
+  CAIRN_TRY(p->block_tokens, SmallNumber(options, "block_tokens"));
+  CAIRN_TRY(p->representatives, SmallNumber(options, "representatives"));
+  CAIRN_TRY(p->chunk, SmallNumber(options, "chunk"));
+  if (p->block_tokens == 0 || p->chunk == 0) return Unreadable();
   p->raw = options.at("raw");
   CAIRN_TRY(p->kv_type, ParseDType(options.at("kv_type").get<std::string>()));
   CAIRN_TRY(p->selection, ParseSelection(options.at("selection").get<std::string>()));
   p->turn_open = j.at("turn_open");
-  for (const json& ingest : j.at("ingests")) ReadIngest(ingest, &p->ingests.emplace_back());
+  for (const json& ingest : j.at("ingests")) {
+    CAIRN_TRY(ReadIngest(ingest, &p->ingests.emplace_back()));
+  }
   if (j.contains("beginning")) {  // sessions made before it was kept share nothing
-    p->beginning = {j.at("beginning").at("tokens"), j.at("beginning").at("reading")};
+    const json& beginning = j.at("beginning");
+    CAIRN_TRY(p->beginning.tokens, Number(beginning, "tokens", kMostTokens));
+    p->beginning.reading = beginning.at("reading");
   }
   return Ok();
 }
@@ -105,9 +133,7 @@ Result<SessionProfile> SessionProfile::FromJson(const std::string& text) {
   try {  // the JSON library reports by exception; this is its adapter
     CAIRN_TRY(ReadProfile(json::parse(text), &profile));
   } catch (const json::exception&) {
-    return Fail(Errc::kCorruption,
-                "the session's profile cannot be read; it was not made by "
-                "`cairn`, or by another version of it");
+    return Unreadable();
   }
   return profile;
 }

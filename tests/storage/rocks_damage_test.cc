@@ -1,8 +1,10 @@
 // Damage to the files of a store: every read is right or an error, never wrong.
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 
 #include "storage/rocks_cold_store.h"
+#include "storage/rocks_log.h"
 #include "storage/session_catalog.h"
 #include "store_fixture.h"
 
@@ -123,6 +125,42 @@ TEST(RocksDamage, AFlippedByteInLogOrManifestIsAnErrorOrHarmless) {
     EXPECT_GE(errors, 10) << file;
   }
   ASSERT_GOOD(ReadSession(pristine));
+}
+
+/// RocksDB takes a manifest that ends between two records for a whole one: the store would be what
+/// it was before table files were written, and logs since deleted would be missing.
+TEST(RocksDamage, AManifestThatEndsEarlierIsAnError) {
+  const TempDirectory directory;
+  const std::string pristine = directory.path() + "/pristine";
+  MakeStore(pristine);
+  {
+    const auto store = RocksColdStore::Open(pristine, {.meta_buffer_bytes = 64 << 10});
+    ASSERT_GOOD(store);
+    SessionCatalog catalog = SessionCatalog::Open(*store.value(), false).value();
+    for (int i = 0; i < 6; ++i) {  // each fills the buffer, so that it goes to a table file
+      SessionRecord record = catalog.Create("old", "{}").value();
+      record.tail_bytes = 70 << 10;
+      ASSERT_GOOD(catalog.Commit({.record = record, .tail = std::string(70 << 10, 't')}));
+      ASSERT_GOOD(catalog.Delete("old"));
+    }
+  }
+  ASSERT_GOOD(ReadSession(pristine));
+  const std::string name = LargestFile(pristine, "MANIFEST").filename().string();
+  std::ifstream file(pristine + "/db/" + name, std::ios::binary);
+  const std::string manifest(std::istreambuf_iterator<char>(file), {});
+  int ends = 0;
+  for (size_t end = 0; end < manifest.size(); ++end) {
+    if (SoundBytes(std::string_view(manifest).substr(0, end)) != end) continue;
+    for (const bool read_only : {true, false}) {
+      fs::remove_all(directory.store());
+      fs::copy(pristine, directory.store(), fs::copy_options::recursive);
+      fs::resize_file(directory.store() + "/db/" + name, end);
+      const auto opened = RocksColdStore::Open(directory.store(), {.read_only = read_only});
+      EXPECT_FALSE(opened.has_value()) << name << " ends at " << end;
+    }
+    ++ends;
+  }
+  EXPECT_GE(ends, 3);
 }
 
 }  // namespace

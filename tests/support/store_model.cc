@@ -80,7 +80,8 @@ std::string StoreModel::ToText() const {
   std::ostringstream text;
   text << sessions.size();
   for (const auto& [name, session] : sessions) {
-    text << ' ' << name << ' ' << session.id << ' ' << session.commits.size();
+    text << ' ' << name << ' ' << session.id << ' ' << session.inherited << ' '
+         << session.commits.size();
     for (const ModelCommit& c : session.commits) {
       text << ' ' << c.seed << ' ' << c.tokens << ' ' << c.tail_bytes << ' ' << c.extent << ' '
            << c.first << ' ' << c.blocks;
@@ -98,7 +99,7 @@ StoreModel StoreModel::FromText(const std::string& line) {
     std::string name;
     ModelSession session;
     size_t commits = 0;
-    text >> name >> session.id >> commits;
+    text >> name >> session.id >> session.inherited >> commits;
     session.commits.resize(commits);
     for (ModelCommit& c : session.commits) {
       text >> c.seed >> c.tokens >> c.tail_bytes >> c.extent >> c.first >> c.blocks;
@@ -109,9 +110,13 @@ StoreModel StoreModel::FromText(const std::string& line) {
 }
 
 std::vector<std::byte> ModelPayload(const BlockId& id, uint64_t seed) {
+  static_assert(kModelPayloadBytes % sizeof(uint64_t) == 0);
   std::vector<std::byte> payload(kModelPayloadBytes);
   std::mt19937_64 random(Hash64(&id, sizeof id, seed));
-  for (std::byte& byte : payload) byte = static_cast<std::byte>(random());
+  for (size_t at = 0; at < payload.size(); at += sizeof(uint64_t)) {
+    const uint64_t bytes = random();
+    std::memcpy(payload.data() + at, &bytes, sizeof bytes);
+  }
   return payload;
 }
 
@@ -120,7 +125,6 @@ SessionRecord ModelRecord(const std::string& name, const ModelSession& session) 
   for (const ModelCommit& commit : session.commits) {
     record.tokens += commit.tokens;
     record.tail_bytes = commit.tail_bytes;
-    ++record.commits;
     if (commit.blocks == 0) continue;
     std::vector<ExtentRange>& ranges = record.ranges;
     if (!ranges.empty() && ranges.back().extent == commit.extent &&
@@ -131,6 +135,9 @@ SessionRecord ModelRecord(const std::string& name, const ModelSession& session) 
     }
   }
   record.rows = record.tokens;
+  // A fork begins with one commit of all that it has.
+  const int64_t own = std::ssize(session.commits) - std::max<int64_t>(session.inherited, 0);
+  record.commits = static_cast<uint64_t>(session.inherited < 0 ? own : own + 1);
   return record;
 }
 

@@ -16,7 +16,8 @@
 
 namespace cairn::test {
 
-inline constexpr size_t kModelPayloadBytes = 1000;
+/// More than a data block of RocksDB has, so that each record has one of its own, as real ones do.
+inline constexpr size_t kModelPayloadBytes = 4200;
 inline constexpr uint16_t kModelLayers = 2;
 inline constexpr uint16_t kModelHeads = 2;
 
@@ -31,7 +32,8 @@ struct ModelCommit {
 };
 
 struct ModelSession {
-  uint64_t id = 0;  ///< 0: not known yet, any will do
+  uint64_t id = 0;         ///< 0: not known yet, any will do
+  int64_t inherited = -1;  ///< of a fork: how many of the commits below its source made; else -1
   std::vector<ModelCommit> commits{};
 };
 

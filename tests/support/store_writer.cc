@@ -14,7 +14,7 @@ namespace {
 
 constexpr uint32_t kMostSessions = 4;
 constexpr size_t kMostCommits = 10;  // of a session, which is then deleted
-constexpr uint64_t kHostBytes = 96 * (1024 + 64 + BlockTable::kBytesPerSlot);
+constexpr uint64_t kHostBytes = 96 * (kModelPayloadBytes + 88 + BlockTable::kBytesPerSlot);
 
 }  // namespace
 
@@ -65,6 +65,7 @@ Status StoreWriter::Step() {
   if (sessions == 0 || (sessions < kMostSessions && Pick(10) == 0)) return Create();
   const std::string name = AnySession();
   if (told_.sessions[name].commits.size() >= kMostCommits) return Delete(name);
+  if (Pick(20) == 0) return sessions < kMostSessions ? Fork(name) : Rename(name);
   switch (Pick(16)) {
     case 0:
       return Flush();
@@ -88,9 +89,14 @@ Status StoreWriter::Step() {
   }
 }
 
-Status StoreWriter::Create() {
+std::string StoreWriter::NewName() {
   std::string name = std::to_string(Pick(1000));
   while (told_.sessions.contains(name)) name += "x";
+  return name;
+}
+
+Status StoreWriter::Create() {
+  const std::string name = NewName();
   StoreModel next = told_;
   next.sessions[name] = {};
   Ask(std::move(next));
@@ -104,10 +110,14 @@ Status StoreWriter::Create() {
 Status StoreWriter::StartGrowth(const std::string& name, Growth& growth) {
   if (growth.extent != 0) return Ok();
   growth.seed = random_();
-  const SessionRecord record = ModelRecord(name, told_.sessions[name]);
-  if (!record.ranges.empty() && Pick(2) == 0) {
-    growth.extent = record.ranges.back().extent;
-    growth.first = record.ranges.back().first + record.ranges.back().count;
+  // Now and then it goes on in the extent of a commit of its own; one that it shares as a fork, or
+  // that was another session's, it must not write to.
+  const ModelSession& session = told_.sessions[name];
+  const auto inherited = static_cast<size_t>(std::max<int64_t>(session.inherited, 0));
+  const bool own = session.commits.size() > inherited && session.commits.back().blocks > 0;
+  if (own && Pick(2) == 0) {
+    growth.extent = session.commits.back().extent;
+    growth.first = session.commits.back().first + session.commits.back().blocks;
     return Ok();
   }
   CAIRN_TRY(growth.extent, catalog_->NewExtent());
@@ -179,6 +189,32 @@ Status StoreWriter::Delete(const std::string& name) {
   next.sessions.erase(name);
   Ask(std::move(next));
   CAIRN_TRY(catalog_->Delete(name));
+  Told();
+  return Ok();
+}
+
+Status StoreWriter::Fork(const std::string& name) {
+  const std::string fork = NewName();
+  StoreModel next = told_;
+  ModelSession& made = next.sessions[fork] = told_.sessions[name];
+  made.id = 0;
+  made.inherited = std::ssize(made.commits);
+  Ask(std::move(next));
+  CAIRN_TRY(const SessionRecord source, catalog_->Find(name));
+  CAIRN_TRY(const SessionRecord record, catalog_->Fork(source, fork, std::nullopt));
+  in_flight_->sessions[fork].id = record.id;
+  Told();
+  return Ok();
+}
+
+Status StoreWriter::Rename(const std::string& name) {
+  CAIRN_TRY(RollBack(name));
+  const std::string new_name = NewName();
+  StoreModel next = told_;
+  next.sessions[new_name] = told_.sessions[name];
+  next.sessions.erase(name);
+  Ask(std::move(next));
+  CAIRN_TRY(catalog_->Rename(name, new_name));
   Told();
   return Ok();
 }

@@ -1,8 +1,9 @@
 // StoreWriter: writes sessions to a store on disk, at random, and knows what it was told.
 //
 // It works as an engine does: blocks are sealed into a TieredStore, flushed now and then, rolled
-// back or committed; sessions are made and deleted; the store is closed and opened. `told` is what
-// was acknowledged, `in_flight` what the store may hold instead after an operation that failed.
+// back or committed; sessions are made, forked, renamed and deleted; the store is closed and
+// opened. `told` is what was acknowledged, `in_flight` what the store may hold instead after an
+// operation that failed.
 #pragma once
 
 #include <cstdint>
@@ -43,6 +44,8 @@ class StoreWriter {
   Status RollBackAll();
   Status Commit(const std::string& name);
   Status Delete(const std::string& name);
+  Status Fork(const std::string& name);
+  Status Rename(const std::string& name);
   Status ReadSome(const std::string& name);
   /// Forgets what was not committed, and compacts with small limits, so that a few files are many.
   Status Compact();
@@ -71,6 +74,7 @@ class StoreWriter {
 
   uint32_t Pick(uint32_t below) { return static_cast<uint32_t>(random_() % below); }
   std::string AnySession();
+  std::string NewName();
   Status StartGrowth(const std::string& name, Growth& growth);
   void Ask(StoreModel next);
   void Told();

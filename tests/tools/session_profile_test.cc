@@ -30,6 +30,29 @@ SessionProfile Read(const std::string& text) {
   return profile.has_value() ? std::move(profile).value() : SessionProfile();
 }
 
+TEST(SessionProfileTest, NumbersThatNoSessionHasAreErrors) {
+  SessionProfile profile;
+  profile.ingests.push_back({"hash", "book.txt", 0, 0, 1000, true, true});
+  const auto json = nlohmann::json::parse(profile.ToJson());
+  for (const char* name : {"block_tokens", "representatives", "chunk"}) {
+    for (const nlohmann::json& bad : {nlohmann::json(-1), nlohmann::json(1e300),
+                                      nlohmann::json(uint64_t{1} << 63), nlohmann::json(2.5)}) {
+      auto changed = json;
+      changed["options"][name] = bad;
+      EXPECT_FALSE(SessionProfile::FromJson(changed.dump()).has_value()) << changed.dump();
+    }
+  }
+  for (const char* name : {"limit", "start", "tokens"}) {
+    auto changed = json;
+    changed["ingests"][0][name] = -5;
+    EXPECT_FALSE(SessionProfile::FromJson(changed.dump()).has_value()) << changed.dump();
+  }
+  auto changed = json;  // two that cannot be added
+  changed["ingests"][0]["start"] = INT64_MAX;
+  EXPECT_FALSE(SessionProfile::FromJson(changed.dump()).has_value());
+  EXPECT_TRUE(SessionProfile::FromJson(json.dump()).has_value());
+}
+
 TEST(SessionProfileTest, SessionsOfOneAdapterAreReadAndTheirDigestStays) {
   const SessionProfile one = Read(OlderForm(R"({"fingerprint":"beef","path":"a","scale":0.5})"));
   ASSERT_EQ(one.adapters.size(), 1u);

@@ -1,15 +1,18 @@
 #include "tests/torture/damage_run.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <utility>
-#include <vector>
 
 #include "tests/support/store_writer.h"
 #include "tests/torture/own_process.h"
@@ -21,66 +24,74 @@ namespace fs = std::filesystem;
 
 const RocksColdStoreOptions kSmallStore = {
     .read_threads = 1, .write_threads = 1, .meta_buffer_bytes = 64 << 10};
-constexpr int kSteps = 220;
+constexpr int kSteps = 90;         // of a store's writer
+constexpr uint64_t kCopies = 100;  // that one process looks at
+constexpr uint64_t kOpenRounds = 5000;
+constexpr unsigned kMostSeconds = 120;  // for one of them
+constexpr int kWrong = 11;              // the exit status
 
-std::string Contents(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
+/// What the process of its own has done so far; both see it, so an assertion loses nothing of it.
+struct Progress {
+  DamageCounts counts;
+  char what[256];  ///< is wrong with the copy it looks at
+};
 
-void SetContents(const fs::path& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary) << bytes;
-}
-
-std::vector<fs::path> FilesOf(const std::string& store) {
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::recursive_directory_iterator(store)) {
-    if (entry.is_regular_file()) files.push_back(entry.path());
+/// The file of that name in a run's directory, mapped. Null if that fails.
+Progress* MapProgress(const std::string& path) {
+  const int fd = open((path + "/progress").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return nullptr;
+  void* memory = MAP_FAILED;
+  if (ftruncate(fd, sizeof(Progress)) == 0) {
+    memory = mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   }
-  std::ranges::sort(files);
-  return files;
+  close(fd);
+  return memory == MAP_FAILED ? nullptr : static_cast<Progress*>(memory);
 }
 
-/// That a log is lost, or cut short between two records, is only noticed of the last one.
-bool IsOlderLog(const fs::path& file) {
-  if (file.extension() != ".log") return false;
-  for (const auto& entry : fs::directory_iterator(file.parent_path())) {
-    if (entry.path().extension() == ".log" && entry.path() > file) return true;
-  }
-  return false;
-}
+enum class Verdict { kHarmless, kDetected, kWrong };
 
-/// kHarmless if all is as the model says, kDetected if anything is an error, else kWrong.
-int Compare(ColdStore& store, const SessionCatalog& catalog, StoreModel& model) {
+/// kHarmless if all is as the model says, kDetected if anything is an error.
+Verdict Compare(ColdStore& store, const SessionCatalog& catalog, StoreModel& model) {
   const auto found = catalog.List();
-  if (!found) return kDetected;
-  int verdict = kHarmless;
+  if (!found) return Verdict::kDetected;
+  Verdict verdict = Verdict::kHarmless;
   const size_t count = found.value().sessions.size() + found.value().unreadable.size();
   if (count != model.sessions.size()) {
     std::fprintf(stderr, "%zu sessions instead of %zu\n", count, model.sessions.size());
-    return kWrong;
+    return Verdict::kWrong;
   }
   for (auto& [name, session] : model.sessions) {
     const Status status = CompareSession(store, catalog, name, session);
     if (status) continue;
     if (status.error().code == Errc::kMismatch) {
       std::fprintf(stderr, "%s\n", status.error().message.c_str());
-      return kWrong;
+      return Verdict::kWrong;
     }
-    verdict = kDetected;
+    verdict = Verdict::kDetected;
   }
   return verdict;
 }
 
-int OpenAndCompare(const std::string& path, bool read_only, StoreModel model) {
+Verdict OpenAndCompare(const std::string& path, bool read_only, StoreModel model) {
   RocksColdStoreOptions options = kSmallStore;
   options.read_only = read_only;
   options.create = !read_only;
   const auto store = RocksColdStore::Open(path, options);
-  if (!store) return kDetected;
+  if (!store) return Verdict::kDetected;
   const auto catalog = SessionCatalog::Open(*store.value(), read_only);
-  if (!catalog) return kDetected;
+  if (!catalog) return Verdict::kDetected;
   return Compare(*store.value(), catalog.value(), model);
+}
+
+/// Many damages of records, while a whole copy of the store stays open.
+Status DamageRecords(const std::string& path, const StoreModel& model, std::mt19937_64& random,
+                     OpenDamageCounts* counts) {
+  fs::remove_all(path + "/store");
+  fs::copy(path + "/pristine", path + "/store", fs::copy_options::recursive);
+  CAIRN_TRY(const auto open, OpenDamage::Open(path + "/store", model));
+  if (open->blocks() == 0) return Ok();
+  for (uint64_t round = 0; round < kOpenRounds; ++round) CAIRN_TRY(open->Round(random, counts));
+  return Ok();
 }
 
 }  // namespace
@@ -90,89 +101,78 @@ DamageCounts& DamageCounts::operator+=(const DamageCounts& other) {
   detected += other.detected;
   harmless += other.harmless;
   ended += other.ended;
+  for (size_t i = 0; i < kinds.size(); ++i) kinds[i] += other.kinds[i];
+  open += other.open;
   return *this;
 }
 
-int Examine(const std::string& store, const std::string& notes) {
-  const StoreModel model = StoreModel::FromText(Contents(notes));
-  const int read = OpenAndCompare(store, /*read_only=*/true, model);
-  const int written = OpenAndCompare(store, /*read_only=*/false, model);
-  return std::max(read, written);
+int ExamineDamaged(const std::string& path, uint64_t seed) {
+  EndWithParent();
+  Progress* progress = MapProgress(path);
+  if (progress == nullptr) return 2;
+  std::ifstream notes(path + "/notes");
+  const StoreModel model = StoreModel::FromText(
+      std::string(std::istreambuf_iterator<char>(notes), std::istreambuf_iterator<char>()));
+  const StoreDamage damage(path + "/pristine");
+  const std::string store = path + "/store";
+  std::mt19937_64 random(seed);
+  DamageCounts& counts = progress->counts;
+  while (counts.damaged < kCopies) {
+    alarm(kMostSeconds);
+    DamageKind kind{};
+    const std::string what = damage.WriteDamaged(store, random, &kind);
+    std::snprintf(progress->what, sizeof progress->what, "%s", what.c_str());
+    ++counts.damaged;
+    ++counts.kinds[static_cast<size_t>(kind)];
+    const Verdict read = OpenAndCompare(store, /*read_only=*/true, model);
+    const Verdict written = OpenAndCompare(store, /*read_only=*/false, model);
+    const Verdict verdict = std::max(read, written);
+    if (verdict == Verdict::kWrong) return kWrong;
+    ++(verdict == Verdict::kHarmless ? counts.harmless : counts.detected);
+  }
+  alarm(kMostSeconds);
+  std::snprintf(progress->what, sizeof progress->what, "records of an open store");
+  const Status status = DamageRecords(path, model, random, &counts.open);
+  if (status) return 0;
+  std::fprintf(stderr, "%s\n", status.error().message.c_str());
+  return kWrong;
 }
 
 Status DamageRun::MakePristine() {
   fs::create_directories(path_);
-  StoreWriter writer(pristine(), kSmallStore, random_());
+  StoreWriter writer(path_ + "/pristine", kSmallStore, random_());
   CAIRN_TRY(writer.Open());
   for (int step = 0; step < kSteps || writer.told().sessions.empty(); ++step) {
     CAIRN_TRY(writer.Step());
   }
-  SetContents(notes(), writer.told().ToText());
+  std::ofstream(path_ + "/notes") << writer.told().ToText();
   return Ok();
 }
 
-std::string DamageRun::Damage() {
-  const std::vector<fs::path> files = FilesOf(store());
-  const fs::path& file = files[random_() % files.size()];
-  const fs::path& other = files[random_() % files.size()];
-  const std::string name = file.filename().string();
-  std::string bytes = Contents(file);
-  const uint64_t at = bytes.empty() ? 0 : random_() % bytes.size();
-  const bool only_flip = IsOlderLog(file) || IsOlderLog(other);
-  switch (only_flip ? 5 : random_() % 6) {
-    case 0:
-      SetContents(file, bytes.substr(0, at));
-      return name + " cut to " + std::to_string(at);
-    case 1: {
-      const uint64_t page = random_() % 2 == 0 ? 512 : 4096;
-      const uint64_t first = at / page * page;
-      const uint64_t count = std::min<uint64_t>(page, bytes.size() - first);
-      bytes.replace(first, count, count, '\0');
-      SetContents(file, bytes);
-      return name + " zeros from " + std::to_string(first);
-    }
-    case 2: {
-      SetContents(file, Contents(other));
-      SetContents(other, bytes);
-      return name + " changed for " + other.filename().string();
-    }
-    case 3:
-      if (random_() % 2 == 0) break;
-      fs::remove(file);
-      return name + " lost";
-    default:
-      break;
-  }
-  if (bytes.empty()) return name + " left as it is";
-  bytes[at] = static_cast<char>(bytes[at] ^ (1 << random_() % 8));
-  SetContents(file, bytes);
-  return name + " flipped at " + std::to_string(at);
-}
-
 Status DamageRun::Round() {
-  if (!fs::exists(pristine())) CAIRN_TRY(MakePristine());
-  fs::remove_all(store());
-  fs::copy(pristine(), store(), fs::copy_options::recursive);
-  const std::string damage = Damage();
-  CAIRN_TRY(const pid_t child, StartOwnProcess({"--examine", store(), "--notes", notes()}));
+  if (!fs::exists(path_ + "/pristine")) CAIRN_TRY(MakePristine());
+  Progress* progress = MapProgress(path_);
+  if (progress == nullptr) return Fail(Errc::kIo, "cannot map a file in {}", path_);
+  *progress = {};
   int status = 0;
-  if (waitpid(child, &status, 0) != child) return Fail(Errc::kIo, "the examiner is lost");
-  ++counts_.damaged;
-  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT) {
-    std::fprintf(stderr, "ended in an assertion: %s\n", damage.c_str());
-    ++counts_.ended;
-    return Ok();
+  while (progress->counts.damaged < kCopies) {
+    CAIRN_TRY(const pid_t child,
+              StartOwnProcess({"--examine", path_, "--seed", std::to_string(random_())}));
+    if (waitpid(child, &status, 0) != child) return Fail(Errc::kIo, "the examiner is lost");
+    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT) break;
+    std::fprintf(stderr, "ended in an assertion: %s\n", progress->what);
+    ++progress->counts.ended;
   }
-  if (WIFEXITED(status) && WEXITSTATUS(status) == kHarmless) {
-    ++counts_.harmless;
-    return Ok();
+  const std::string what = progress->what;
+  counts_ += progress->counts;
+  munmap(progress, sizeof *progress);
+  if (WIFEXITED(status) && (WEXITSTATUS(status) == 0)) return Ok();
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT) return Ok();  // at the last copy
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM) {
+    return Fail(Errc::kMismatch, "{}: reading has not ended after {} s", what, kMostSeconds);
   }
-  if (WIFEXITED(status) && WEXITSTATUS(status) == kDetected) {
-    ++counts_.detected;
-    return Ok();
-  }
-  return Fail(Errc::kMismatch, "{}: something was read that was never written (status {:#x})",
-              damage, status);
+  return Fail(Errc::kMismatch, "{}: something was read that was never written (status {:#x})", what,
+              status);
 }
 
 }  // namespace cairn::test

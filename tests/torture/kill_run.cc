@@ -48,10 +48,21 @@ Notes ReadNotes(const std::string& path) {
   return notes;
 }
 
-uint64_t CountLines(const std::string& path) {
-  std::ifstream file(path);
-  return static_cast<uint64_t>(std::count(std::istreambuf_iterator<char>(file), {}, '\n'));
-}
+/// Counts the lines of a file that grows.
+class LineCounter {
+ public:
+  explicit LineCounter(const std::string& path) : file_(path) {}
+
+  uint64_t Count() {
+    file_.clear();  // of the end that was met the last time
+    lines_ += static_cast<uint64_t>(std::count(std::istreambuf_iterator<char>(file_), {}, '\n'));
+    return lines_;
+  }
+
+ private:
+  std::ifstream file_;
+  uint64_t lines_ = 0;
+};
 
 Error SystemError(const char* action) {
   return Fail(Errc::kIo, "cannot {}: {}", action, std::strerror(errno));
@@ -91,11 +102,12 @@ Status KillRun::WriteAndKill() {
   CAIRN_TRY(const pid_t child, StartOwnProcess({"--writer", store(), "--notes", notes(), "--seed",
                                                 std::to_string(random_())}));
   // So many lines of notes later, and a moment, it dies; often while it opens the store.
-  const uint64_t lines = 1 + (random_() % 4 == 0 ? 0 : random_() % 40);
+  const uint64_t lines = 1 + (random_() % 4 == 0 ? 0 : random_() % 20);
   const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   int status = 0;
   pid_t ended = 0;
-  while (CountLines(notes()) < lines && std::chrono::steady_clock::now() < patience) {
+  LineCounter counter(notes());
+  while (counter.Count() < lines && std::chrono::steady_clock::now() < patience) {
     ended = waitpid(child, &status, WNOHANG);
     if (ended != 0) break;
     std::this_thread::sleep_for(std::chrono::microseconds(200));

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Builds test programs with sanitizers and runs them:
+#
+#   tests/sanitize.sh asan-ubsan | tsan  [PROGRAM...]
+#
+# asan-ubsan: addresses, leaks and undefined behaviour; tsan: threads. Without names, all that need
+# no model. The first report of a program ends it.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+preset=${1:?asan-ubsan or tsan}
+shift
+programs=("$@")
+if [ ${#programs[@]} -eq 0 ]; then
+  programs=(base_test kernels_test index_test storage_test engine_test model_test)
+fi
+build=build-asan
+if [ "$preset" = tsan ]; then build=build-tsan; fi
+cmake --preset "$preset" >/dev/null
+export ASAN_OPTIONS=detect_stack_use_after_return=1
+LSAN_OPTIONS="suppressions=$PWD/tests/lsan_suppressions.txt print_suppressions=0"
+export LSAN_OPTIONS
+export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+TSAN_OPTIONS="suppressions=$PWD/tests/tsan_suppressions.txt halt_on_error=1"
+export TSAN_OPTIONS
+failed=()
+for program in "${programs[@]}"; do
+  cmake --build "$build" --target "$program"
+  "$build/bin/$program" --gtest_brief=1 || failed+=("$program")
+done
+if [ ${#failed[@]} -gt 0 ]; then
+  echo "failed with $preset: ${failed[*]}" >&2
+  exit 1
+fi

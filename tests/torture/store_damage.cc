@@ -1,0 +1,156 @@
+#include "tests/torture/store_damage.h"
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <utility>
+#include <vector>
+
+namespace cairn::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kRecordEnd = "CBK1";
+/// What RocksDB puts behind a record in a data block of its own: restarts, type, checksum.
+constexpr size_t kBehindRecord = 13;
+
+std::string Contents(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+struct Range {
+  size_t first = 0;
+  size_t bytes = 0;
+};
+
+/// A page of the file; the last one may be short.
+Range AnyPage(const std::string& file, size_t page, std::mt19937_64& random) {
+  const size_t first = random() % file.size() / page * page;
+  return {first, std::min(page, file.size() - first)};
+}
+
+/// The data blocks of a table file of records, but for the first.
+std::vector<Range> DataBlocks(const std::string& file) {
+  std::vector<Range> blocks;
+  size_t before = 0;
+  for (size_t at = file.find(kRecordEnd); at != std::string::npos;
+       at = file.find(kRecordEnd, at + 1)) {
+    const size_t end = at + kRecordEnd.size() + kBehindRecord;
+    if (end > file.size()) break;
+    if (before > 0) blocks.push_back({before, end - before});
+    before = end;
+  }
+  return blocks;
+}
+
+/// Exchanges two ranges that do not overlap, as far as both reach.
+void Swap(std::string& file, Range a, Range b) {
+  const size_t bytes = std::min(a.bytes, b.bytes);
+  std::swap_ranges(file.begin() + static_cast<ptrdiff_t>(a.first),
+                   file.begin() + static_cast<ptrdiff_t>(a.first + bytes),
+                   file.begin() + static_cast<ptrdiff_t>(b.first));
+}
+
+std::string Flip(std::string& file, std::mt19937_64& random) {
+  std::string where;
+  for (uint64_t count = random() % 4 == 0 ? 3 : 1; count > 0; --count) {
+    const size_t at = random() % file.size();
+    file[at] = static_cast<char>(file[at] ^ (1 << random() % 8));
+    where += " " + std::to_string(at);
+  }
+  return "flipped at" + where;
+}
+
+}  // namespace
+
+const char* DamageName(DamageKind kind) {
+  constexpr const char* kNames[kDamageKinds] = {"bits_flipped",  "cut_short",      "pages_zeroed",
+                                                "pages_swapped", "blocks_swapped", "pages_stale",
+                                                "files_swapped", "files_lost"};
+  return kNames[static_cast<size_t>(kind)];
+}
+
+StoreDamage::StoreDamage(const fs::path& pristine) {
+  for (const auto& entry : fs::recursive_directory_iterator(pristine)) {
+    if (!entry.is_regular_file()) continue;
+    files_[fs::relative(entry.path(), pristine).string()] = Contents(entry.path());
+  }
+}
+
+bool StoreDamage::IsOlderLog(const std::string& name) const {
+  if (fs::path(name).extension() != ".log") return false;
+  return std::ranges::any_of(files_, [&](const auto& file) {
+    return fs::path(file.first).extension() == ".log" && file.first > name;
+  });
+}
+
+std::string StoreDamage::Damage(Files& files, std::mt19937_64& random, DamageKind* kind) const {
+  const auto any = [&] {
+    auto file = files.begin();
+    std::advance(file, random() % files.size());
+    return file;
+  };
+  const auto file = any(), other = any();
+  const std::string name = file->first;
+  std::string& bytes = file->second;
+  // Most files are small and few hold the payloads: bits are flipped everywhere alike, half the
+  // time.
+  *kind = random() % 2 == 0 ? DamageKind::kFlip : DamageKind(random() % kDamageKinds);
+  if (IsOlderLog(name) || IsOlderLog(other->first)) *kind = DamageKind::kFlip;
+  if (*kind == DamageKind::kSwapFiles) {
+    std::swap(bytes, other->second);
+    return name + " changed for " + other->first;
+  }
+  if (*kind == DamageKind::kLost) {
+    files.erase(file);
+    return name + " lost";
+  }
+  if (bytes.empty()) return name + " left as it is";
+  const size_t page = random() % 2 == 0 ? 512 : 4096;
+  Range a = AnyPage(bytes, page, random), b = AnyPage(bytes, page, random);
+  if (*kind == DamageKind::kSwapBlocks) {
+    const std::vector<Range> blocks = DataBlocks(bytes);
+    if (blocks.size() < 2) *kind = DamageKind::kSwapPages;
+    if (blocks.size() >= 2) a = blocks[random() % blocks.size()];
+    if (blocks.size() >= 2) b = blocks[random() % blocks.size()];
+  }
+  const std::string where = std::to_string(a.first);
+  switch (*kind) {
+    case DamageKind::kCut: {
+      const size_t end = random() % bytes.size();
+      bytes.resize(end);
+      return name + " cut to " + std::to_string(end);
+    }
+    case DamageKind::kZeros:
+      bytes.replace(a.first, a.bytes, a.bytes, '\0');
+      return name + " zeros from " + where;
+    case DamageKind::kSwapPages:
+    case DamageKind::kSwapBlocks:
+      Swap(bytes, a, b);
+      return name + " has " + where + " and " + std::to_string(b.first) + " swapped";
+    case DamageKind::kOldPage:
+      bytes.replace(a.first, a.bytes, bytes.substr(b.first, a.bytes));
+      return name + " has " + std::to_string(b.first) + " also at " + where;
+    default:
+      return name + " " + Flip(bytes, random);
+  }
+}
+
+std::string StoreDamage::WriteDamaged(const fs::path& store, std::mt19937_64& random,
+                                      DamageKind* kind) const {
+  Files files = files_;
+  std::string what = Damage(files, random, kind);
+  fs::remove_all(store);
+  for (const auto& [name, bytes] : files) {
+    const fs::path path = store / name;
+    fs::create_directories(path.parent_path());
+    std::ofstream(path, std::ios::binary) << bytes;
+  }
+  fs::create_directories(store / "incoming");
+  fs::permissions(store, fs::perms::owner_all);
+  return what;
+}
+
+}  // namespace cairn::test
