@@ -3,6 +3,7 @@
 #include <rocksdb/convenience.h>
 #include <rocksdb/transaction_log.h>
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -44,40 +45,69 @@ Status RocksDatabase::OpenDb(bool read_only) {
   RocksSetup setup = setup_;
   setup.read_only = read_only;
   setup.record_filter = &filter_;
+  if (!read_only) return OpenToWrite(setup);
+  // Beside a writer files come and go: look again.
+  constexpr int kAttempts = 8;
+  Status status = OpenToRead(setup);
+  for (int attempt = 1; attempt < kAttempts && !status; ++attempt) status = OpenToRead(setup);
+  return status;
+}
+
+rocksdb::Status RocksDatabase::OpenFiles(const RocksSetup& setup) {
+  const rocksdb::DBOptions options = MakeDbOptions(setup);
+  const std::vector<rocksdb::ColumnFamilyDescriptor> families = MakeFamilies(setup);
+  std::vector<rocksdb::ColumnFamilyHandle*> handles;
+  rocksdb::DB* opened = nullptr;
+  const std::string path = directory_.db_path();
+  rocksdb::Status status =
+      setup.read_only ? rocksdb::DB::OpenForReadOnly(options, path, families, &handles, &opened)
+                      : rocksdb::DB::Open(options, path, families, &handles, &opened);
+  if (!status.ok()) return status;
+  db_.reset(opened);
+  meta_ = handles[0];
+  payload_ = handles[1];
+  return status;
+}
+
+Status RocksDatabase::OpenToRead(const RocksSetup& setup) {
+  CAIRN_TRY(const std::optional<Acknowledged> mark,
+            ReadAcknowledged(directory_.acknowledged_path()));
+  CAIRN_TRY(const std::vector<std::string> logs, ListLogs(setup, directory_));
+  if (mark) CAIRN_TRY(CheckLogs(setup, directory_, *mark));
+  CAIRN_TRY(FromRocks(OpenFiles(setup), "cannot open the store " + directory_.path()));
+  const auto check = [&]() -> Status {
+    CAIRN_TRY(CheckSequence(directory_, mark, db_->GetLatestSequenceNumber()));
+    // The manifest was read before the logs. If the writer has moved a log into table files and
+    // deleted it in between, its changes were seen in neither, and later ones perhaps were.
+    CAIRN_TRY(const std::vector<std::string> left, ListLogs(setup, directory_));
+    const auto is_left = [&left](const std::string& log) { return std::ranges::count(left, log); };
+    if (std::ranges::all_of(logs, is_left)) return Ok();
+    return Fail(Errc::kBusy, "the store {} was changed while it was being opened; try again",
+                directory_.path());
+  };
+  Status status = check();
+  if (!status) Close();
+  return status;
+}
+
+Status RocksDatabase::OpenToWrite(const RocksSetup& setup) {
   CAIRN_TRY(const std::optional<Acknowledged> mark,
             ReadAcknowledged(directory_.acknowledged_path()));
   if (mark) CAIRN_TRY(CheckLogs(setup, directory_, *mark));
-  if (!read_only) CAIRN_TRY(PrepareToWrite(setup, directory_, mark));
-  const rocksdb::DBOptions options = MakeDbOptions(setup);
-  const std::vector<rocksdb::ColumnFamilyDescriptor> families = MakeFamilies(setup);
-  // A reader may meet the writer between replacing a file and deleting the old one: look again.
-  constexpr int kReaderAttempts = 5;
-  constexpr int kWriterAttempts = 2;
-  const std::string path = directory_.db_path();
-  rocksdb::Status status;
-  Status whole = Ok();
-  for (int attempt = 0; attempt < (read_only ? kReaderAttempts : kWriterAttempts); ++attempt) {
-    std::vector<rocksdb::ColumnFamilyHandle*> handles;
-    rocksdb::DB* opened = nullptr;
-    status = read_only ? rocksdb::DB::OpenForReadOnly(options, path, families, &handles, &opened)
-                       : rocksdb::DB::Open(options, path, families, &handles, &opened);
-    if (!status.ok() && read_only) continue;
-    if (status.IsCorruption() && mark && attempt == 0) {
-      CAIRN_TRY(const bool cut, CutUnacknowledged(setup, directory_, *mark));
-      if (cut) continue;
-    }
-    if (!status.ok()) break;
-    db_.reset(opened);
-    meta_ = handles[0];
-    payload_ = handles[1];
-    whole = CheckSequence(directory_, mark, db_->GetLatestSequenceNumber());
-    if (whole && !read_only) Acknowledge();
-    if (whole) return Ok();
-    Close();
-    if (!read_only) break;
+  CAIRN_TRY(PrepareToWrite(setup, directory_, mark));
+  rocksdb::Status opened = OpenFiles(setup);
+  if (opened.IsCorruption() && mark) {
+    CAIRN_TRY(const bool cut, CutUnacknowledged(setup, directory_, *mark));
+    if (cut) opened = OpenFiles(setup);
   }
-  if (!whole) return whole;
-  return RocksError(status, "cannot open the store " + directory_.path());
+  CAIRN_TRY(FromRocks(opened, "cannot open the store " + directory_.path()));
+  Status whole = CheckSequence(directory_, mark, db_->GetLatestSequenceNumber());
+  if (whole) {
+    Acknowledge();
+  } else {
+    Close();
+  }
+  return whole;
 }
 
 /// Another number whenever table files have come or gone, or the log has become another one.

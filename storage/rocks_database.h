@@ -59,6 +59,9 @@ class RocksDatabase {
 
  private:
   Status OpenDb(bool read_only);
+  Status OpenToRead(const RocksSetup& setup);
+  Status OpenToWrite(const RocksSetup& setup);
+  rocksdb::Status OpenFiles(const RocksSetup& setup);
   Status OpenDbOnAnyDisk();
   Status WriteOnce(Purpose purpose, FunctionRef<Status(const Access&)> write);
   Status KeepReserve();

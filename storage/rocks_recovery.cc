@@ -36,6 +36,7 @@ class Recovery {
         action_("cannot open the store " + directory.path()) {}
 
   Status List();
+  const std::vector<std::string>& logs() const { return logs_; }
   Status SyncLogs() const;
   Status CheckCurrent() const;
   Status CheckLogs(const Acknowledged& mark) const;
@@ -244,6 +245,13 @@ Status CheckSequence(const StoreDirectory& directory, const std::optional<Acknow
 Result<bool> CutUnacknowledged(const RocksSetup& setup, const StoreDirectory& directory,
                                const Acknowledged& mark) {
   return Recovery(setup, directory).CutToMark(directory, mark);
+}
+
+Result<std::vector<std::string>> ListLogs(const RocksSetup& setup,
+                                          const StoreDirectory& directory) {
+  Recovery recovery(setup, directory);
+  CAIRN_TRY(recovery.List());
+  return recovery.logs();
 }
 
 Status CheckLogs(const RocksSetup& setup, const StoreDirectory& directory,

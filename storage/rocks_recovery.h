@@ -7,6 +7,8 @@
 #pragma once
 
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "storage/acknowledged.h"
@@ -25,6 +27,9 @@ Status PrepareToWrite(const RocksSetup& setup, const StoreDirectory& directory,
 /// acknowledged; then that is cut off.
 Result<bool> CutUnacknowledged(const RocksSetup& setup, const StoreDirectory& directory,
                                const Acknowledged& mark);
+
+/// Names of the log files, in the order of their numbers.
+Result<std::vector<std::string>> ListLogs(const RocksSetup& setup, const StoreDirectory& directory);
 
 /// kCorruption if the manifest or a log has less than was acknowledged. For readers and writers.
 Status CheckLogs(const RocksSetup& setup, const StoreDirectory& directory,

@@ -187,8 +187,7 @@ Status CrowdWorker::Move(const Own& own) {
 Status CrowdWorker::Check(const Own& own) {
   const SessionCrowd::Content content =
       Locked([&] { return crowd_.committed_.at(own.name); });  // only this thread changes it
-  // Files may go away while a store is opened and read beside a writer, logs among them, so that a
-  // look may even find an older state: what a later one finds counts.
+  // Files may go away while they are read beside a writer: what a later look finds counts.
   constexpr int kLooks = 5;
   const auto start = Clock::now();
   Status found = Ok();
@@ -201,7 +200,7 @@ Status CrowdWorker::Check(const Own& own) {
     const auto catalog = SessionCatalog::Open(*store.value(), true);
     found = catalog ? crowd_.Compare(*store.value(), catalog.value(), own.name, content)
                     : Status(catalog.as_failure());
-    if (found) break;
+    if (found || found.error().code == Errc::kMismatch) break;
   }
   crowd_.Record(CrowdLatencies::kCheck, start);
   ++crowd_.counts_.checked;
