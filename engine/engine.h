@@ -23,7 +23,7 @@ namespace cairn {
 struct EngineOptions {
   uint64_t host_bytes = 512ull << 20;  ///< budget of the host tier
   uint64_t compute_bytes = 0;          ///< budget of the compute tier; 0: attend in the host tier
-  bool read_ahead = true;              ///< read what the next layer may want while one computes
+  bool read_ahead = false;             ///< read what the next layer may want while one computes
   bool read_only = false;              ///< sessions can be listed, not made or extended
   AccessTrace* trace = nullptr;        ///< told of every access to blocks; must outlive the engine
 };

@@ -28,7 +28,7 @@ struct TieredStoreOptions {
   uint64_t host_bytes = 512ull << 20;  ///< budget of the host tier: slots and their table
   uint64_t compute_bytes = 0;          ///< budget of the compute tier; 0: attend in the host tier
   size_t min_pinned_blocks = 0;        ///< the most blocks one Fetch will ask for
-  bool read_ahead = true;              ///< false: ReadAhead does nothing
+  bool read_ahead = false;             ///< false: ReadAhead does nothing
   AccessTrace* trace = nullptr;        ///< told of every access; must outlive the store
 
   /// kResource with the least budget that would work if a tier cannot hold what one Fetch pins.

@@ -62,8 +62,8 @@ void Flags::AddMemory(CLI::App& app) {
   app.add_option("--compute-memory", compute_memory,
                  "Memory for a compute tier of its own (default 0: attend in the host tier)")
       ->type_name("SIZE");
-  app.add_flag("--no-read-ahead", no_read_ahead,
-               "Do not read the next layer's likely blocks while a layer is computed");
+  app.add_flag("--read-ahead", read_ahead,
+               "Read the next layer's likely blocks while a layer is computed");
   app.add_option("--disk-limit", disk_limit, "Most the store may occupy (default: no limit)")
       ->type_name("SIZE");
 }
@@ -147,7 +147,7 @@ Status Flags::Traced(FunctionRef<Status()> body) {
 Result<EngineOptions> Flags::ToEngineOptions() const {
   EngineOptions options;
   options.trace = recorder_;
-  options.read_ahead = !no_read_ahead;
+  options.read_ahead = read_ahead;
   CAIRN_TRY(options.host_bytes, SizeOr(host_memory, "--host-memory", options.host_bytes));
   CAIRN_TRY(options.compute_bytes, SizeOr(compute_memory, "--compute-memory", 0));
   return options;

@@ -23,7 +23,7 @@ Status AtLeastOne(const char* flag, int64_t value);
 struct Flags {
   bool json = false;
   bool quiet = false;
-  bool no_read_ahead = false;
+  bool read_ahead = false;
   std::optional<int> threads;
   std::optional<std::string> host_memory, compute_memory, disk_limit, trace;
 
@@ -34,7 +34,7 @@ struct Flags {
 
   /// --json, --quiet, --threads.
   void AddOutput(CLI::App& app);
-  /// --host-memory, --compute-memory, --disk-limit, --no-read-ahead.
+  /// --host-memory, --compute-memory, --disk-limit, --read-ahead.
   void AddMemory(CLI::App& app);
   /// --trace.
   void AddTrace(CLI::App& app);

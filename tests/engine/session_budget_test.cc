@@ -80,9 +80,10 @@ TEST(SessionReadAheadTest, ResultsAreTheSameToTheBit) {
     options.max_step_rows = 10;
     const uint64_t least = test::LeastHostBytes(shape, options);
     BudgetRun with, without, compute;
-    RunWith(problem, options, {.host_bytes = least}, &with);
-    RunWith(problem, options, {.host_bytes = least, .read_ahead = false}, &without);
-    RunWith(problem, options, {.host_bytes = least, .compute_bytes = least}, &compute);
+    RunWith(problem, options, {.host_bytes = least, .read_ahead = true}, &with);
+    RunWith(problem, options, {.host_bytes = least}, &without);
+    RunWith(problem, options, {.host_bytes = least, .compute_bytes = least, .read_ahead = true},
+            &compute);
     EXPECT_GT(with.ahead_blocks, 0u);
     EXPECT_EQ(without.ahead_blocks, 0u);
     EXPECT_TRUE(with.trace.o == without.trace.o);

@@ -64,7 +64,7 @@ class Traces(CliTest):
         text = self.file("text.txt", random_text(3000))
         shape = ("--adapter", LANDMARK, *SMALL_STEPS)
         digests = set()
-        for name, extra in (("plain", ()), ("off", ("--no-read-ahead",)),
+        for name, extra in (("plain", ()), ("ahead", ("--read-ahead",)),
                             ("traced", ("--trace", self.directory / "t"))):
             self.ingest(text, *shape, *extra, name=name)
             digests.add(self.show(name)["digest"])
