@@ -52,7 +52,9 @@ rocksdb::DBOptions MakeDbOptions(const RocksSetup& setup) {
   options.max_background_jobs = 2;
   // After an error we open the database anew; RocksDB need not look for a way back beside that.
   options.max_bgerror_resume_count = 0;
-  options.max_total_wal_size = 64 * kMiB;
+  // Logs are read at each opening. A deletion in the payloads' buffer, which fills slowly, would
+  // keep them for long.
+  options.max_total_wal_size = 4 * setup.meta_buffer_bytes;
   // Every write is synced before it is acknowledged, so only an unacknowledged last one may be
   // torn; damage anywhere before it must be an error, not the silent loss of what follows.
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
