@@ -13,30 +13,13 @@
 #include "base/check.h"
 
 #ifdef __SANITIZE_THREAD__
-extern "C" {
-void __tsan_acquire(void* address);
-void __tsan_release(void* address);
-}
+#include <atomic>
+#include <thread>
+#include <vector>
 #endif
 
 namespace cairn {
 namespace {
-
-/// Tells the thread sanitizer, which does not see into oneTBB, that what one thread did before a
-/// Give comes before what another does after a Take.
-class Handover {
- public:
-#ifdef __SANITIZE_THREAD__
-  void Give() { __tsan_release(this); }
-  void Take() { __tsan_acquire(this); }
-#else
-  void Give() {}
-  void Take() {}
-#endif
-
- private:
-  [[maybe_unused]] char place_ = 0;
-};
 
 // Every thread that enters the arena runs OpenMP regions alone.
 class SingleOpenMp : public tbb::task_scheduler_observer {
@@ -72,6 +55,32 @@ std::unique_ptr<Pool>& ThePool() {
   return pool;
 }
 
+#ifdef __SANITIZE_THREAD__
+/// The thread sanitizer does not see into oneTBB, and would take each task that one thread hands to
+/// another for a race. So its builds have threads that it does see.
+void RunInParallel(Pool& pool, int64_t n, FunctionRef<void(int64_t)> body) {
+  std::atomic<int64_t> next = 0;
+  const auto work = [&] {
+    omp_set_num_threads(1);
+    for (int64_t i = next++; i < n; i = next++) body(i);
+  };
+  std::vector<std::jthread> others;
+  for (int i = 1; i < pool.threads; ++i) others.emplace_back(work);
+  work();
+}
+#else
+void RunInParallel(Pool& pool, int64_t n, FunctionRef<void(int64_t)> body) {
+  pool.arena.execute([&] {
+    tbb::parallel_for(
+        tbb::blocked_range<int64_t>(0, n, 1),
+        [&](const tbb::blocked_range<int64_t>& range) {
+          for (int64_t i = range.begin(); i < range.end(); ++i) body(i);
+        },
+        tbb::simple_partitioner());
+  });
+}
+#endif
+
 }  // namespace
 
 void SetThreads(int threads) {
@@ -91,19 +100,7 @@ void ParallelFor(int64_t n, FunctionRef<void(int64_t)> body) {
     for (int64_t i = 0; i < n; ++i) body(i);
     return;
   }
-  Handover begin, end;
-  begin.Give();
-  pool.arena.execute([&] {
-    tbb::parallel_for(
-        tbb::blocked_range<int64_t>(0, n, 1),
-        [&](const tbb::blocked_range<int64_t>& range) {
-          begin.Take();
-          for (int64_t i = range.begin(); i < range.end(); ++i) body(i);
-          end.Give();
-        },
-        tbb::simple_partitioner());
-  });
-  end.Take();
+  RunInParallel(pool, n, body);
 }
 
 void ParallelRanges(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t)> body) {

@@ -73,10 +73,10 @@ std::string TiersTable(const std::vector<TierReport>& tiers, uint64_t stored_byt
   for (const TierReport& tier : tiers) ahead_blocks += tier.ahead_blocks;
   text += fmt::format(
       "sealed blocks: {}, {:.1f} % of it on disk only; latency is per batch\n"
-      "{:.2f} s waited for blocks, {} blocks read ahead\n",
-      FormatByteSize(stored_bytes), 100 * ColdOnlyShare(tiers, stored_bytes), SecondsWaited(tiers),
-      ahead_blocks);
-  return text;
+      "{:.2f} s waited for blocks",
+      FormatByteSize(stored_bytes), 100 * ColdOnlyShare(tiers, stored_bytes), SecondsWaited(tiers));
+  if (ahead_blocks > 0) text += fmt::format(", {} blocks read ahead", ahead_blocks);
+  return text + "\n";
 }
 
 }  // namespace cairn
