@@ -160,7 +160,7 @@ Status StepAttention::Run(const StepPlan& plan, int32_t layer, const float* q, i
   if (fetches) {
     ListBlocks(call, 0, step);
     ticket = store_.StartFetch(ids_);
-    store_.ReadAhead(steady_[(layer + 1) % shape_.layers].steady());
+    if (store_.reads_ahead()) store_.ReadAhead(steady_[(layer + 1) % shape_.layers].steady());
   }
   AttendLocal(call, local);
   for (int32_t group = 0; fetches && group < choice.groups; group += step) {
@@ -172,7 +172,7 @@ Status StepAttention::Run(const StepPlan& plan, int32_t layer, const float* q, i
     CAIRN_TRY(auto pins, ticket.Wait());
     AttendFetched(call, group, groups, pins);
   }
-  if (fetches) steady_[layer].Note(ids_);
+  if (fetches && store_.reads_ahead()) steady_[layer].Note(ids_);
   return Ok();
 }
 

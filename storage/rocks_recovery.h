@@ -1,4 +1,5 @@
-// What is done to a store's database before RocksDB opens it for writing. Part of RocksDatabase.
+// What is looked at in a store's database before RocksDB opens it, and what is done to it before a
+// writer does. Part of RocksDatabase.
 //
 // RocksDB reads a log up to an end that is cut short, and refuses one whose end is torn otherwise:
 // a disk may lose an early sector of what was being written and keep a later one. What lies behind

@@ -230,6 +230,8 @@ TieredStore::Ticket TieredStore::StartFetch(std::span<const BlockId> ids) {
 
 void TieredStore::ReadAhead(std::span<const BlockId> ids) { impl_->StartReadAhead(ids); }
 
+bool TieredStore::reads_ahead() const { return impl_->ahead != nullptr; }
+
 std::vector<TierReport> TieredStore::Report() const { return impl_->Report(); }
 
 uint64_t TieredStore::DirtyBytes(uint64_t extent) const { return impl_->DirtyBytes(extent); }

@@ -128,6 +128,8 @@ class TieredStore {
   /// once, in place of blocks that may go; else, and after an error, nothing, which a later fetch
   /// then meets itself. Never waits.
   void ReadAhead(std::span<const BlockId> ids);
+  /// Whether hints are taken at all; where not, nobody needs to find out what to hint at.
+  bool reads_ahead() const;
 
   /// Reports of the tiers present, fastest first.
   std::vector<TierReport> Report() const;
