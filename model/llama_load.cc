@@ -103,7 +103,8 @@ Result<LlamaConfig> ReadConfig(const GgufFile& file) {
   }
   CAIRN_TRY(auto value_dim,
             file.UintOr("llama.attention.value_length", static_cast<uint64_t>(config.head_dim)));
-  if (value_dim != static_cast<uint64_t>(config.head_dim) || config.head_dim % 2 != 0) {
+  if (value_dim != static_cast<uint64_t>(config.head_dim) || config.head_dim < 2 ||
+      config.head_dim % 2 != 0) {
     return Fail(Errc::kUnsupported, "{}: key dimension {} with value dimension {}", file.path(),
                 config.head_dim, value_dim);
   }
