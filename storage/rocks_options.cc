@@ -49,6 +49,7 @@ rocksdb::DBOptions MakeDbOptions(const RocksSetup& setup) {
   options.use_direct_reads = setup.direct_io;
   options.use_direct_io_for_flush_and_compaction = setup.direct_io;
   options.max_open_files = MaxOpenFiles();
+  options.max_file_opening_threads = setup.read_threads;
   options.max_background_jobs = 2;
   // After an error we open the database anew; RocksDB need not look for a way back beside that.
   options.max_bgerror_resume_count = 0;

@@ -14,8 +14,7 @@ CacheReplay::CacheReplay(const AccessLog& log) {
     accesses += ids.size();
   }
   std::ranges::sort(ids_);
-  const auto repeated = std::ranges::unique(ids_);
-  ids_.erase(repeated.begin(), repeated.end());
+  ids_.erase(std::unique(ids_.begin(), ids_.end()), ids_.end());
   all_.resize(ids_.size());
   std::iota(all_.begin(), all_.end(), 0);
   numbers_.reserve(accesses);  // spans of it stay valid
