@@ -72,11 +72,17 @@ const char* DamageName(DamageKind kind) {
   return kNames[static_cast<size_t>(kind)];
 }
 
-StoreDamage::StoreDamage(const fs::path& pristine) {
+StoreDamage::StoreDamage(const fs::path& pristine, fs::path store) : store_(std::move(store)) {
+  fs::remove_all(store_);
+  fs::create_directories(store_);
+  fs::permissions(store_, fs::perms::owner_all);
   for (const auto& entry : fs::recursive_directory_iterator(pristine)) {
     if (!entry.is_regular_file()) continue;
-    files_[fs::relative(entry.path(), pristine).string()] = Contents(entry.path());
+    const fs::path name = entry.path().lexically_relative(pristine);
+    files_[name.string()] = Contents(entry.path());
+    fs::create_directories(store_ / name.parent_path());
   }
+  fs::create_directories(store_ / "incoming");
 }
 
 bool StoreDamage::IsOlderLog(const std::string& name) const {
@@ -86,7 +92,7 @@ bool StoreDamage::IsOlderLog(const std::string& name) const {
   });
 }
 
-std::string StoreDamage::Damage(Files& files, std::mt19937_64& random, DamageKind* kind) const {
+std::string StoreDamage::Change(Files& files, std::mt19937_64& random, DamageKind* kind) const {
   const auto any = [&] {
     auto file = files.begin();
     std::advance(file, random() % files.size());
@@ -138,18 +144,44 @@ std::string StoreDamage::Damage(Files& files, std::mt19937_64& random, DamageKin
   }
 }
 
-std::string StoreDamage::WriteDamaged(const fs::path& store, std::mt19937_64& random,
-                                      DamageKind* kind) const {
-  Files files = files_;
-  std::string what = Damage(files, random, kind);
-  fs::remove_all(store);
-  for (const auto& [name, bytes] : files) {
-    const fs::path path = store / name;
-    fs::create_directories(path.parent_path());
-    std::ofstream(path, std::ios::binary) << bytes;
+/// What a writer has added to the store since, or found lost.
+void StoreDamage::RemoveOthers() const {
+  std::vector<fs::path> others;
+  for (const auto& entry : fs::recursive_directory_iterator(store_)) {
+    if (entry.is_directory()) continue;
+    const fs::path name = entry.path().lexically_relative(store_);
+    if (!files_.contains(name.string())) others.push_back(entry.path());
   }
-  fs::create_directories(store / "incoming");
-  fs::permissions(store, fs::perms::owner_all);
+  for (const fs::path& path : others) fs::remove(path);
+}
+
+/// Nobody writes to a table file in place, and nobody reads what is in the reserve.
+bool StoreDamage::IsAsItWas(const std::string& name) const {
+  if (damaged_.contains(name) || !(name.ends_with(".sst") || name == "reserve")) return false;
+  std::error_code missing;
+  return fs::file_size(store_ / name, missing) == files_.at(name).size() && !missing;
+}
+
+void StoreDamage::Write(const std::string& name, const std::string& bytes) const {
+  std::ofstream(store_ / name, std::ios::binary) << bytes;
+}
+
+std::string StoreDamage::Damage(std::mt19937_64& random, DamageKind* kind) {
+  RemoveOthers();
+  Files files = files_;
+  const std::string what = Change(files, random, kind);
+  std::set<std::string> damaged;
+  for (const auto& [name, bytes] : files_) {
+    const auto file = files.find(name);
+    if (file != files.end() && file->second == bytes) {
+      if (!IsAsItWas(name)) Write(name, bytes);
+      continue;
+    }
+    damaged.insert(name);
+    fs::remove(store_ / name);
+    if (file != files.end()) Write(name, file->second);
+  }
+  damaged_ = std::move(damaged);
   return what;
 }
 
