@@ -18,11 +18,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kFirstOperations = 60;   // on the sessions of a new store
-constexpr int kOperations = 8;         // between two commands
-constexpr int kKills = 6;              // of one command, at most, before it may come to its end
-constexpr uint64_t kFirstCalls = 200;  // that a command makes, as long as nobody has counted
-constexpr uint64_t kLastCalls = 60;
+constexpr int kFirstOperations = 60;       // on the sessions of a new store
+constexpr int kOperations = 8;             // between two commands
+constexpr int kKills = 6;                  // of one command, at most, before it may come to its end
+constexpr uint64_t kCallsUncounted = 200;  // of a command, where nobody may trace it
+constexpr uint64_t kLastCalls = 40;
 
 constexpr auto kNoWatch = [](uint64_t, uint64_t) { return Status(Ok()); };
 
@@ -56,20 +56,34 @@ CommandRun::CommandRun(std::string path, uint64_t seed)
       damages_(random_() % 2 == 0),
       crowd_(store(), seed) {}
 
+/// In a copy of all there is, which comes to its end: so that any of the calls can be the last.
+Result<uint64_t> CommandRun::CountCalls(std::vector<std::string> command) const {
+  const std::string trial = path_ + "-trial";
+  fs::remove_all(trial);
+  fs::copy(path_, trial, fs::copy_options::recursive);
+  for (std::string& argument : command) {
+    if (argument.starts_with(path_ + "/")) argument.replace(0, path_.size(), trial);
+  }
+  CAIRN_TRY(const CommandEnd end, RunTraced(command, path_ + "/output", 0));
+  fs::remove_all(trial);
+  return end.calls == 0 ? kCallsUncounted : end.calls;
+}
+
 Status CommandRun::Run(CommandKind kind, const std::vector<std::string>& arguments, bool kill) {
   std::vector<std::string> command = {program_};
   command.insert(command.end(), arguments.begin(), arguments.end());
   CommandCounts::Kind& counts = Of(kind);
-  uint64_t& calls = calls_[static_cast<size_t>(kind)];
-  if (calls == 0) calls = kFirstCalls;
-  // Opening a store makes many calls; what a command does comes after it, and so does closing.
-  const uint64_t before = Below(2) == 0 ? Below(calls) : calls - Below(std::min(calls, kLastCalls));
-  CAIRN_TRY(end_, RunTraced(command, path_ + "/output", kill ? 1 + before : 0));
+  uint64_t kill_before = 0;
+  if (kill) {
+    CAIRN_TRY(const uint64_t calls, CountCalls(command));
+    counts.calls = std::max(counts.calls, calls);
+    // Opening a store makes many calls; what a command does comes after it.
+    const uint64_t last = std::min(calls, kLastCalls);
+    kill_before = 1 + (Below(2) == 0 ? Below(calls) : calls - last + Below(last));
+  }
+  CAIRN_TRY(end_, RunTraced(command, path_ + "/output", kill_before));
   ++(end_.killed ? counts.kills : counts.ended);
-  if (end_.killed) return Ok();
-  calls = end_.calls;
-  counts.calls = std::max(counts.calls, end_.calls);
-  if (end_.exit_code == 0) return Ok();
+  if (end_.killed || end_.exit_code == 0) return Ok();
   // What a repair has cut off is nobody's and may still be in a file that cannot be read.
   if (kind == CommandKind::kCompact && damages_ &&
       ReadText(path_ + "/output").find("is compacted and has damage") != std::string::npos) {

@@ -26,7 +26,7 @@ struct CommandCounts {
   struct Kind {
     uint64_t kills = 0;
     uint64_t ended = 0;  ///< runs that came to their end
-    uint64_t calls = 0;  ///< the most that one of these made
+    uint64_t calls = 0;  ///< that change files, the most of one run
     uint64_t done = 0;   ///< kills after which all of it, or some of a repair, was found done
   };
   std::array<Kind, kCommandKinds> of{};
@@ -50,6 +50,8 @@ class CommandRun {
   std::string file() const { return path_ + "/exported"; }
   size_t Below(size_t end) { return random_() % end; }
   CommandCounts::Kind& Of(CommandKind kind) { return counts_.of[static_cast<size_t>(kind)]; }
+  /// How many calls that change files a command makes from here on, if nobody kills it.
+  Result<uint64_t> CountCalls(std::vector<std::string> command) const;
   /// Runs `cairn` with these arguments and kills it somewhere, or lets it come to its end, which
   /// must be a good one.
   Status Run(CommandKind kind, const std::vector<std::string>& arguments, bool kill);
@@ -79,8 +81,7 @@ class CommandRun {
   SessionCrowd crowd_;
   SessionCrowd::Content in_file_;  // of the session that was exported
   uint64_t names_ = 0;
-  CommandEnd end_;                               // of the last run
-  std::array<uint64_t, kCommandKinds> calls_{};  // that the last ones made which came to their end
+  CommandEnd end_;  // of the last run
   CommandCounts counts_;
 };
 
