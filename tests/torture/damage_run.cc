@@ -7,11 +7,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <thread>
 #include <utility>
 
 #include "tests/support/store_writer.h"
@@ -24,11 +27,12 @@ namespace fs = std::filesystem;
 
 const RocksColdStoreOptions kSmallStore = {
     .read_threads = 1, .write_threads = 1, .meta_buffer_bytes = 64 << 10};
-constexpr uint64_t kLeastSteps = 10, kMostSteps = 60;  // of a store's writer
+constexpr uint64_t kLeastSteps = 10, kMostSteps = 40;  // of a store's writer
 constexpr uint64_t kDamages = 200;                     // of one store, one after the other
 constexpr uint64_t kOpenRounds = 2000;
 constexpr unsigned kMostSeconds = 120;  // for one of them
-constexpr int kWrong = 11;              // the exit status
+constexpr auto kLook = std::chrono::milliseconds(20);
+constexpr int kWrong = 11;  // the exit status
 
 /// What the process of its own has done so far; both see it, so an assertion loses nothing of it.
 struct Progress {
@@ -96,6 +100,27 @@ Status DamageRecords(const std::string& path, const StoreModel& model, std::mt19
   return Ok();
 }
 
+/// Waits for a process that examines; ends it by SIGALRM if it gets no further. Only time in which
+/// this process runs counts: both may be stopped for long.
+Result<int> WaitForExaminer(pid_t child, Progress* progress) {
+  const auto done = [&] {
+    return std::atomic_ref(progress->counts.damaged).load() +
+           std::atomic_ref(progress->counts.open.damaged).load();
+  };
+  uint64_t before = done();
+  int status = 0;
+  for (std::chrono::milliseconds idle{0};; idle += kLook) {
+    const pid_t ended = waitpid(child, &status, WNOHANG);
+    if (ended == child) return status;
+    if (ended < 0) return Fail(Errc::kIo, "the examiner is lost");
+    std::this_thread::sleep_for(kLook);
+    const uint64_t now = done();
+    if (now != before) idle = {};
+    before = now;
+    if (idle >= std::chrono::seconds(kMostSeconds)) kill(child, SIGALRM);
+  }
+}
+
 }  // namespace
 
 DamageCounts& DamageCounts::operator+=(const DamageCounts& other) {
@@ -120,7 +145,6 @@ int ExamineDamaged(const std::string& path, uint64_t seed) {
   std::mt19937_64 random(seed);
   DamageCounts& counts = progress->counts;
   while (counts.damaged < kDamages) {
-    alarm(kMostSeconds);
     DamageKind kind{};
     const std::string what = damage.Damage(random, &kind);
     std::snprintf(progress->what, sizeof progress->what, "%s", what.c_str());
@@ -133,7 +157,6 @@ int ExamineDamaged(const std::string& path, uint64_t seed) {
     if (verdict == Verdict::kWrong) return kWrong;
     ++(verdict == Verdict::kHarmless ? counts.harmless : counts.detected);
   }
-  alarm(kMostSeconds);
   std::snprintf(progress->what, sizeof progress->what, "records of an open store");
   const Status status = DamageRecords(path, model, random, &counts.open);
   if (status) return 0;
@@ -163,7 +186,7 @@ Status DamageRun::Round() {
   while (progress->counts.damaged < kDamages) {
     CAIRN_TRY(const pid_t child,
               StartOwnProcess({"--examine", path_, "--seed", std::to_string(random_())}));
-    if (waitpid(child, &status, 0) != child) return Fail(Errc::kIo, "the examiner is lost");
+    CAIRN_TRY(status, WaitForExaminer(child, progress));
     if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT) break;
     std::fprintf(stderr, "ended in an assertion: %s\n", progress->what);
     ++progress->counts.ended;

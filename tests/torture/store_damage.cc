@@ -92,27 +92,24 @@ bool StoreDamage::IsOlderLog(const std::string& name) const {
   });
 }
 
-std::string StoreDamage::Change(Files& files, std::mt19937_64& random, DamageKind* kind) const {
-  const auto any = [&] {
-    auto file = files.begin();
-    std::advance(file, random() % files.size());
-    return file;
-  };
+std::string StoreDamage::Change(Changes& changed, std::mt19937_64& random, DamageKind* kind) const {
+  const auto any = [&] { return std::next(files_.begin(), random() % files_.size()); };
   const auto file = any(), other = any();
   const std::string name = file->first;
-  std::string& bytes = file->second;
   // Most files are small and few hold the payloads: bits are flipped everywhere alike, half the
   // time.
   *kind = random() % 2 == 0 ? DamageKind::kFlip : DamageKind(random() % kDamageKinds);
   if (IsOlderLog(name) || IsOlderLog(other->first)) *kind = DamageKind::kFlip;
   if (*kind == DamageKind::kSwapFiles) {
-    std::swap(bytes, other->second);
+    changed[name] = other->second;
+    changed[other->first] = file->second;
     return name + " changed for " + other->first;
   }
   if (*kind == DamageKind::kLost) {
-    files.erase(file);
+    changed[name] = std::nullopt;
     return name + " lost";
   }
+  std::string& bytes = changed[name].emplace(file->second);
   if (bytes.empty()) return name + " left as it is";
   const size_t page = random() % 2 == 0 ? 512 : 4096;
   Range a = AnyPage(bytes, page, random), b = AnyPage(bytes, page, random);
@@ -168,20 +165,17 @@ void StoreDamage::Write(const std::string& name, const std::string& bytes) const
 
 std::string StoreDamage::Damage(std::mt19937_64& random, DamageKind* kind) {
   RemoveOthers();
-  Files files = files_;
-  const std::string what = Change(files, random, kind);
-  std::set<std::string> damaged;
   for (const auto& [name, bytes] : files_) {
-    const auto file = files.find(name);
-    if (file != files.end() && file->second == bytes) {
-      if (!IsAsItWas(name)) Write(name, bytes);
-      continue;
-    }
-    damaged.insert(name);
-    fs::remove(store_ / name);
-    if (file != files.end()) Write(name, file->second);
+    if (!IsAsItWas(name)) Write(name, bytes);
   }
-  damaged_ = std::move(damaged);
+  Changes changed;
+  const std::string what = Change(changed, random, kind);
+  damaged_.clear();
+  for (const auto& [name, bytes] : changed) {
+    damaged_.insert(name);
+    fs::remove(store_ / name);
+    if (bytes) Write(name, *bytes);
+  }
   return what;
 }
 

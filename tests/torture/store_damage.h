@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <random>
 #include <set>
 #include <string>
@@ -38,7 +39,10 @@ class StoreDamage {
  private:
   using Files = std::map<std::string, std::string>;  // by path in the store
 
-  std::string Change(Files& files, std::mt19937_64& random, DamageKind* kind) const;
+  /// New contents; none for a file that is lost.
+  using Changes = std::map<std::string, std::optional<std::string>>;
+
+  std::string Change(Changes& changed, std::mt19937_64& random, DamageKind* kind) const;
   /// That a log is lost, or cut short between two records, is only noticed of the last one.
   bool IsOlderLog(const std::string& name) const;
   void RemoveOthers() const;
