@@ -28,8 +28,8 @@ namespace fs = std::filesystem;
 const RocksColdStoreOptions kSmallStore = {
     .read_threads = 1, .write_threads = 1, .meta_buffer_bytes = 64 << 10};
 constexpr uint64_t kLeastSteps = 10, kMostSteps = 40;  // of a store's writer
-constexpr uint64_t kDamages = 200;                     // of one store, one after the other
-constexpr uint64_t kOpenRounds = 2000;
+constexpr uint64_t kDamages = 100;                     // of one store, one after the other
+constexpr uint64_t kOpenRounds = 1000;
 constexpr unsigned kMostSeconds = 120;  // for one of them
 constexpr auto kLook = std::chrono::milliseconds(20);
 constexpr int kWrong = 11;  // the exit status
