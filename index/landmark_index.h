@@ -64,7 +64,8 @@ class LandmarkIndex {
   virtual ~LandmarkIndex() = default;
 
   /// Appends `count` blocks to each of `partition_count` partitions, all of which hold `size`
-  /// blocks now. `vectors` is [partition_count, count, R, D] f32.
+  /// blocks now. `vectors` is [partition_count, count, R, D] f32. Calls for partitions of which
+  /// none is in two of them may run at once, beside nothing else.
   virtual Status Add(int32_t first_partition, int32_t partition_count, int64_t count,
                      const float* vectors) = 0;
   /// Forgets blocks with ordinal ≥ size.
