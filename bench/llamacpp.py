@@ -5,8 +5,9 @@
     bench/llamacpp.py --cairn build/bin/cairn --model M.gguf --adapter A.gguf --text T.txt
 
 Same file, same threads, one after the other. Each length adds its row to
-bench/results/llamacpp-YYYYMMDD.json, ratio = ours / theirs; a row that is there already is kept, so
-that a run can be stopped and gone on with (--contexts, --again).
+bench/results/llamacpp-YYYYMMDD.json, ratio = ours / theirs. What was measured is kept, side by
+side, in a file with .sides behind its name, so that a run that was stopped goes on where it was;
+--again forgets it. The load of the machine stands beside each side.
 
 Ours: `cairn ingest` of so many tokens into a fresh store on disk, then `cairn generate` from a
 fresh process (bench/rates.py). Theirs: the C functions of the library, only the last row's logits,
@@ -179,6 +180,7 @@ def measure_theirs(args, context, flash):
         found["prefill"] = [6 / (first + 4 * middle + last)]
     depth = context - steps
     side.fill(depth, tokens)
+    found["decode_steps"] = steps
     found["decode"] = []
     for repeat in range(args.repeats):
         side.cut(depth)
@@ -211,15 +213,42 @@ def cpu():
             "model": facts.get("model", ""), "cores": os.cpu_count()}
 
 
-def measure_row(args, context):
-    ours = measure_ours(args, context)
-    sides = [measure_theirs(args, context, flash) for flash in args.flash]
-    best = {way: max(statistics.median(side[way]) for side in sides)
+def write(path, value):
+    with open(path + ".new", "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1)
+        file.write("\n")
+    os.replace(path + ".new", path)
+
+
+def read(path, otherwise):
+    if not os.path.exists(path):
+        return otherwise
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def measure_sides(args, context, path):
+    """{"ours": …, "flash1": …, "flash0": …} of a length; what the file has is taken from it."""
+    ways = [("ours", lambda: measure_ours(args, context))]
+    ways += [(f"flash{f}", lambda f=f: measure_theirs(args, context, f)) for f in args.flash]
+    for name, measure in ways:
+        sides = read(path, {})
+        known = sides.setdefault(str(context), {})
+        if name not in known:
+            known[name] = {**measure(), "repeats": args.repeats, "load": os.getloadavg()[0],
+                           "time": datetime.datetime.now().isoformat(timespec="seconds")}
+            write(path, sides)
+    return read(path, {})[str(context)]
+
+
+def make_row(args, context, sides):
+    ours = sides["ours"]
+    theirs = [sides[f"flash{f}"] for f in args.flash]
+    best = {way: max(statistics.median(side[way]) for side in theirs)
             for way in ("prefill", "decode")}
     return {"context": context, "prefill_ratio": ours["prefill"] / best["prefill"],
             "decode_ratio": ours["decode"] / best["decode"], "ours": ours,
-            "theirs_best": best, "theirs": sides, "load": os.getloadavg()[0],
-            "time": datetime.datetime.now().isoformat(timespec="seconds")}
+            "theirs_best": best, "theirs": theirs}
 
 
 def main():
@@ -243,33 +272,29 @@ def main():
                         help="llama.cpp with flash attention (1), without (0), or both")
     parser.add_argument("--scratch", help="folder for the stores (default: the system's)")
     parser.add_argument("--out", default=os.path.join(here, "results"))
-    parser.add_argument("--again", action="store_true", help="measure rows that are there, too")
+    parser.add_argument("--again", action="store_true",
+                        help="measure what was measured before, too")
     parser.add_argument("more", nargs="*", help="options for cairn")
     args = parser.parse_args()
 
     os.makedirs(args.out, exist_ok=True)
     path = os.path.join(args.out, f"llamacpp-{datetime.date.today():%Y%m%d}.json")
-    result = {"rows": []}
-    if os.path.exists(path):
-        with open(path, encoding="utf-8") as file:
-            result = json.load(file)
+    sides_path = path + ".sides"
+    if args.again and os.path.exists(sides_path):
+        os.remove(sides_path)
+    result = read(path, {"rows": []})
     import llama_cpp
     result.update(
         date=str(datetime.date.today()), cpu=cpu(), threads=args.threads,
         llama_cpp_python=llama_cpp.__version__, model=os.path.basename(args.model),
         command="bench/llamacpp.py --cairn build/bin/cairn --model MODEL --adapter ADAPTER "
-        "--text TEXT" + "".join(f" {m}" for m in (["--", *args.more] if args.more else [])),
+        "--text TEXT", cairn_options=args.more,
         unit="tokens per second; ratio = ours / theirs, medians")
     for context in args.contexts:
-        if any(row["context"] == context for row in result["rows"]) and not args.again:
-            continue
-        row = measure_row(args, context)
+        row = make_row(args, context, measure_sides(args, context, sides_path))
         result["rows"] = sorted([r for r in result["rows"] if r["context"] != context] + [row],
                                 key=lambda r: r["context"])
-        with open(path + ".part", "w", encoding="utf-8") as file:
-            json.dump(result, file, indent=1)
-            file.write("\n")
-        os.replace(path + ".part", path)
+        write(path, result)
         print(f"{context:>7} tokens: prefill {row['ours']['prefill']:7.1f} to "
               f"{row['theirs_best']['prefill']:7.1f} = {row['prefill_ratio']:.2f}, decode "
               f"{row['ours']['decode']:6.1f} to {row['theirs_best']['decode']:6.1f} = "
