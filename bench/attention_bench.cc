@@ -191,6 +191,13 @@ Result<AttentionBenchResult> AttentionBench::Run() {
   result.shape = shape_;
   result.retrieve = options_.retrieve;
   result.prefill_rows = options_.prefill_rows;
+  SessionOptions decode;
+  decode.retrieve = options_.retrieve;
+  decode.selection = Selection::kPerToken;
+  SessionOptions prefill;
+  prefill.retrieve = options_.retrieve;
+  prefill.max_step_rows = options_.prefill_rows;
+  CAIRN_TRY(prefill.Validate(shape_));
   // Room for every block, and as much again: those that wait to be written fill half at most.
   const int64_t blocks = options_.tokens / shape_.block.block_rows + 1024;
   const auto payloads = static_cast<uint64_t>(blocks) * shape_.partitions();
@@ -201,12 +208,6 @@ Result<AttentionBenchResult> AttentionBench::Run() {
   result.tokens = session->rows();
   result.blocks_per_head = session->rows() / shape_.block.block_rows;
   result.index_bytes = static_cast<double>(session->index_bytes());
-  SessionOptions decode;
-  decode.retrieve = options_.retrieve;
-  decode.selection = Selection::kPerToken;
-  SessionOptions prefill;
-  prefill.retrieve = options_.retrieve;
-  prefill.max_step_rows = options_.prefill_rows;
   std::vector<double> decodes, prefills;
   for (int round = 0; round < options_.rounds; ++round) {
     if (stop_("attending")) return Stopped();

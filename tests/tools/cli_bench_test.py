@@ -25,7 +25,7 @@ class Attention(CliTest):
     def test_numbers_that_mean_nothing_are_refused(self):
         for options, said in ((("--tokens", "100"), "--tokens 100 is too short"),
                               (("--retrieve", "0"), "--retrieve"),
-                              (("--retrieve", "100"), "past the 2048"),
+                              (("--retrieve", "100"), "retrieve 100 with chunk 256 needs"),
                               (("--rounds", "0"), "--rounds")):
             done = run("bench", "attention", *options)
             self.assertEqual(done.code, 1, options)
