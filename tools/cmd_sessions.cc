@@ -48,6 +48,8 @@ Result<nlohmann::json> Describe(const SessionCatalog& catalog, const SessionReco
   json["commits"] = record.commits;
   json["extents"] = record.ranges.size();
   json["digest"] = digest;
+  const IndexOptions index{.dtype = profile.kv_type == DType::kF32 ? DType::kF32 : DType::kBF16};
+  json["index"] = IndexKindName(index.Chosen());
   return json;
 }
 
@@ -62,6 +64,7 @@ void PrintText(const nlohmann::json& json) {
                adapter["scale"].get<double>());
   }
   fmt::print("options    {}\n", json["options"].dump());
+  fmt::print("search     {} (--index auto)\n", json["index"].get<std::string>());
   for (const auto& ingest : json["ingests"]) {
     fmt::print("read       {}: {} tokens from token {}{}\n", ingest["source"].get<std::string>(),
                ingest["tokens"].get<int64_t>(), ingest["start"].get<int64_t>(),
