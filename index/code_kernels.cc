@@ -69,23 +69,33 @@ float SplitQueryOn(const float* HWY_RESTRICT query, const uint16_t* HWY_RESTRICT
   return unit;
 }
 
-void JoinSumsOn(const int32_t* HWY_RESTRICT high, const int32_t* HWY_RESTRICT low, int64_t count,
+template <bool kLow>
+void JoinSumsOf(const int32_t* HWY_RESTRICT high, const int32_t* HWY_RESTRICT low, int64_t count,
                 float unit, float offset, float* HWY_RESTRICT scores) {
   const DF d;
   const DI di;
   const auto per_high = hn::Set(d, 128.0f * unit);
-  const auto per_low = hn::Set(d, unit);
+  [[maybe_unused]] const auto per_low = hn::Set(d, unit);
   const auto constant = hn::Set(d, offset);
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
-    const auto upper = hn::ConvertTo(d, hn::LoadU(di, high + i));
-    const auto lower = hn::ConvertTo(d, hn::LoadU(di, low + i));
-    hn::StoreU(hn::MulAdd(upper, per_high, hn::MulAdd(lower, per_low, constant)), d, scores + i);
+    auto rest = constant;
+    if constexpr (kLow) {
+      rest = hn::MulAdd(hn::ConvertTo(d, hn::LoadU(di, low + i)), per_low, constant);
+    }
+    hn::StoreU(hn::MulAdd(hn::ConvertTo(d, hn::LoadU(di, high + i)), per_high, rest), d,
+               scores + i);
   }
   for (; i < count; ++i) {
-    scores[i] = static_cast<float>(high[i]) * (128.0f * unit) +
-                (static_cast<float>(low[i]) * unit + offset);
+    const float rest = kLow ? static_cast<float>(low[i]) * unit + offset : offset;
+    scores[i] = static_cast<float>(high[i]) * (128.0f * unit) + rest;
   }
+}
+
+void JoinSumsOn(const int32_t* high, const int32_t* low, int64_t count, float unit, float offset,
+                float* scores) {
+  low == nullptr ? JoinSumsOf<false>(high, low, count, unit, offset, scores)
+                 : JoinSumsOf<true>(high, low, count, unit, offset, scores);
 }
 
 // 2^x for x ≤ 80: a power of two by its exponent, the rest by the series of the exponential.

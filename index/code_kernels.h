@@ -11,7 +11,7 @@ namespace cairn {
 float SplitQuery(const float* query, const uint16_t* step, int64_t dim, int64_t padded_dim,
                  int8_t* high, int8_t* low);
 
-/// scores[i] = offset + unit·(128·high[i] + low[i]) for `count` sums.
+/// scores[i] = offset + unit·(128·high[i] + low[i]) for `count` sums; `low` may be null for zeros.
 void JoinSums(const int32_t* high, const int32_t* low, int64_t count, float unit, float offset,
               float* scores);
 
@@ -21,7 +21,7 @@ struct FoldedSums {
   float sum;  ///< Σ exp(score − reference)
 };
 
-/// Scores as JoinSums makes them, without keeping them; `low` may be null for zeros. maxima[t] is
+/// Scores as JoinSums makes them, without keeping them; maxima[t] is
 /// the largest of each 16, the last being short. Exponentials are right to 3 parts in a million
 /// while no score is above reference + 80.
 FoldedSums FoldSums(const int32_t* high, const int32_t* low, int64_t count, float unit,

@@ -1,6 +1,8 @@
 #include "index/code_scores.h"
 
 #include <algorithm>
+#include <bit>
+#include <numeric>
 #include <vector>
 
 #include "index/code_kernels.h"
@@ -9,6 +11,8 @@
 namespace cairn {
 namespace {
 
+constexpr float kMiddle = 128.0f;  // of the codes
+
 struct alignas(64) Line {
   int32_t sums[kTileVectors];
 };
@@ -16,6 +20,7 @@ struct alignas(64) Line {
 // One task's memory.
 struct ChunkScratch {
   std::vector<int8_t> split;  // [high and low, rows, padded_dim]
+  std::vector<float> middle;  // [dim]
   std::vector<Line> sums;     // [high and low, rows, tiles]
 };
 thread_local ChunkScratch chunk_scratch;
@@ -35,13 +40,28 @@ CodedSums SumCodes(const CodeStore& store, int64_t chunk, int64_t first, int64_t
   coded.sums = scratch.sums.data()->sums + first % kTileVectors;
   coded.stride = tiles * kTileVectors;
   coded.rows = rows;
-  // The same sums as of vectors that are not coded, so that equal blocks tie wherever they lie.
-  ScanScores(DType::kF32, reinterpret_cast<const std::byte*>(scale.low.data()), 1, store.dim(),
+  // Products are taken from the middle of the range, so that what a coarse query leaves out counts
+  // for little. If all vectors are equal that is they, and the sums are those of vectors that are
+  // not coded: equal blocks tie wherever they lie.
+  scratch.middle.resize(scale.low.size());
+  for (size_t d = 0; d < scale.low.size(); ++d) {
+    scratch.middle[d] =
+        scale.low[d] + kMiddle * std::bit_cast<float>(uint32_t{scale.step[d]} << 16);
+  }
+  ScanScores(DType::kF32, reinterpret_cast<const std::byte*>(scratch.middle.data()), 1, store.dim(),
              queries, static_cast<int32_t>(rows), coded.offset, 4);
   for (int64_t r = 0; r < rows; ++r) {
     int8_t* high = scratch.split.data() + r * padded;
-    coded.unit[r] = SplitQuery(queries + r * store.dim(), scale.step.data(), store.dim(), padded,
-                               high, high + rows * padded);
+    int8_t* low = high + rows * padded;
+    coded.unit[r] =
+        SplitQuery(queries + r * store.dim(), scale.step.data(), store.dim(), padded, high, low);
+    const auto upper = static_cast<float>(std::accumulate(high, high + padded, 0));
+    const auto lower = static_cast<float>(std::accumulate(low, low + padded, 0));
+    const float middle = coded.offset[4 * r];
+    coded.coarse_offset[r] = middle - coded.unit[r] * kMiddle * (128.0f * upper);
+    coded.offset[4 * r] = bits == QueryBits::kCoarse
+                              ? coded.coarse_offset[r]
+                              : middle - coded.unit[r] * kMiddle * (128.0f * upper + lower);
   }
   // Searches go from chunk to chunk.
   const uint8_t* ahead = chunk + 1 < store.coded_chunks() ? store.tiles(chunk + 1) : nullptr;
@@ -57,7 +77,7 @@ CodedSums SumCodes(const CodeStore& store, int64_t chunk, int64_t first, int64_t
 }
 
 void ScoreChunk(const CodeStore& store, int64_t chunk, int64_t begin, int64_t end,
-                const float* queries, int64_t rows, float* scores, int64_t stride) {
+                const float* queries, int64_t rows, QueryBits bits, float* scores, int64_t stride) {
   const int64_t dim = store.dim();
   const int64_t count = (end - begin) * store.representatives();
   const int64_t first = begin * store.representatives();
@@ -68,11 +88,10 @@ void ScoreChunk(const CodeStore& store, int64_t chunk, int64_t begin, int64_t en
   }
   for (int64_t row = 0; row < rows; row += kCodedRows) {
     const int64_t now = std::min(kCodedRows, rows - row);
-    const CodedSums coded =
-        SumCodes(store, chunk, first, count, queries + row * dim, now, QueryBits::kFine);
+    const CodedSums coded = SumCodes(store, chunk, first, count, queries + row * dim, now, bits);
     for (int64_t r = 0; r < now; ++r) {
-      JoinSums(coded.high(r), coded.low(r), count, coded.unit[r], coded.offset[4 * r],
-               scores + (row + r) * stride);
+      JoinSums(coded.high(r), bits == QueryBits::kFine ? coded.low(r) : nullptr, count,
+               coded.unit[r], coded.offset[4 * r], scores + (row + r) * stride);
     }
   }
 }

@@ -18,6 +18,7 @@ struct CodedSums {
   int64_t rows;
   float unit[kCodedRows];
   float offset[4 * kCodedRows];
+  float coarse_offset[kCodedRows];  ///< in place of offset[4·r] if low is left out
 
   const int32_t* high(int64_t row) const { return sums + row * stride; }
   /// Not if the products are coarse.
@@ -32,9 +33,9 @@ CodedSums SumCodes(const CodeStore& store, int64_t chunk, int64_t first, int64_t
                    const float* queries, int64_t rows, QueryBits bits);
 
 /// scores[r·stride + i] = the product of query r of [rows, D] f32 with vector i of blocks
-/// [begin, end) of the chunk, coded or not, for (end − begin)·R vectors. stride ≥
+/// [begin, end) of the chunk, for (end − begin)·R vectors; `bits` counts if it is coded. stride ≥
 /// (end − begin)·R + 3, and what lies past the vectors is overwritten.
 void ScoreChunk(const CodeStore& store, int64_t chunk, int64_t begin, int64_t end,
-                const float* queries, int64_t rows, float* scores, int64_t stride);
+                const float* queries, int64_t rows, QueryBits bits, float* scores, int64_t stride);
 
 }  // namespace cairn

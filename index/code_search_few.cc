@@ -100,8 +100,8 @@ void ScoreSpan(const ExactSearch& search, const Scores& scores, int64_t partitio
       for (int64_t r = 0; r < count; ++r) {
         if ((taken >> r & 1) != 0) continue;
         ScoreChunk(store, piece.chunk, piece.begin, piece.end,
-                   search.queries_of(partition) + (first + r) * store.dim(), 1, scratch.raw.data(),
-                   stride);
+                   search.queries_of(partition) + (first + r) * store.dim(), 1, QueryBits::kFine,
+                   scratch.raw.data(), stride);
         const float* folded = scratch.raw.data();
         if (store.representatives() > 1) {
           FoldScores(folded, store.representatives(), piece.blocks(), scratch.folded.data());
@@ -121,8 +121,7 @@ void ScoreSpan(const ExactSearch& search, const Scores& scores, int64_t partitio
 void GatherRuns(const ExactSearch& search, const Scores& scores, int64_t first, int32_t count,
                 const float* lse) {
   CodeScratch& scratch = code_scratch;
-  const int64_t wanted = 2 * int64_t{search.result->k} + 4;
-  const auto k = static_cast<int32_t>(std::min(wanted, scores.runs.count()));
+  const auto k = static_cast<int32_t>(std::min(search.runs_scored_again(), scores.runs.count()));
   scratch.top.Reset(k);
   OfferBlocks(scores.maxima + first * scores.runs.stride(), scores.runs.stride(), count, lse,
               scores.runs.count(), &scratch.top);
@@ -151,7 +150,9 @@ void ScoreRun(const CodeStore& store, const ChunkRange& run, const float* querie
       const float reference = lse[first + r];
       change[first + r] +=
           FoldSums(sums.high(r), sums.low(r), run.blocks(), unit, offset, reference, &largest).sum -
-          FoldSums(sums.high(r), nullptr, run.blocks(), unit, offset, reference, &largest).sum;
+          FoldSums(sums.high(r), nullptr, run.blocks(), unit, sums.coarse_offset[r], reference,
+                   &largest)
+              .sum;
     }
   }
 }
@@ -176,7 +177,8 @@ void WeighGathered(const ExactSearch& search, const Scores& scores, const GroupR
     if (store.representatives() == 1 && piece.chunk < store.coded_chunks()) {
       ScoreRun(store, piece, queries, count, lse.data(), change.data(), to, stride);
     } else {
-      ScoreChunk(store, piece.chunk, piece.begin, piece.end, queries, count, to, stride);
+      ScoreChunk(store, piece.chunk, piece.begin, piece.end, queries, count, QueryBits::kFine, to,
+                 stride);
     }
     column += piece.blocks() * store.representatives();
   }

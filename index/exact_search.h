@@ -41,6 +41,11 @@ struct ExactSearch {
   }
   /// Of the vectors that are multiplied when candidates are scored again.
   DType product_type() const { return codes() ? DType::kF32 : options.dtype; }
+  /// How many runs of blocks are scored again: the k best hold the k best blocks. First scores of
+  /// codes are coarse, so that it takes more.
+  int64_t runs_scored_again() const {
+    return codes() ? 2 * int64_t{result->k} + 4 : int64_t{result->k};
+  }
   size_t row_bytes() const { return static_cast<size_t>(options.dim) * DTypeBytes(product_type()); }
 };
 

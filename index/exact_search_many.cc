@@ -86,8 +86,8 @@ RawScores ScorePiece(const ExactSearch& search, int64_t partition, const ChunkRa
     const int64_t stride = piece.blocks() * representatives + 3;
     scratch.raw.resize(static_cast<size_t>(rows * stride));
     ScoreChunk(search.code_store(partition), piece.chunk, piece.begin, piece.end,
-               reinterpret_cast<const float*>(scratch.queries.data()), rows, scratch.raw.data(),
-               stride);
+               reinterpret_cast<const float*>(scratch.queries.data()), rows, QueryBits::kCoarse,
+               scratch.raw.data(), stride);
     return {scratch.raw.data(), stride};
   }
   const int64_t low = piece.begin * representatives / kPad * kPad;
@@ -144,7 +144,7 @@ void ScoreRuns(const ExactSearch& search, const Runs& runs, int64_t partition, i
 void GatherCandidates(const ExactSearch& search, const Runs& runs, int64_t partition,
                       const float* maxima, int32_t rows, const float* lse) {
   TileScratch& scratch = tile_scratch;
-  const auto k = static_cast<int32_t>(std::min<int64_t>(search.result->k, runs.count()));
+  const auto k = static_cast<int32_t>(std::min<int64_t>(search.runs_scored_again(), runs.count()));
   scratch.top.Reset(k);
   OfferBlocks(maxima, runs.stride(), rows, lse, runs.count(), &scratch.top);
   std::vector<int64_t> chosen(static_cast<size_t>(k));
@@ -262,8 +262,7 @@ class LargeGroups {
 
  private:
   void Choose() {
-    const int64_t most =
-        std::min(search_.result->k, static_cast<int32_t>(runs_.count())) * kRunBlocks;
+    const int64_t most = std::min<int64_t>(search_.runs_scored_again(), runs_.count()) * kRunBlocks;
     best_.assign(static_cast<size_t>(units_ * slices_ * most), kEmpty);
     ParallelFor(units_ * slices_, [&](int64_t task) {
       const GroupCandidates& from = candidates_[static_cast<size_t>(task / slices_)];

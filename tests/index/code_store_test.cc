@@ -100,7 +100,8 @@ TEST(CodeStore, ScoresOfAnyPartOfAChunk) {
         const int64_t vectors = (last - begin) * representatives;
         const int64_t stride = vectors + 3;
         std::vector<float> scores(static_cast<size_t>(7 * stride));
-        ScoreChunk(store, chunk, begin, last, queries.data(), 7, scores.data(), stride);
+        ScoreChunk(store, chunk, begin, last, queries.data(), 7, QueryBits::kFine, scores.data(),
+                   stride);
         for (int64_t r = 0; r < 7; ++r) {
           for (int64_t i = 0; i < vectors; ++i) {
             const int64_t at = ((chunk * store.chunk_blocks() + begin) * representatives + i) * 20;
