@@ -44,7 +44,7 @@ struct SearchRow {
   double add_microseconds = 0;  ///< per vector
 };
 
-/// Runs on one core (SetThreads(1)). `show` is told what goes on; true from it stops.
+/// Meant for one core: call SetThreads(1) before. `show` is told what goes on; true from it stops.
 Result<std::vector<SearchRow>> RunSearchBench(const SearchBenchOptions& options,
                                               const std::function<bool(const std::string&)>& show);
 
