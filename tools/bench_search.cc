@@ -172,6 +172,7 @@ nlohmann::json SearchBench::Report(const std::vector<SearchRow>& rows) const {
   return {{"date", fmt::format("{:%Y-%m-%d}", fmt::gmtime(std::time(nullptr)))},
           {"cpu", CpuName()},
           {"cores", 1},
+          {"clock", "CPU time of the thread"},
           {"turns", options_.turns},
           {"dots", TileDotsTargets().front().name},
           {"blas_core", FlatFaiss::BlasCore()},
