@@ -11,8 +11,6 @@
 namespace cairn {
 namespace {
 
-constexpr float kMiddle = 128.0f;  // of the codes
-
 struct alignas(64) Line {
   int32_t sums[kTileVectors];
 };
@@ -20,7 +18,7 @@ struct alignas(64) Line {
 // One task's memory.
 struct ChunkScratch {
   std::vector<int8_t> split;  // [high and low, rows, padded_dim]
-  std::vector<float> middle;  // [dim]
+  std::vector<float> mean;    // [dim]
   std::vector<Line> sums;     // [high and low, rows, tiles]
 };
 thread_local ChunkScratch chunk_scratch;
@@ -40,28 +38,30 @@ CodedSums SumCodes(const CodeStore& store, int64_t chunk, int64_t first, int64_t
   coded.sums = scratch.sums.data()->sums + first % kTileVectors;
   coded.stride = tiles * kTileVectors;
   coded.rows = rows;
-  // Products are taken from the middle of the range, so that what a coarse query leaves out counts
-  // for little. If all vectors are equal that is they, and the sums are those of vectors that are
+  // Products are taken from the chunk's mean, so that what a coarse query leaves out is zero on
+  // average. If all vectors are equal that is they, and the sums are those of vectors that are
   // not coded: equal blocks tie wherever they lie.
-  scratch.middle.resize(scale.low.size());
+  scratch.mean.resize(scale.low.size());
   for (size_t d = 0; d < scale.low.size(); ++d) {
-    scratch.middle[d] =
-        scale.low[d] + kMiddle * std::bit_cast<float>(uint32_t{scale.step[d]} << 16);
+    scratch.mean[d] =
+        scale.low[d] + scale.mean[d] * std::bit_cast<float>(uint32_t{scale.step[d]} << 16);
   }
-  ScanScores(DType::kF32, reinterpret_cast<const std::byte*>(scratch.middle.data()), 1, store.dim(),
+  ScanScores(DType::kF32, reinterpret_cast<const std::byte*>(scratch.mean.data()), 1, store.dim(),
              queries, static_cast<int32_t>(rows), coded.offset, 4);
   for (int64_t r = 0; r < rows; ++r) {
     int8_t* high = scratch.split.data() + r * padded;
     int8_t* low = high + rows * padded;
     coded.unit[r] =
         SplitQuery(queries + r * store.dim(), scale.step.data(), store.dim(), padded, high, low);
-    const auto upper = static_cast<float>(std::accumulate(high, high + padded, 0));
-    const auto lower = static_cast<float>(std::accumulate(low, low + padded, 0));
-    const float middle = coded.offset[4 * r];
-    coded.coarse_offset[r] = middle - coded.unit[r] * kMiddle * (128.0f * upper);
+    const auto upper =
+        static_cast<float>(std::inner_product(high, high + store.dim(), scale.mean.begin(), 0));
+    const auto lower =
+        static_cast<float>(std::inner_product(low, low + store.dim(), scale.mean.begin(), 0));
+    const float mean = coded.offset[4 * r];
+    coded.coarse_offset[r] = mean - coded.unit[r] * (128.0f * upper);
     coded.offset[4 * r] = bits == QueryBits::kCoarse
                               ? coded.coarse_offset[r]
-                              : middle - coded.unit[r] * kMiddle * (128.0f * upper + lower);
+                              : mean - coded.unit[r] * (128.0f * upper + lower);
   }
   // Searches go from chunk to chunk.
   const uint8_t* ahead = chunk + 1 < store.coded_chunks() ? store.tiles(chunk + 1) : nullptr;

@@ -1,10 +1,6 @@
 // Few rows over 8-bit codes: one task per partition and span of chunks gives each row's sum of
 // exponentials and the largest score of each run of 16 blocks; then the best runs' blocks are
 // scored again, one task per partition and group.
-//
-// Where vectors are blocks the first pass is coarse: of a query's 15 bits it takes 8, which is half
-// the work. So twice as many runs are scored again as could hold the k best, and what the sums had
-// of these is put right.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -62,7 +58,7 @@ void TakeScores(const float* folded, int64_t blocks, float* maxima, MaxAndSum* s
 bool TakeSums(const CodedSums& coded, int64_t row, int64_t blocks, float* maxima, MaxAndSum* sum) {
   constexpr float kFar = 60.0f;
   if (sum->sum == 0.0f) return false;
-  const FoldedSums found = FoldSums(coded.high(row), nullptr, blocks, coded.unit[row],
+  const FoldedSums found = FoldSums(coded.high(row), coded.low(row), blocks, coded.unit[row],
                                     coded.offset[4 * row], sum->max, maxima);
   if (!(found.max < sum->max + kFar)) return false;
   sum->sum += found.sum;
@@ -88,7 +84,7 @@ void ScoreSpan(const ExactSearch& search, const Scores& scores, int64_t partitio
       if (coded) {
         found =
             SumCodes(store, piece.chunk, piece.begin, piece.blocks(),
-                     search.queries_of(partition) + first * store.dim(), count, QueryBits::kCoarse);
+                     search.queries_of(partition) + first * store.dim(), count, QueryBits::kFine);
       }
       uint32_t taken = 0;
       for (int64_t r = 0; r < count && coded; ++r) {
@@ -133,60 +129,25 @@ void GatherRuns(const ExactSearch& search, const Scores& scores, int64_t first, 
   for (const int64_t run : scratch.chosen) scores.runs.AppendBlocks(run, &scratch.ordinals);
 }
 
-// Scores of a run of a coded chunk, to `scores`, and to change[row] what Σ exp(score − lse[row])
-// gains over the first pass.
-void ScoreRun(const CodeStore& store, const ChunkRange& run, const float* queries, int64_t rows,
-              const float* lse, float* change, float* scores, int64_t stride) {
-  for (int64_t first = 0; first < rows; first += kCodedRows) {
-    const int64_t count = std::min(kCodedRows, rows - first);
-    const CodedSums sums = SumCodes(store, run.chunk, run.begin, run.blocks(),
-                                    queries + first * store.dim(), count, QueryBits::kFine);
-    for (int64_t r = 0; r < count; ++r) {
-      const float unit = sums.unit[r];
-      const float offset = sums.offset[4 * r];
-      JoinSums(sums.high(r), sums.low(r), run.blocks(), unit, offset,
-               scores + (first + r) * stride);
-      float largest;
-      const float reference = lse[first + r];
-      change[first + r] +=
-          FoldSums(sums.high(r), sums.low(r), run.blocks(), unit, offset, reference, &largest).sum -
-          FoldSums(sums.high(r), nullptr, run.blocks(), unit, sums.coarse_offset[r], reference,
-                   &largest)
-              .sum;
-    }
-  }
-}
-
-// The weights of the gathered blocks for a group's rows, into code_scratch.best. `lse` is that of
-// the first pass, of this search's blocks alone, and is put right before it is joined with
-// rows.lse.
-void WeighGathered(const ExactSearch& search, const Scores& scores, const GroupRows& rows,
-                   const std::vector<float>& lse) {
+// The weights of the gathered blocks for a group's rows, into code_scratch.best.
+void WeighGathered(const ExactSearch& search, const Scores& scores, const GroupRows& rows) {
   CodeScratch& scratch = code_scratch;
   const CodeStore& store = search.code_store(rows.partition);
   const int64_t count = rows.end - rows.begin;
   const auto blocks = static_cast<int64_t>(scratch.ordinals.size());
   const int64_t stride = blocks * store.representatives() + 3;
   const float* queries = search.queries_of(rows.partition) + rows.begin * store.dim();
-  std::vector<float> change(static_cast<size_t>(count), 0.0f);
   scratch.raw.resize(static_cast<size_t>(count * stride));
   int64_t column = 0;
   for (const int64_t run : scratch.chosen) {
     const ChunkRange piece = scores.runs.Blocks(run);
-    float* to = scratch.raw.data() + column;
-    if (store.representatives() == 1 && piece.chunk < store.coded_chunks()) {
-      ScoreRun(store, piece, queries, count, lse.data(), change.data(), to, stride);
-    } else {
-      ScoreChunk(store, piece.chunk, piece.begin, piece.end, queries, count, QueryBits::kFine, to,
-                 stride);
-    }
+    ScoreChunk(store, piece.chunk, piece.begin, piece.end, queries, count, QueryBits::kFine,
+               scratch.raw.data() + column, stride);
     column += piece.blocks() * store.representatives();
   }
   scratch.best.assign(static_cast<size_t>(blocks), kEmpty);
   scratch.folded.resize(static_cast<size_t>(blocks));
   for (int64_t row = 0; row < count; ++row) {
-    const auto at = static_cast<size_t>(row);
-    rows.lse[row] = JoinLse(lse[at] + std::log1p(std::max(change[at], -0.5f)), rows.lse[row]);
     FoldScores(scratch.raw.data() + row * stride, store.representatives(), blocks,
                scratch.folded.data());
     FoldRows(scratch.folded.data(), blocks, 1, rows.lse + row, blocks, scratch.best.data());
@@ -199,22 +160,16 @@ void ChooseForGroup(const ExactSearch& search, const Scores& scores, int64_t par
   const GroupRows rows(search, partition, group);
   const int64_t first = partition * search.request.rows + rows.begin;
   const auto count = static_cast<int32_t>(rows.end - rows.begin);
-  std::vector<float> lse;     // of this search's blocks
-  std::vector<float> joined;  // with what the caller brought
   for (int64_t row = 0; row < count; ++row) {
     LseSum sum;
     for (int64_t i = 0; i < scores.spans; ++i) {
       sum.Add(scores.parts[(first + row) * scores.spans + i]);
     }
-    lse.push_back(sum.Lse());
-    joined.push_back(JoinLse(lse.back(), rows.lse[row]));
+    rows.lse[row] = JoinLse(sum.Lse(), rows.lse[row]);
   }
-  if (search.result->k == 0) {
-    std::copy(joined.begin(), joined.end(), rows.lse);
-    return;
-  }
-  GatherRuns(search, scores, first, count, joined.data());
-  WeighGathered(search, scores, rows, lse);
+  if (search.result->k == 0) return;
+  GatherRuns(search, scores, first, count, rows.lse);
+  WeighGathered(search, scores, rows);
   scratch.top.Reset(search.result->k);
   for (size_t i = 0; i < scratch.best.size(); ++i) {
     scratch.top.Offer(scratch.best[i], scratch.ordinals[i]);

@@ -50,6 +50,7 @@ void CodeStore::Seal() {
   chunk.codes = std::vector<Line>(lines);
   chunk.scale.low.resize(static_cast<size_t>(dim_));
   chunk.scale.step.resize(static_cast<size_t>(dim_));
+  chunk.scale.mean.resize(static_cast<size_t>(dim_));
   uint8_t* codes = chunk.codes.data()->bytes;
   for (int64_t d = 0; d < dim_; ++d) {
     float least = tail_[static_cast<size_t>(d)];
@@ -66,11 +67,16 @@ void CodeStore::Seal() {
     chunk.scale.step[static_cast<size_t>(d)] = step;
     const float half_width = 0.5f * Bf16ToFloat(step);
     if (half_width == 0.0f) continue;
+    int64_t sum = 0;
     for (int64_t v = 0; v < chunk_vectors(); ++v) {
       const float value = tail_[static_cast<size_t>(v * dim_ + d)];
       const float steps = std::nearbyint((0.5f * value - 0.5f * least) / half_width);
-      codes[CodeAt(v, d)] = static_cast<uint8_t>(std::clamp(steps, 0.0f, kSteps));
+      const auto code = static_cast<uint8_t>(std::clamp(steps, 0.0f, kSteps));
+      codes[CodeAt(v, d)] = code;
+      sum += code;
     }
+    chunk.scale.mean[static_cast<size_t>(d)] =
+        static_cast<uint8_t>((sum + chunk_vectors() / 2) / chunk_vectors());
   }
   chunks_.push_back(std::move(chunk));
   tail_.clear();
@@ -122,7 +128,7 @@ uint64_t CodeStore::memory_bytes() const {
   uint64_t bytes = tail_.capacity() * sizeof(float);
   for (const Chunk& chunk : chunks_) {
     bytes += chunk.codes.capacity() * sizeof(Line) +
-             (sizeof(float) + sizeof(uint16_t)) * chunk.scale.low.size();
+             (sizeof(float) + sizeof(uint16_t) + 1) * chunk.scale.low.size();
   }
   return bytes;
 }

@@ -21,6 +21,7 @@ namespace cairn {
 struct CodeScale {
   std::vector<float> low;
   std::vector<uint16_t> step;
+  std::vector<uint8_t> mean;  ///< code, rounded
 };
 
 class CodeStore {
