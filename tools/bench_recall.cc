@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdint>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
@@ -88,7 +89,7 @@ Result<Recording> RecallBench::Record() {
   CAIRN_TRY(auto session, MemorySession::Make(*model, profile, options, engine_options));
   Recording recording;
   recording.shape = profile.Shape(model->llama().config(), model->landmark());
-  recording.text = text_path_;
+  recording.text = std::filesystem::path(text_path_).filename().string();
   recording.layers = layers_;
   if (layers_.empty()) {
     recording.layers.resize(static_cast<size_t>(recording.shape.layers));
