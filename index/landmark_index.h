@@ -32,7 +32,7 @@ struct IndexOptions {
   int32_t representatives = 1;  ///< R per block
   DType dtype = DType::kBF16;   ///< kF32 or kBF16: how representatives are kept, but by int8
   Status Validate() const;
-  /// What `kind` comes to: auto is int8, or exact where f32 is asked for.
+  /// What `kind` comes to: auto is exact.
   IndexKind Chosen() const;
 };
 

@@ -35,8 +35,7 @@ std::string_view IndexKindName(IndexKind kind) {
 }
 
 IndexKind IndexOptions::Chosen() const {
-  if (kind != IndexKind::kAuto) return kind;
-  return dtype == DType::kF32 ? IndexKind::kExact : IndexKind::kInt8;
+  return kind == IndexKind::kAuto ? IndexKind::kExact : kind;
 }
 
 Status IndexOptions::Validate() const {

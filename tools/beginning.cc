@@ -21,8 +21,7 @@ int64_t NextStepEnd(const SessionProfile& profile, int64_t first) {
 }  // namespace
 
 std::string ReadingText(const SessionProfile& profile, const SessionOptions& options) {
-  const IndexOptions index{.kind = options.index,
-                           .dtype = profile.kv_type == DType::kF32 ? DType::kF32 : DType::kBF16};
+  const IndexOptions index{.kind = options.index};
   nlohmann::json json{{"retrieve", options.retrieve},
                       {"query_stride", options.query_stride},
                       {"index", IndexKindName(index.Chosen())},

@@ -48,8 +48,7 @@ Result<nlohmann::json> Describe(const SessionCatalog& catalog, const SessionReco
   json["commits"] = record.commits;
   json["extents"] = record.ranges.size();
   json["digest"] = digest;
-  const IndexOptions index{.dtype = profile.kv_type == DType::kF32 ? DType::kF32 : DType::kBF16};
-  json["index"] = IndexKindName(index.Chosen());
+  json["index"] = IndexKindName(IndexOptions().Chosen());
   return json;
 }
 

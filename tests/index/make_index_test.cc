@@ -14,10 +14,7 @@ IndexOptions Valid() {
 
 TEST(MakeIndex, MakesTheKindAskedFor) {
   IndexOptions options = Valid();
-  EXPECT_EQ(MakeIndex(options).value()->name(), "int8");
-  options.dtype = DType::kF32;
   EXPECT_EQ(MakeIndex(options).value()->name(), "exact");
-  options.dtype = DType::kBF16;
   options.kind = IndexKind::kExact;
   EXPECT_EQ(MakeIndex(options).value()->name(), "exact");
   options.kind = IndexKind::kInt8;
