@@ -1,5 +1,5 @@
 // CodeStore: the representatives of one partition's blocks as 8-bit codes, half of what bf16 takes
-// and closer to what was given.
+// and of about the same error.
 //
 // Vectors are coded by chunks: of every dimension the range within the chunk is cut into 255 steps.
 // A chunk that is not full keeps its vectors as they came, so codes depend on the vectors and their
