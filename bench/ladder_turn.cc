@@ -150,7 +150,7 @@ Result<LadderTurn> RunOpenTurn(LadderCase& timed, const DeviceCounters& device, 
   double at = 0;
   for (;;) {
     at += (loop.poisson ? gap(random) : 1.0) / loop.rate_per_second;
-    if (at > seconds) break;
+    if (at > seconds && !starts.empty()) break;
     starts.push_back(
         std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(at)));
   }
