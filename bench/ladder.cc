@@ -1,7 +1,11 @@
 #include "bench/ladder.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <numeric>
 #include <random>
 #include <utility>
@@ -38,6 +42,25 @@ uint64_t Calibrate() {
   }
   asm volatile("" : : "r"(state));
   return static_cast<uint64_t>(watch.Seconds() * 1e12);
+}
+
+double CoresOnline() { return static_cast<double>(sysconf(_SC_NPROCESSORS_ONLN)); }
+
+/// Seconds that cores have worked so far for others than this process and what it waited for.
+double OthersSeconds() {
+  std::ifstream file("/proc/stat");
+  std::string name;
+  double user = 0, nice = 0, system = 0, idle = 0, waiting = 0, interrupts = 0, soft = 0,
+         stolen = 0;
+  file >> name >> user >> nice >> system >> idle >> waiting >> interrupts >> soft >> stolen;
+  const double ticks = user + nice + system + interrupts + soft + stolen;
+  rusage children{};
+  getrusage(RUSAGE_CHILDREN, &children);
+  double own = ProcessCpuSeconds();
+  for (const timeval& time : {children.ru_utime, children.ru_stime}) {
+    own += static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+  }
+  return ticks / static_cast<double>(sysconf(_SC_CLK_TCK)) - own;
 }
 
 template <class T>
@@ -244,6 +267,7 @@ void Ladder::SumUpNoise() {
 
 Result<LadderResult> Ladder::Run() {
   const Stopwatch watch;
+  const double others = OthersSeconds();
   CAIRN_TRY(LadderCases cases, LadderCases::Make(options_, progress_));
   result_.device_counters = device_.path();
   CAIRN_TRY(MeasureEmptyStep());
@@ -280,6 +304,8 @@ Result<LadderResult> Ladder::Run() {
   result_.peers = std::move(cases.peers());
   result_.skipped = std::move(cases.skipped());
   result_.seconds = watch.Seconds();
+  result_.noise.others_percent =
+      100 * std::max(0.0, OthersSeconds() - others) / (result_.seconds * CoresOnline());
   return std::move(result_);
 }
 

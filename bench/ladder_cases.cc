@@ -89,7 +89,7 @@ Status LadderCases::AddTiers() {
 
 Status LadderCases::AddSteps() {
   const Shape one{0, 1, 1};
-  cases_.push_back(MakeRotation(Key("CPU", "query rotation", one)));
+  cases_.push_back(MakeRotation(Key("CPU", "query rotation", one, "30 layers")));
   for (const int64_t blocks : kSearchedBlocks) {
     LadderKey key = Key("CPU", "landmark search", one, fmt::format("{} blocks", blocks));
     CAIRN_TRY(auto search, MakeSearch(std::move(key), blocks));

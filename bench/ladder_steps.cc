@@ -19,6 +19,7 @@ namespace {
 constexpr int32_t kQueryHeads = 9, kKvHeads = 3, kHeadDim = 64;
 constexpr int32_t kGroup = kQueryHeads / kKvHeads;
 constexpr int32_t kChosen = 8;
+constexpr int kRotatedLayers = 30;  // one alone is too small to be told from the ladder itself
 constexpr uint32_t kTableSlots = 1 << 15;
 constexpr uint64_t kSetBytes = 32 * kMiB;  // that blocks in memory are taken from
 
@@ -78,11 +79,13 @@ class Rotation final : public LadderCase {
   Status Run(int, uint64_t count) override {
     for (; count > 0; --count) {
       position_ = (position_ + 63) % 2048;
-      for (size_t head = 0; head < kQueryHeads; ++head) {
-        rope_.Rotate(position_, queries_.data() + head * kHeadDim,
-                     rotated_.data() + head * kHeadDim);
+      for (int layer = 0; layer < kRotatedLayers; ++layer) {
+        for (size_t head = 0; head < kQueryHeads; ++head) {
+          rope_.Rotate(position_, queries_.data() + head * kHeadDim,
+                       rotated_.data() + head * kHeadDim);
+        }
+        Use(rotated_.data());
       }
-      Use(rotated_.data());
     }
     return Ok();
   }

@@ -11,7 +11,7 @@ namespace cairn {
 
 /// Walks over ids as the other steps do, and does nothing with them: what the ladder itself costs.
 std::unique_ptr<LadderCase> MakeEmptyStep(LadderKey key);
-/// Rotates the query heads of one token.
+/// Rotates the query heads of one token in 30 layers.
 std::unique_ptr<LadderCase> MakeRotation(LadderKey key);
 /// Searches `blocks` landmarks of each of the KV heads for the 8 heaviest.
 Result<std::unique_ptr<LadderCase>> MakeSearch(LadderKey key, int64_t blocks);

@@ -204,7 +204,8 @@
       ["Measured", `${ladder.date} UTC in ${digits(ladder.seconds)} s; medians of ` +
         `${settings.repetitions} turns of ${digits(1000 * settings.turn_seconds)} ms`],
       ["Noise", `calibration loop: spread ${digits(noise.spread_percent)} %, ` +
-        `drift between rounds ${digits(noise.drift_percent)} %`],
+        `drift between rounds ${digits(noise.drift_percent)} %; other programs had ` +
+        `${digits(noise.others_percent)} % of the cores`],
       ["The ladder itself", `at most ${digits(overhead.worst_percent)} % of a step it reports`],
     ];
     for (const one of [...ladder.tiers, ...ladder.peers]) {

@@ -207,9 +207,9 @@ std::string Quality(const json& ladder) {
   std::string text = "\n" + Fio(ladder) + Proof(ladder);
   text += fmt::format(
       "noise: calibration loop {}, spread of all loops {:.0f} %, slowest over fastest round {:.0f} "
-      "%\n",
+      "%; other programs had {:.0f} % of the cores\n",
       FormatNs(MedianOf(noise.at("calibration_ns"))), noise.at("spread_percent").get<double>(),
-      noise.at("drift_percent").get<double>());
+      noise.at("drift_percent").get<double>(), noise.at("others_percent").get<double>());
   text += fmt::format(
       "the ladder itself: an empty step takes {} with two looks at the clock and {} with many "
       "between them, at most {:.2f} % of a step ({})\n",
