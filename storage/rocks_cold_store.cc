@@ -137,6 +137,7 @@ Result<std::unique_ptr<RocksColdStore>> RocksColdStore::Open(const std::string& 
   setup.read_only = options.read_only;
   setup.direct_io = opened.SupportsDirectIo();
   setup.meta_buffer_bytes = options.meta_buffer_bytes;
+  setup.read_threads = options.read_threads;
   if (options.env != nullptr) setup.env = options.env;
   CAIRN_TRY(auto database, RocksDatabase::Open(std::move(opened), setup));
   auto impl = std::make_unique<Impl>(std::move(database), setup, options);

@@ -50,6 +50,7 @@ rocksdb::DBOptions MakeDbOptions(const RocksSetup& setup) {
   options.use_direct_reads = setup.direct_io;
   options.use_direct_io_for_flush_and_compaction = setup.direct_io;
   options.max_open_files = MaxOpenFiles(setup.read_only);
+  options.max_file_opening_threads = setup.read_threads;
   // RocksDB would open files to count their entries, which nobody asks for.
   options.skip_stats_update_on_db_open = true;
   options.max_background_jobs = 2;

@@ -48,6 +48,7 @@ Result<nlohmann::json> Describe(const SessionCatalog& catalog, const SessionReco
   json["commits"] = record.commits;
   json["extents"] = record.ranges.size();
   json["digest"] = digest;
+  json["index"] = IndexKindName(IndexOptions().Chosen());
   return json;
 }
 
@@ -62,6 +63,7 @@ void PrintText(const nlohmann::json& json) {
                adapter["scale"].get<double>());
   }
   fmt::print("options    {}\n", json["options"].dump());
+  fmt::print("search     {} (--index auto)\n", json["index"].get<std::string>());
   for (const auto& ingest : json["ingests"]) {
     fmt::print("read       {}: {} tokens from token {}{}\n", ingest["source"].get<std::string>(),
                ingest["tokens"].get<int64_t>(), ingest["start"].get<int64_t>(),
