@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/timeline.h"
 #include "kernels/rope.h"
 #include "model/adapter_set.h"
 #include "model/attention_backend.h"
@@ -52,6 +53,8 @@ class Llama {
                                              LinearKind kind);
 
   const LlamaConfig& config() const { return config_; }
+  /// From now on told how long steps and their layers take (null: stop).
+  void Observe(Timeline* timeline) { timeline_ = timeline; }
   uint64_t weight_bytes() const;
 
   /// Runs one step of `ids` (token ids or kLandmarkRow) through all layers. Returns the normalised
@@ -80,6 +83,7 @@ class Llama {
   void ResizeBuffers(int64_t rows);
 
   const GgufFile& file_;
+  Timeline* timeline_ = nullptr;
   LlamaConfig config_;
   const GgufTensor* embedding_ = nullptr;
   std::vector<float> merged_embedding_;    // [vocab, hidden] if adapters change it, or empty
