@@ -33,19 +33,22 @@ inline uint16_t BitsOf(float value) {
   return bits;
 }
 
-CAIRN_CLONES void HalvesToFloats(const uint16_t* source, float* target, size_t count) {
+/// Arrays of 16 bits may begin at any byte.
+using Packed16 [[gnu::aligned(1)]] = uint16_t;
+
+CAIRN_CLONES void HalvesToFloats(const Packed16* source, float* target, size_t count) {
   for (size_t i = 0; i < count; ++i) {
     target[i] = FloatOf(source[i]);
   }
 }
 
-CAIRN_CLONES void FloatsToHalves(const float* source, uint16_t* target, size_t count) {
+CAIRN_CLONES void FloatsToHalves(const float* source, Packed16* target, size_t count) {
   for (size_t i = 0; i < count; ++i) {
     target[i] = BitsOf(source[i]);
   }
 }
 
-CAIRN_CLONES void Bf16sToFloats(const uint16_t* source, float* target, size_t count) {
+CAIRN_CLONES void Bf16sToFloats(const Packed16* source, float* target, size_t count) {
   for (size_t i = 0; i < count; ++i) {
     target[i] = std::bit_cast<float>(static_cast<uint32_t>(source[i]) << 16);
   }
@@ -58,7 +61,7 @@ inline uint16_t RoundToBf16(float value) {
   return static_cast<uint16_t>(nan ? (bits >> 16) | 0x40u : rounded);
 }
 
-CAIRN_CLONES void FloatsToBf16s(const float* source, uint16_t* target, size_t count) {
+CAIRN_CLONES void FloatsToBf16s(const float* source, Packed16* target, size_t count) {
   for (size_t i = 0; i < count; ++i) target[i] = RoundToBf16(source[i]);
 }
 
@@ -92,14 +95,14 @@ uint16_t FloatToBf16(float value) { return RoundToBf16(value); }
 
 void ConvertToFloat(DType type, const void* source, float* target, size_t count) {
   if (type == DType::kF32) std::memcpy(target, source, count * sizeof(float));
-  if (type == DType::kF16) HalvesToFloats(static_cast<const uint16_t*>(source), target, count);
-  if (type == DType::kBF16) Bf16sToFloats(static_cast<const uint16_t*>(source), target, count);
+  if (type == DType::kF16) HalvesToFloats(static_cast<const Packed16*>(source), target, count);
+  if (type == DType::kBF16) Bf16sToFloats(static_cast<const Packed16*>(source), target, count);
 }
 
 void ConvertFromFloat(DType type, const float* source, void* target, size_t count) {
   if (type == DType::kF32) std::memcpy(target, source, count * sizeof(float));
-  if (type == DType::kF16) FloatsToHalves(source, static_cast<uint16_t*>(target), count);
-  if (type == DType::kBF16) FloatsToBf16s(source, static_cast<uint16_t*>(target), count);
+  if (type == DType::kF16) FloatsToHalves(source, static_cast<Packed16*>(target), count);
+  if (type == DType::kBF16) FloatsToBf16s(source, static_cast<Packed16*>(target), count);
 }
 
 }  // namespace cairn

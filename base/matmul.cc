@@ -1,7 +1,6 @@
 #include "base/matmul.h"
 
 #include <omp.h>
-#include <sys/mman.h>
 
 #include <cstring>
 #include <map>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/page_buffer.h"
 
 namespace cairn {
 namespace {
@@ -80,25 +80,6 @@ void Execute(const Product& product, const void* a, const void* b, float* c) {
        {DNNL_ARG_SCRATCHPAD, dnnl::memory(need, CpuEngine(), aligned)}});
   stream.wait();
 }
-
-// Page-aligned memory that asks for huge pages.
-class PageBuffer {
- public:
-  explicit PageBuffer(size_t bytes) : bytes_(bytes) {
-    data_ = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    CAIRN_CHECK(data_ != MAP_FAILED);
-    madvise(data_, bytes, MADV_HUGEPAGE);
-  }
-  ~PageBuffer() { munmap(data_, bytes_); }
-  PageBuffer(const PageBuffer&) = delete;
-  PageBuffer& operator=(const PageBuffer&) = delete;
-  void* data() const { return data_; }
-  size_t bytes() const { return bytes_; }
-
- private:
-  void* data_;
-  size_t bytes_;
-};
 
 constexpr int64_t kPackRows = 128;  // the number of rows a packed layout is chosen for
 

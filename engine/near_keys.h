@@ -14,6 +14,8 @@ class NearKeys {
  public:
   NearKeys(int32_t partitions, int32_t dim) : dim_(dim), keys_(static_cast<size_t>(partitions)) {}
 
+  /// The first ordinal that is kept.
+  int64_t first() const { return first_; }
   int64_t size(int32_t partition) const {
     return first_ + static_cast<int64_t>(keys_[partition].size()) / dim_;
   }

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "base/parallel.h"
 #include "engine/payload_chain.h"
 #include "engine/stored_shape.h"
 #include "engine/summary.h"
@@ -67,9 +68,13 @@ Status Session::LoadPast() {
   CAIRN_TRY(committed_tail_, catalog_.ReadTail(record_));
   CAIRN_TRY(
       local_.LoadTail(committed_tail_, static_cast<int32_t>(rows_ % shape_.block.block_rows)));
-  for (int32_t layer = 0; layer < shape_.layers; ++layer) CAIRN_TRY(LoadRepresentatives(layer));
-  new_sections_.resize(static_cast<size_t>(shape_.layers));
   near_keys_.DropBefore(blocks_.size() - shape_.context_rows / shape_.block.block_rows);
+  std::vector<Status> loaded(static_cast<size_t>(shape_.layers), Status(Ok()));
+  ParallelFor(shape_.layers, [&](int64_t layer) {
+    loaded[layer] = LoadRepresentatives(static_cast<int32_t>(layer));
+  });
+  for (const Status& status : loaded) CAIRN_TRY(status);
+  new_sections_.resize(static_cast<size_t>(shape_.layers));
   return Ok();
 }
 
@@ -77,12 +82,13 @@ Status Session::LoadRepresentatives(int32_t layer) {
   CAIRN_TRY(auto sections,
             catalog_.ReadSections(record_, SummaryType(shape_.mode), static_cast<uint16_t>(layer)));
   int64_t count = 0;
+  std::vector<float> scratch;
   for (const SummarySection& section : sections) {
     if (section.bytes.size() != section.count * SummaryBytes(shape_)) {
       return Fail(Errc::kCorruption, "session '{}': landmarks of layer {} have {} bytes, not {}",
                   record_.name, layer, section.bytes.size(), section.count * SummaryBytes(shape_));
     }
-    CAIRN_TRY(AddSummaries(layer, section.count, section.bytes.data()));
+    CAIRN_TRY(AddSummaries(layer, section.count, section.bytes.data(), scratch));
     count += section.count;
   }
   if (count != blocks_.size()) {
@@ -92,20 +98,25 @@ Status Session::LoadRepresentatives(int32_t layer) {
   return Ok();
 }
 
-Status Session::AddSummaries(int32_t layer, int64_t count, const char* bytes) {
+Status Session::AddSummaries(int32_t layer, int64_t count, const char* bytes,
+                             std::vector<float>& scratch) {
   const int32_t heads = shape_.kv_heads;
   const int64_t per_head = static_cast<int64_t>(shape_.representatives) * shape_.block.head_dim;
-  std::vector<float> packed(static_cast<size_t>(count * heads * per_head));
-  ConvertToFloat(SummaryDType(shape_), bytes, packed.data(), packed.size());
-  std::vector<float> by_head(packed.size());  // [Hkv, count, R, D] from [count, Hkv, R, D]
+  const int64_t first = index_->size(layer * heads);
+  const int64_t first_near = near_keys_.first();
+  const size_t source_bytes = static_cast<size_t>(per_head) * DTypeBytes(SummaryDType(shape_));
+  // [Hkv, count, R, D] from [count, Hkv, R, D]
+  scratch.resize(static_cast<size_t>(count * heads * per_head));
   for (int64_t block = 0; block < count; ++block) {
     for (int32_t head = 0; head < heads; ++head) {
-      const float* source = packed.data() + (block * heads + head) * per_head;
-      std::copy_n(source, per_head, by_head.data() + (head * count + block) * per_head);
-      if (shape_.mode == AttentionMode::kLandmark) near_keys_.Add(layer * heads + head, source);
+      float* target = scratch.data() + (head * count + block) * per_head;
+      ConvertToFloat(SummaryDType(shape_), bytes, target, static_cast<size_t>(per_head));
+      bytes += source_bytes;
+      const bool near = shape_.mode == AttentionMode::kLandmark && first + block >= first_near;
+      if (near) near_keys_.Add(layer * heads + head, target);
     }
   }
-  return index_->Add(layer * heads, heads, count, by_head.data());
+  return index_->Add(layer * heads, heads, count, scratch.data());
 }
 
 std::string Session::StoredProperties(const std::string& properties) const {

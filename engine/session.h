@@ -95,8 +95,9 @@ class Session {
   Status SealBlocks(int32_t complete);
   Status AddRepresentatives(int32_t complete);
   void ChainPayloads(int32_t complete);
-  /// Adds packed summaries of `count` blocks to the layer's partitions.
-  Status AddSummaries(int32_t layer, int64_t count, const char* bytes);
+  /// Adds packed summaries of `count` blocks to the layer's partitions; for several layers at once,
+  /// each with a `scratch` of its own.
+  Status AddSummaries(int32_t layer, int64_t count, const char* bytes, std::vector<float>& scratch);
   /// The caller's part, the shape and the chain, as they are stored.
   std::string StoredProperties(const std::string& properties) const;
 

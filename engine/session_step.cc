@@ -123,8 +123,9 @@ Status Session::AddRepresentatives(int32_t complete) {
       }
     }
   });
+  std::vector<float> scratch;
   for (int32_t layer = 0; layer < shape_.layers; ++layer) {
-    CAIRN_TRY(AddSummaries(layer, complete, packed[layer].data()));
+    CAIRN_TRY(AddSummaries(layer, complete, packed[layer].data(), scratch));
   }
   for (int32_t layer = 0; layer < shape_.layers; ++layer) {
     SummarySection& section = new_sections_[layer];

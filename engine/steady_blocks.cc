@@ -7,8 +7,7 @@ namespace cairn {
 void SteadyBlocks::Note(std::span<const BlockId> ids) {
   sorted_.assign(ids.begin(), ids.end());
   std::ranges::sort(sorted_);
-  const auto repeated = std::ranges::unique(sorted_);
-  sorted_.erase(repeated.begin(), repeated.end());
+  sorted_.erase(std::unique(sorted_.begin(), sorted_.end()), sorted_.end());
   next_.clear();
   steady_.clear();
   auto before = runs_.begin();

@@ -11,6 +11,8 @@
 
 #include "base/matmul.h"
 #include "base/parallel.h"
+#include "index/block_runs.h"
+#include "index/code_scores.h"
 #include "index/exact_search.h"
 #include "index/score_kernels.h"
 #include "index/search_request.h"
@@ -19,7 +21,6 @@ namespace cairn {
 namespace {
 
 constexpr float kEmpty = -std::numeric_limits<float>::infinity();
-constexpr int64_t kRunBlocks = 16;
 constexpr int64_t kTileRows = 128;                // of one product, at most
 constexpr int64_t kRunFloats = int64_t{2} << 20;  // of runs' maxima kept for one tile
 constexpr int64_t kPad = RepresentativeStore::kPadding;
@@ -40,52 +41,22 @@ struct TileScratch {
 };
 thread_local TileScratch tile_scratch;
 
-// The runs: of 16 blocks, starting anew in every chunk.
-class Runs {
- public:
-  explicit Runs(const BlockRange& range)
-      : range_(range),
-        first_(Count(range.at(0).blocks())),
-        per_chunk_(Count(range.chunk_blocks)),
-        count_(Begin(range.chunks() - 1) + Count(range.at(range.chunks() - 1).blocks())) {}
-
-  // The first run of chunk i of the range.
-  int64_t Begin(int64_t chunk) const { return chunk == 0 ? 0 : first_ + (chunk - 1) * per_chunk_; }
-  int64_t count() const { return count_; }
-  int64_t stride() const { return RoundUp(count_, 16); }  // between rows of runs
-  // Appends the ordinals of a run's blocks.
-  void AppendBlocks(int64_t run, std::vector<int64_t>* ordinals) const {
-    const int64_t chunk = run < first_ ? 0 : 1 + (run - first_) / per_chunk_;
-    const ChunkRange piece = range_.at(chunk);
-    const int64_t begin = (run - Begin(chunk)) * kRunBlocks;
-    const int64_t end = std::min(begin + kRunBlocks, piece.blocks());
-    for (int64_t b = begin; b < end; ++b) ordinals->push_back(range_.begin + piece.offset + b);
-  }
-
- private:
-  static int64_t Count(int64_t blocks) { return (blocks + kRunBlocks - 1) / kRunBlocks; }
-
-  const BlockRange range_;
-  const int64_t first_;  // runs of the first chunk
-  const int64_t per_chunk_;
-  const int64_t count_;
-};
-
 // raw[row][i] = queries[row] · vectors[i], both of the index's type. Where the CPU does not
 // multiply bf16 they are widened first: the products are of the same numbers.
-void Multiply(const IndexOptions& options, const std::byte* queries, const std::byte* vectors,
+void Multiply(const ExactSearch& search, const std::byte* queries, const std::byte* vectors,
               int64_t rows, int64_t count, float* raw) {
-  const int64_t dim = options.dim;
-  if (options.dtype == DType::kF32 || FastMatmulType() == DType::kBF16) {
-    MultiplyTransposed(options.dtype, queries, vectors, raw, rows, count, dim);
+  const int64_t dim = search.options.dim;
+  const DType type = search.product_type();
+  if (type == DType::kF32 || FastMatmulType() == DType::kBF16) {
+    MultiplyTransposed(type, queries, vectors, raw, rows, count, dim);
     return;
   }
   std::vector<float>& wide = tile_scratch.wide;
   const auto query_floats = static_cast<size_t>(rows * dim);
   const auto vector_floats = static_cast<size_t>(count * dim);
   wide.resize(query_floats + vector_floats);
-  ConvertToFloat(options.dtype, queries, wide.data(), query_floats);
-  ConvertToFloat(options.dtype, vectors, wide.data() + query_floats, vector_floats);
+  ConvertToFloat(type, queries, wide.data(), query_floats);
+  ConvertToFloat(type, vectors, wide.data() + query_floats, vector_floats);
   MultiplyTransposed(DType::kF32, wide.data(), wide.data() + query_floats, raw, rows, count, dim);
 }
 
@@ -95,10 +66,51 @@ int64_t LoadQueries(const ExactSearch& search, int64_t partition, int64_t first,
   const int64_t padded = RoundUp(rows, 16);
   const int64_t dim = search.options.dim;
   tile_scratch.queries.assign(static_cast<size_t>(padded) * search.row_bytes(), std::byte{0});
-  ConvertFromFloat(search.options.dtype,
-                   search.request.queries + (partition * search.request.rows + first) * dim,
+  ConvertFromFloat(search.product_type(), search.queries_of(partition) + first * dim,
                    tile_scratch.queries.data(), static_cast<size_t>(rows * dim));
   return padded;
+}
+
+// Scores of vectors, rows `stride` apart, in tile_scratch.
+struct RawScores {
+  const float* first;
+  int64_t stride;
+};
+
+// Scores of a piece's vectors for the queries in tile_scratch.
+RawScores ScorePiece(const ExactSearch& search, int64_t partition, const ChunkRange& piece,
+                     int64_t rows, int64_t padded) {
+  TileScratch& scratch = tile_scratch;
+  const int64_t representatives = search.options.representatives;
+  if (search.codes()) {
+    const int64_t stride = piece.blocks() * representatives + 3;
+    scratch.raw.resize(static_cast<size_t>(rows * stride));
+    ScoreChunk(search.code_store(partition), piece.chunk, piece.begin, piece.end,
+               reinterpret_cast<const float*>(scratch.queries.data()), rows, QueryBits::kCoarse,
+               scratch.raw.data(), stride);
+    return {scratch.raw.data(), stride};
+  }
+  const int64_t low = piece.begin * representatives / kPad * kPad;
+  const int64_t high = RoundUp(piece.end * representatives, kPad);
+  scratch.raw.resize(static_cast<size_t>(padded * (high - low)));
+  Multiply(
+      search, scratch.queries.data(),
+      search.store(partition).chunk(piece.chunk) + static_cast<size_t>(low) * search.row_bytes(),
+      padded, high - low, scratch.raw.data());
+  return {scratch.raw.data() + piece.begin * representatives - low, high - low};
+}
+
+// A block's vectors of the type that is multiplied.
+void CopyBlock(const ExactSearch& search, int64_t partition, int64_t block, std::byte* to) {
+  if (search.codes()) {
+    search.code_store(partition).Read(block, reinterpret_cast<float*>(to));
+    return;
+  }
+  const RepresentativeStore& store = search.store(partition);
+  const size_t bytes = search.row_bytes() * static_cast<size_t>(search.options.representatives);
+  std::copy_n(store.chunk(block / store.chunk_blocks()) +
+                  static_cast<size_t>(block % store.chunk_blocks()) * bytes,
+              bytes, to);
 }
 
 // First pass over all blocks for rows [first, first + rows) of a partition: their lse, joined with
@@ -106,26 +118,16 @@ int64_t LoadQueries(const ExactSearch& search, int64_t partition, int64_t first,
 void ScoreRuns(const ExactSearch& search, const Runs& runs, int64_t partition, int64_t first,
                int64_t rows, float* lse) {
   TileScratch& scratch = tile_scratch;
-  const RepresentativeStore& store = search.store(partition);
-  const int64_t representatives = search.options.representatives;
   const int64_t padded = LoadQueries(search, partition, first, rows);
-  scratch.raw.resize(
-      static_cast<size_t>(padded * RoundUp(store.chunk_blocks() * representatives, kPad)));
-  scratch.folded.resize(static_cast<size_t>(store.chunk_blocks()));
+  scratch.folded.resize(static_cast<size_t>(search.range.chunk_blocks));
   scratch.runs.resize(static_cast<size_t>(rows * runs.stride()));
   scratch.sums.assign(static_cast<size_t>(rows), LseSum());
   for (int64_t i = 0; i < search.range.chunks(); ++i) {
     const ChunkRange piece = search.range.at(i);
-    const int64_t low = piece.begin * representatives / kPad * kPad;
-    const int64_t high = RoundUp(piece.end * representatives, kPad);
-    Multiply(search.options, scratch.queries.data(),
-             store.chunk(piece.chunk) + static_cast<size_t>(low) * search.row_bytes(), padded,
-             high - low, scratch.raw.data());
+    const RawScores raw = ScorePiece(search, partition, piece, rows, padded);
     for (int64_t row = 0; row < rows; ++row) {
-      const float* raw =
-          scratch.raw.data() + row * (high - low) + piece.begin * representatives - low;
-      const float max =
-          FoldScores(raw, search.options.representatives, piece.blocks(), scratch.folded.data());
+      const float max = FoldScores(raw.first + row * raw.stride, search.options.representatives,
+                                   piece.blocks(), scratch.folded.data());
       const float sum = SumOfExp(scratch.folded.data(), piece.blocks(), max);
       scratch.sums[static_cast<size_t>(row)].Add({max, sum});
       MaximaOfSixteens(scratch.folded.data(), piece.blocks(),
@@ -142,7 +144,7 @@ void ScoreRuns(const ExactSearch& search, const Runs& runs, int64_t partition, i
 void GatherCandidates(const ExactSearch& search, const Runs& runs, int64_t partition,
                       const float* maxima, int32_t rows, const float* lse) {
   TileScratch& scratch = tile_scratch;
-  const auto k = static_cast<int32_t>(std::min<int64_t>(search.result->k, runs.count()));
+  const auto k = static_cast<int32_t>(std::min<int64_t>(search.runs_scored_again(), runs.count()));
   scratch.top.Reset(k);
   OfferBlocks(maxima, runs.stride(), rows, lse, runs.count(), &scratch.top);
   std::vector<int64_t> chosen(static_cast<size_t>(k));
@@ -151,17 +153,14 @@ void GatherCandidates(const ExactSearch& search, const Runs& runs, int64_t parti
   std::sort(chosen.begin(), chosen.end());
   scratch.ordinals.clear();
   for (const int64_t run : chosen) runs.AppendBlocks(run, &scratch.ordinals);
-  const RepresentativeStore& store = search.store(partition);
   const size_t block_bytes =
       search.row_bytes() * static_cast<size_t>(search.options.representatives);
   const auto count = static_cast<int64_t>(scratch.ordinals.size());
   const int64_t vectors = RoundUp(count * search.options.representatives, kPad);
   scratch.vectors.assign(static_cast<size_t>(vectors) * search.row_bytes(), std::byte{0});
   for (int64_t i = 0; i < count; ++i) {
-    const int64_t block = scratch.ordinals[static_cast<size_t>(i)];
-    std::copy_n(store.chunk(block / store.chunk_blocks()) +
-                    static_cast<size_t>(block % store.chunk_blocks()) * block_bytes,
-                block_bytes, scratch.vectors.data() + static_cast<size_t>(i) * block_bytes);
+    CopyBlock(search, partition, scratch.ordinals[static_cast<size_t>(i)],
+              scratch.vectors.data() + static_cast<size_t>(i) * block_bytes);
   }
 }
 
@@ -173,8 +172,7 @@ void WeighCandidates(const ExactSearch& search, int64_t partition, int64_t first
   const int64_t padded = LoadQueries(search, partition, first, rows);
   const int64_t count = RoundUp(candidates * search.options.representatives, kPad);
   scratch.raw.resize(static_cast<size_t>(padded * count));
-  Multiply(search.options, scratch.queries.data(), vectors.data(), padded, count,
-           scratch.raw.data());
+  Multiply(search, scratch.queries.data(), vectors.data(), padded, count, scratch.raw.data());
   scratch.folded.resize(static_cast<size_t>(candidates));
   for (int64_t row = 0; row < rows; ++row) {
     FoldScores(scratch.raw.data() + row * count, search.options.representatives, candidates,
@@ -264,8 +262,7 @@ class LargeGroups {
 
  private:
   void Choose() {
-    const int64_t most =
-        std::min(search_.result->k, static_cast<int32_t>(runs_.count())) * kRunBlocks;
+    const int64_t most = std::min<int64_t>(search_.runs_scored_again(), runs_.count()) * kRunBlocks;
     best_.assign(static_cast<size_t>(units_ * slices_ * most), kEmpty);
     ParallelFor(units_ * slices_, [&](int64_t task) {
       const GroupCandidates& from = candidates_[static_cast<size_t>(task / slices_)];

@@ -3,8 +3,9 @@
 //
 // A partition is one sequence of blocks (one per layer and KV head of a session). Each block has R
 // representatives of dimension D; its score for a query is the largest of their inner products.
-// Implementations: exact (exact_index.h) and FAISS (faiss_cpu_index.cc), made by MakeIndex; one
-// contract suite runs over all. One writer at a time; searches of other partitions may run beside.
+// Implementations: exact and int8 (exact_index.h) and FAISS (faiss_cpu_index.cc), made by
+// MakeIndex; one contract suite runs over all. One writer at a time; searches of other partitions
+// may run beside.
 #pragma once
 
 #include <cstdint>
@@ -19,17 +20,20 @@
 
 namespace cairn {
 
-enum class IndexKind : uint8_t { kAuto, kExact, kFaiss };
-/// "auto", "exact" or "faiss".
+enum class IndexKind : uint8_t { kAuto, kExact, kFaiss, kInt8 };
+/// "auto", "exact", "int8" or "faiss".
 Result<IndexKind> ParseIndexKind(std::string_view text);
+std::string_view IndexKindName(IndexKind kind);
 
 struct IndexOptions {
   IndexKind kind = IndexKind::kAuto;
   int32_t partitions = 0;
   int32_t dim = 0;              ///< D
   int32_t representatives = 1;  ///< R per block
-  DType dtype = DType::kBF16;   ///< kF32 or kBF16: how representatives are kept
+  DType dtype = DType::kBF16;   ///< kF32 or kBF16: how representatives are kept, but by int8
   Status Validate() const;
+  /// What `kind` comes to: auto is exact.
+  IndexKind Chosen() const;
 };
 
 /// Queries of `partition_count` consecutive partitions over blocks [begin, end).
@@ -56,7 +60,7 @@ struct SearchResult {
   std::vector<int64_t> ordinals;   ///< [P, groups, k], heaviest first; ties: lowest ordinal first
   std::vector<float> log_weights;  ///< [P, groups, k], log of the weight above
   std::vector<float> lse;          ///< [P, rows], joined with other_lse
-  bool lse_exact = true;           ///< false: lse is estimated from the best candidates
+  bool lse_exact = true;           ///< false: of codes, or from the best candidates alone
 };
 
 class LandmarkIndex {
@@ -64,7 +68,8 @@ class LandmarkIndex {
   virtual ~LandmarkIndex() = default;
 
   /// Appends `count` blocks to each of `partition_count` partitions, all of which hold `size`
-  /// blocks now. `vectors` is [partition_count, count, R, D] f32.
+  /// blocks now. `vectors` is [partition_count, count, R, D] f32. Calls for partitions of which
+  /// none is in two of them may run at once, beside nothing else.
   virtual Status Add(int32_t first_partition, int32_t partition_count, int64_t count,
                      const float* vectors) = 0;
   /// Forgets blocks with ordinal ≥ size.

@@ -14,9 +14,28 @@ constexpr int32_t kMaxRepresentatives = 256;
 Result<IndexKind> ParseIndexKind(std::string_view text) {
   if (text == "auto") return IndexKind::kAuto;
   if (text == "exact") return IndexKind::kExact;
+  if (text == "int8") return IndexKind::kInt8;
   if (text == "faiss") return IndexKind::kFaiss;
-  return Fail(Errc::kInvalidArgument, "'{}' is not a kind of index; use auto, exact or faiss",
+  return Fail(Errc::kInvalidArgument, "'{}' is not a kind of index; use auto, exact, int8 or faiss",
               text);
+}
+
+std::string_view IndexKindName(IndexKind kind) {
+  switch (kind) {
+    case IndexKind::kAuto:
+      return "auto";
+    case IndexKind::kExact:
+      return "exact";
+    case IndexKind::kFaiss:
+      return "faiss";
+    case IndexKind::kInt8:
+      return "int8";
+  }
+  return "unknown";
+}
+
+IndexKind IndexOptions::Chosen() const {
+  return kind == IndexKind::kAuto ? IndexKind::kExact : kind;
 }
 
 Status IndexOptions::Validate() const {
@@ -39,8 +58,14 @@ Status IndexOptions::Validate() const {
 
 Result<std::unique_ptr<LandmarkIndex>> MakeIndex(const IndexOptions& options) {
   CAIRN_TRY(options.Validate());
-  if (options.kind == IndexKind::kFaiss) return MakeFaissCpuIndex(options);
-  return MakeExactIndex(options);
+  switch (options.Chosen()) {
+    case IndexKind::kFaiss:
+      return MakeFaissCpuIndex(options);
+    case IndexKind::kInt8:
+      return MakeInt8Index(options);
+    default:
+      return MakeExactIndex(options);
+  }
 }
 
 }  // namespace cairn

@@ -9,6 +9,7 @@
 #include "hwy/foreach_target.h"
 #include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
+#include "index/reduce_four-inl.h"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
@@ -16,8 +17,6 @@ namespace cairn {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-using DF = hn::ScalableTag<float>;
-using VF = hn::Vec<DF>;
 inline constexpr int64_t kLanes = static_cast<int64_t>(hn::MaxLanes(DF()));
 inline constexpr int32_t kSharedRows = kLanes >= 16 ? 4 : 2;  // by the number of registers
 inline constexpr int64_t kSegment = 1024;  // weights worked on at once, to stay in the first cache
@@ -40,45 +39,6 @@ HWY_INLINE float ToFloat(const T* from) {
 }
 
 #if HWY_TARGET != HWY_SCALAR
-
-struct AddOp {
-  template <class V>
-  HWY_INLINE V operator()(V a, V b) const {
-    return hn::Add(a, b);
-  }
-};
-struct MaxOp {
-  template <class V>
-  HWY_INLINE V operator()(V a, V b) const {
-    return hn::Max(a, b);
-  }
-};
-
-// to[0, 4): the numbers at i, i + 4, i + 8, … of v combined.
-template <class Op, class D>
-HWY_INLINE void StoreQuarters(D d, hn::Vec<D> v, float* to) {
-  if constexpr (hn::MaxLanes(D()) > 4) {
-    const hn::Half<D> half;
-    StoreQuarters<Op>(half, Op()(hn::LowerHalf(half, v), hn::UpperHalf(half, v)), to);
-  } else {
-    hn::StoreU(v, d, to);
-  }
-}
-
-// to[i] = v[i]'s lanes combined, for four vectors.
-template <class Op>
-HWY_INLINE void StoreFour(const VF v[4], float* to) {
-  const DF d;
-  const hn::Repartition<double, DF> d64;
-  const Op op;
-  const VF ab = op(hn::InterleaveLower(d, v[0], v[1]), hn::InterleaveUpper(d, v[0], v[1]));
-  const VF cd = op(hn::InterleaveLower(d, v[2], v[3]), hn::InterleaveUpper(d, v[2], v[3]));
-  const auto ab64 = hn::BitCast(d64, ab);
-  const auto cd64 = hn::BitCast(d64, cd);
-  const VF low = hn::BitCast(d, hn::InterleaveLower(d64, ab64, cd64));
-  const VF high = hn::BitCast(d, hn::InterleaveUpper(d64, ab64, cd64));
-  StoreQuarters<Op>(d, op(low, high), to);  // four results in every 128 bits
-}
 
 // Four vectors at a time for kRows queries; dim is a multiple of kLanes. Equal vectors get equal
 // scores because every one is summed in the same order.
@@ -114,6 +74,21 @@ HWY_INLINE void ScanRows(const T* HWY_RESTRICT vectors, int64_t count, int64_t d
   }
 }
 
+// One vector alone, summed as ScanRows sums each.
+template <class T>
+HWY_INLINE void ScanOne(const T* HWY_RESTRICT vector, int64_t dim,
+                        const float* HWY_RESTRICT queries, int32_t rows, float* HWY_RESTRICT scores,
+                        int64_t stride) {
+  const DF d;
+  for (int32_t r = 0; r < rows; ++r) {
+    VF sum[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+    for (int64_t c = 0; c < dim; c += kLanes) {
+      sum[0] = hn::MulAdd(hn::LoadU(d, queries + r * dim + c), LoadAsFloat(vector + c), sum[0]);
+    }
+    StoreFour<AddOp>(sum, scores + r * stride);
+  }
+}
+
 #endif
 
 template <class T>
@@ -121,6 +96,10 @@ void ScanScoresOf(const T* vectors, int64_t count, int64_t dim, const float* que
                   float* scores, int64_t stride) {
   int32_t r = 0;
 #if HWY_TARGET != HWY_SCALAR
+  if (count == 1 && dim % kLanes == 0) {
+    ScanOne(vectors, dim, queries, rows, scores, stride);
+    return;
+  }
   while (dim % kLanes == 0 && r < rows) {
     const int32_t shared = HWY_MIN(kSharedRows, rows - r);
     const float* query = queries + r * dim;

@@ -179,10 +179,10 @@ bool Adapter::Has(std::string_view tensor_name) const {
   return FindFactors(file_, tensor_name).a != nullptr;
 }
 
-Status Adapter::AddTo(std::string_view tensor_name, float* weights, int64_t n_out,
-                      int64_t n_in) const {
+Result<std::optional<LoraFactors>> Adapter::Factors(std::string_view tensor_name, int64_t n_out,
+                                                    int64_t n_in) const {
   const auto [a, b] = FindFactors(file_, tensor_name);
-  if (a == nullptr) return Ok();
+  if (a == nullptr) return std::optional<LoraFactors>();
   const TargetShape shape = ShapeOf(tensor_name, *a, *b);
   if (shape.n_out != n_out || shape.n_in != n_in) {
     return Fail(Errc::kMismatch,
@@ -190,18 +190,27 @@ Status Adapter::AddTo(std::string_view tensor_name, float* weights, int64_t n_ou
                 "model",
                 path(), tensor_name, shape.n_out, shape.n_in, n_out, n_in);
   }
-  CAIRN_TRY(std::vector<float> in_factor, file_.ReadFloats(a->name));
-  CAIRN_TRY(std::vector<float> out_factor, file_.ReadFloats(b->name));
+  LoraFactors factors;
+  factors.rank = shape.rank;
+  CAIRN_TRY(factors.a, file_.ReadFloats(a->name));
+  CAIRN_TRY(factors.b, file_.ReadFloats(b->name));
   if (tensor_name == kTokenEmbedding) {
-    std::swap(in_factor, out_factor);
-    in_factor = Transposed(in_factor, static_cast<size_t>(n_in), static_cast<size_t>(shape.rank));
+    std::swap(factors.a, factors.b);
+    factors.a = Transposed(factors.a, static_cast<size_t>(n_in), static_cast<size_t>(shape.rank));
   }
   const auto user_scale = static_cast<float>(user_scale_);
-  const float scale =
+  factors.scale =
       alpha_ == 0.0f ? user_scale : user_scale * alpha_ / static_cast<float>(shape.rank);
-  for (float& value : in_factor) value *= scale;
+  return std::optional<LoraFactors>(std::move(factors));
+}
+
+Status Adapter::AddTo(std::string_view tensor_name, float* weights, int64_t n_out,
+                      int64_t n_in) const {
+  CAIRN_TRY(auto factors, Factors(tensor_name, n_out, n_in));
+  if (!factors.has_value()) return Ok();
+  for (float& value : factors->a) value *= factors->scale;
   ParallelRanges(n_out, 16, [&](int64_t begin, int64_t end) {
-    AddRows(out_factor.data(), in_factor.data(), begin, end, n_in, shape.rank, weights);
+    AddRows(factors->b.data(), factors->a.data(), begin, end, n_in, factors->rank, weights);
   });
   return Ok();
 }

@@ -27,6 +27,14 @@ struct LandmarkInfo {
   std::vector<float> embedding;  ///< input embedding of the landmark token [n_embd]
 };
 
+/// The part of one tensor: scale · B A.
+struct LoraFactors {
+  int64_t rank = 0;
+  float scale = 1.0f;
+  std::vector<float> a;  ///< [rank, n_in]
+  std::vector<float> b;  ///< [n_out, rank]
+};
+
 /// Move-only and immutable: any thread may use it.
 class Adapter {
  public:
@@ -37,6 +45,9 @@ class Adapter {
   /// Adds the adapter's part to weights[n_out, n_in], row-major, if it has one for `tensor_name`;
   /// kMismatch naming the tensor if the shapes differ. Runs on all threads of ParallelRanges.
   Status AddTo(std::string_view tensor_name, float* weights, int64_t n_out, int64_t n_in) const;
+  /// That part in its factors, or nothing; errors as of AddTo.
+  Result<std::optional<LoraFactors>> Factors(std::string_view tensor_name, int64_t n_out,
+                                             int64_t n_in) const;
   bool Has(std::string_view tensor_name) const;
 
   /// Every tensor the adapter changes is in `base` with that shape, and so is the width of the

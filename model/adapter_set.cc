@@ -55,6 +55,16 @@ Status AdapterSet::AddTo(std::string_view tensor_name, float* weights, int64_t n
   return Ok();
 }
 
+Result<std::vector<LoraFactors>> AdapterSet::Factors(std::string_view tensor_name, int64_t n_out,
+                                                     int64_t n_in) const {
+  std::vector<LoraFactors> all;
+  for (const size_t index : merge_order_) {
+    CAIRN_TRY(auto factors, adapters_[index].Factors(tensor_name, n_out, n_in));
+    if (factors.has_value()) all.push_back(std::move(*factors));
+  }
+  return all;
+}
+
 bool AdapterSet::Has(std::string_view tensor_name) const {
   return std::any_of(adapters_.begin(), adapters_.end(),
                      [&](const Adapter& adapter) { return adapter.Has(tensor_name); });

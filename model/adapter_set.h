@@ -28,6 +28,9 @@ class AdapterSet {
   /// Adds all parts to weights[n_out, n_in], in an order that does not depend on how the adapters
   /// were given: sums of floats do depend on it. Errors are Adapter::AddTo's.
   Status AddTo(std::string_view tensor_name, float* weights, int64_t n_out, int64_t n_in) const;
+  /// The parts in their factors, in that order.
+  Result<std::vector<LoraFactors>> Factors(std::string_view tensor_name, int64_t n_out,
+                                           int64_t n_in) const;
   /// Whether any of them changes the tensor.
   bool Has(std::string_view tensor_name) const;
   /// Adapter::CheckTargets of each.

@@ -14,10 +14,9 @@ constexpr int64_t kRowsPerTask = 16;  // element-wise work below this is not wor
 }  // namespace
 
 uint64_t Llama::weight_bytes() const {
-  uint64_t sum = output_->bytes();
+  uint64_t sum = output_.bytes();
   for (const Layer& layer : layers_) {
-    sum +=
-        layer.qkv->bytes() + layer.output->bytes() + layer.gate_up->bytes() + layer.down->bytes();
+    sum += layer.qkv.bytes() + layer.output.bytes() + layer.gate_up.bytes() + layer.down.bytes();
   }
   return sum;
 }
@@ -61,7 +60,7 @@ Status Llama::Embed(std::span<const int32_t> ids) {
   return Ok();
 }
 
-Status Llama::RunLayer(int32_t index, int32_t rows, AttentionBackend& attention) {
+Status Llama::RunLayer(int32_t index, int32_t rows, AttentionBackend& attention, StepKind kind) {
   const Slice slice(timeline_, "layer", index);
   const Layer& layer = layers_[index];
   const int64_t hidden = config_.hidden, ffn = config_.ffn;
@@ -76,7 +75,7 @@ Status Llama::RunLayer(int32_t index, int32_t rows, AttentionBackend& attention)
     RmsNorm(x_.data() + row * hidden, layer.attention_norm.data(), config_.rms_epsilon, hidden,
             normed_.data() + row * hidden);
   });
-  layer.qkv->Apply(normed_.data(), rows, qkv_.data());
+  layer.qkv.For(kind).Apply(normed_.data(), rows, qkv_.data());
   for_rows([&](int64_t row) {
     const float* source = qkv_.data() + row * (q + 2 * kv);
     std::copy_n(source, q, q_.data() + row * q);
@@ -84,32 +83,33 @@ Status Llama::RunLayer(int32_t index, int32_t rows, AttentionBackend& attention)
     std::copy_n(source + q + kv, kv, v_.data() + row * kv);
   });
   CAIRN_TRY(attention.Attend(index, q_.data(), k_.data(), v_.data(), attended_.data()));
-  layer.output->Apply(attended_.data(), rows, projected_.data());
+  layer.output.For(kind).Apply(attended_.data(), rows, projected_.data());
   for_rows([&](int64_t row) {
     AddInPlace(x_.data() + row * hidden, projected_.data() + row * hidden, hidden);
     RmsNorm(x_.data() + row * hidden, layer.ffn_norm.data(), config_.rms_epsilon, hidden,
             normed_.data() + row * hidden);
   });
-  layer.gate_up->Apply(normed_.data(), rows, gate_up_.data());
+  layer.gate_up.For(kind).Apply(normed_.data(), rows, gate_up_.data());
   for_rows([&](int64_t row) {
     const float* gate = gate_up_.data() + row * 2 * ffn;
     SwiGlu(gate, gate + ffn, ffn, activated_.data() + row * ffn);
   });
-  layer.down->Apply(activated_.data(), rows, projected_.data());
+  layer.down.For(kind).Apply(activated_.data(), rows, projected_.data());
   for_rows([&](int64_t row) {
     AddInPlace(x_.data() + row * hidden, projected_.data() + row * hidden, hidden);
   });
   return Ok();
 }
 
-Result<const float*> Llama::Forward(std::span<const int32_t> ids, AttentionBackend& attention) {
+Result<const float*> Llama::Forward(std::span<const int32_t> ids, AttentionBackend& attention,
+                                    StepKind kind) {
   const auto rows = static_cast<int32_t>(ids.size());
   const Slice slice(timeline_, "step", rows);
   ResizeBuffers(rows);
   CAIRN_TRY(Embed(ids));
   CAIRN_TRY(attention.BeginStep(rows));
   for (int32_t i = 0; i < config_.layers; ++i) {
-    const Status done = RunLayer(i, rows, attention);
+    const Status done = RunLayer(i, rows, attention, kind);
     if (!done.has_value()) {
       attention.AbortStep();
       return done.as_failure();

@@ -1,6 +1,7 @@
 // Llama: the forward pass of a llama-architecture model (RMSNorm, RoPE, grouped-query attention,
-// SwiGLU) over an AttentionBackend. Weights come from a GGUF file; LoRA adapters are merged into
-// them in f32 before they are rounded to the compute type, so that they cost nothing at run time.
+// SwiGLU) over an AttentionBackend. Weights come from a GGUF file. To read text, LoRA adapters are
+// merged into them in f32 and the sums rounded to the compute type. To decode, where the time goes
+// into reading weights, a quantised file's are taken as they are, with the adapters beside them.
 #pragma once
 
 #include <cstdint>
@@ -11,12 +12,14 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/page_buffer.h"
 #include "base/timeline.h"
 #include "kernels/rope.h"
 #include "model/adapter_set.h"
 #include "model/attention_backend.h"
 #include "model/gguf.h"
 #include "model/linear.h"
+#include "model/quant_linear.h"
 
 namespace cairn {
 
@@ -37,6 +40,10 @@ struct LlamaConfig {
 /// How products are computed. kFast: bf16 where the CPU has it, else f32.
 enum class LinearKind : uint8_t { kFast, kF32, kReference };
 
+/// What a step is for: kRead multiplies many rows by packed weights; kDecode a row or two by the
+/// file's own, if it is quantised and PackForDecode was called. The two differ by rounding.
+enum class StepKind : uint8_t { kRead, kDecode };
+
 /// The id of a landmark row in Forward's input.
 inline constexpr int32_t kLandmarkRow = -1;
 
@@ -52,6 +59,11 @@ class Llama {
   static Result<std::unique_ptr<Llama>> Load(const GgufFile& file, const AdapterSet& adapters,
                                              LinearKind kind);
 
+  /// Makes steps of kDecode fast; without it they are computed as kRead. Products whose tensors are
+  /// not quantised stay as they are, and all of them unless the model was loaded as kFast.
+  /// `adapters` are those it was loaded with, and may go after. Does nothing the second time.
+  Status PackForDecode(const AdapterSet& adapters);
+
   const LlamaConfig& config() const { return config_; }
   /// From now on told how long steps and their layers take (null: stop).
   void Observe(Timeline* timeline) { timeline_ = timeline; }
@@ -59,30 +71,44 @@ class Llama {
 
   /// Runs one step of `ids` (token ids or kLandmarkRow) through all layers. Returns the normalised
   /// hidden rows [ids, hidden], valid until the next call. On an error the step is aborted.
-  Result<const float*> Forward(std::span<const int32_t> ids, AttentionBackend& attention);
+  Result<const float*> Forward(std::span<const int32_t> ids, AttentionBackend& attention,
+                               StepKind kind = StepKind::kRead);
 
   /// Logits [rows, vocab] of hidden rows.
-  void Logits(const float* hidden, int64_t rows, float* logits) const {
-    output_->Apply(hidden, rows, logits);
+  void Logits(const float* hidden, int64_t rows, float* logits,
+              StepKind kind = StepKind::kRead) const {
+    output_.For(kind).Apply(hidden, rows, logits);
   }
 
  private:
+  /// The weights of one product.
+  struct Product {
+    const Linear& For(StepKind kind) const {
+      return kind == StepKind::kDecode && quantised ? *quantised : *packed;
+    }
+    uint64_t bytes() const { return packed->bytes() + (quantised ? quantised->bytes() : 0); }
+
+    std::unique_ptr<Linear> packed;
+    std::unique_ptr<Linear> quantised;       // or null
+    std::vector<const GgufTensor*> tensors;  // of the file, one above the other
+  };
   struct Layer {
     std::vector<float> attention_norm;  // [hidden]
     std::vector<float> ffn_norm;        // [hidden]
-    std::unique_ptr<Linear> qkv;        // [(Hq + 2 Hkv)·D, hidden]
-    std::unique_ptr<Linear> output;     // [hidden, Hq·D]
-    std::unique_ptr<Linear> gate_up;    // [2·ffn, hidden]
-    std::unique_ptr<Linear> down;       // [hidden, ffn]
+    Product qkv;                        // [(Hq + 2 Hkv)·D, hidden]
+    Product output;                     // [hidden, Hq·D]
+    Product gate_up;                    // [2·ffn, hidden]
+    Product down;                       // [hidden, ffn]
   };
   struct Loader;
 
-  explicit Llama(const GgufFile& file) : file_(file) {}
+  Llama(const GgufFile& file, LinearKind kind) : file_(file), kind_(kind) {}
   Status Embed(std::span<const int32_t> ids);
-  Status RunLayer(int32_t index, int32_t rows, AttentionBackend& attention);
+  Status RunLayer(int32_t index, int32_t rows, AttentionBackend& attention, StepKind kind);
   void ResizeBuffers(int64_t rows);
 
   const GgufFile& file_;
+  const LinearKind kind_;
   Timeline* timeline_ = nullptr;
   LlamaConfig config_;
   const GgufTensor* embedding_ = nullptr;
@@ -90,7 +116,8 @@ class Llama {
   std::vector<float> landmark_embedding_;  // [hidden], or empty
   std::vector<float> output_norm_;
   std::vector<Layer> layers_;
-  std::unique_ptr<Linear> output_;
+  Product output_;
+  std::optional<PageBuffer> quantised_;  // the memory of all quantised weights
 
   std::vector<float> x_, normed_, qkv_, q_, k_, v_, attended_, projected_, gate_up_, activated_,
       hidden_;

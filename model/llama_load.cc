@@ -103,7 +103,8 @@ Result<LlamaConfig> ReadConfig(const GgufFile& file) {
   }
   CAIRN_TRY(auto value_dim,
             file.UintOr("llama.attention.value_length", static_cast<uint64_t>(config.head_dim)));
-  if (value_dim != static_cast<uint64_t>(config.head_dim) || config.head_dim % 2 != 0) {
+  if (value_dim != static_cast<uint64_t>(config.head_dim) || config.head_dim < 2 ||
+      config.head_dim % 2 != 0) {
     return Fail(Errc::kUnsupported, "{}: key dimension {} with value dimension {}", file.path(),
                 config.head_dim, value_dim);
   }
@@ -149,15 +150,18 @@ struct Llama::Loader {
     return MakeOneDnnLinear(type, weights.data(), n, k);
   }
 
-  Result<std::unique_ptr<Linear>> Read(std::initializer_list<std::pair<std::string, int64_t>> parts,
-                                       int64_t k) const {
+  Result<Product> Read(std::initializer_list<std::pair<std::string, int64_t>> parts,
+                       int64_t k) const {
     std::vector<float> weights;
+    Product product;
     int64_t n = 0;
     for (const auto& [name, rows] : parts) {
       CAIRN_TRY(Append(name, rows, k, &weights));
+      product.tensors.push_back(file.Find(name));
       n += rows;
     }
-    return Pack(weights, n, k);
+    product.packed = Pack(weights, n, k);
+    return product;
   }
 
   Result<Layer> ReadLayer(const LlamaConfig& c, int32_t index) const {
@@ -183,7 +187,7 @@ struct Llama::Loader {
 Result<std::unique_ptr<Llama>> Llama::Load(const GgufFile& file, const AdapterSet& adapters,
                                            LinearKind kind) {
   CAIRN_TRY(CheckSupported(file));
-  std::unique_ptr<Llama> model(new Llama(file));
+  std::unique_ptr<Llama> model(new Llama(file, kind));
   CAIRN_TRY(model->config_, ReadConfig(file));
   LlamaConfig& config = model->config_;
   CAIRN_TRY(adapters.CheckTargets(file));
@@ -216,6 +220,35 @@ Result<std::unique_ptr<Llama>> Llama::Load(const GgufFile& file, const AdapterSe
     model->landmark_embedding_ = landmark->embedding;
   }
   return model;
+}
+
+Status Llama::PackForDecode(const AdapterSet& adapters) {
+  if (kind_ != LinearKind::kFast || quantised_.has_value()) return Ok();
+  std::vector<Product*> products{&output_};
+  for (Layer& layer : layers_) {
+    for (Product* product : {&layer.qkv, &layer.output, &layer.gate_up, &layer.down}) {
+      products.push_back(product);
+    }
+  }
+  std::vector<std::vector<QuantSource>> sources;
+  size_t bytes = 0;
+  for (const Product* product : products) {
+    sources.emplace_back();
+    for (const GgufTensor* tensor : product->tensors) {
+      CAIRN_TRY(auto factors, adapters.Factors(tensor->name, static_cast<int64_t>(tensor->Rows()),
+                                               static_cast<int64_t>(tensor->RowLength())));
+      sources.back().push_back({tensor, std::move(factors)});
+    }
+    bytes += QuantLinearBytes(sources.back());
+  }
+  quantised_.emplace(bytes);
+  std::byte* memory = quantised_->data();
+  for (size_t i = 0; i < products.size(); ++i) {
+    const size_t need = QuantLinearBytes(sources[i]);
+    if (need > 0) products[i]->quantised = MakeQuantLinear(sources[i], memory);
+    memory += need;
+  }
+  return Ok();
 }
 
 }  // namespace cairn

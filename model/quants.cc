@@ -71,63 +71,58 @@ inline uint32_t Word32At(const uint8_t* bytes) {
   return word;
 }
 
-// Every function below turns one block into floats. In the small formats of 32 numbers byte i of
-// the nibbles holds number i in its low and number 16 + i in its high half.
+// Every function below takes one block apart. In the small formats of 32 numbers byte i of the
+// nibbles holds number i in its low and number 16 + i in its high half.
+
+void SetOneGroup(float scale, float minimum, int32_t offset, QuantCodes* out) {
+  out->group = 32;
+  out->offset = offset;
+  out->scales[0] = scale;
+  out->minimums[0] = minimum;
+}
+
+void ReadNibbles(const uint8_t* nibbles, QuantCodes* out) {
+  for (int i = 0; i < 16; ++i) {
+    out->codes[i] = nibbles[i] & 15;
+    out->codes[16 + i] = nibbles[i] >> 4;
+  }
+}
+
+/// Adds bit i of `high` to number i as its fifth.
+void AddFifthBits(uint32_t high, QuantCodes* out) {
+  for (int i = 0; i < 32; ++i) out->codes[i] |= static_cast<uint8_t>(((high >> i) & 1u) << 4);
+}
 
 // scale f16, 32 signed bytes: x = scale * q.
-void BlockQ8_0(const uint8_t* block, float* out) {
-  const float scale = HalfAt(block);
-  for (int i = 0; i < 32; ++i) {
-    out[i] = scale * static_cast<float>(static_cast<int8_t>(block[2 + i]));
-  }
+void BlockQ8_0(const uint8_t* block, QuantCodes* out) {
+  SetOneGroup(HalfAt(block), 0.0f, 128, out);
+  for (int i = 0; i < 32; ++i) out->codes[i] = block[2 + i] ^ 0x80;
 }
 
 // scale f16, 16 bytes of nibbles: x = scale * (q - 8).
-void BlockQ4_0(const uint8_t* block, float* out) {
-  const float scale = HalfAt(block);
-  for (int i = 0; i < 16; ++i) {
-    const int byte = block[2 + i];
-    out[i] = scale * static_cast<float>((byte & 15) - 8);
-    out[16 + i] = scale * static_cast<float>((byte >> 4) - 8);
-  }
+void BlockQ4_0(const uint8_t* block, QuantCodes* out) {
+  SetOneGroup(HalfAt(block), 0.0f, 8, out);
+  ReadNibbles(block + 2, out);
 }
 
 // scale f16, minimum f16, 16 bytes of nibbles: x = scale * q + minimum.
-void BlockQ4_1(const uint8_t* block, float* out) {
-  const float scale = HalfAt(block);
-  const float minimum = HalfAt(block + 2);
-  for (int i = 0; i < 16; ++i) {
-    const int byte = block[4 + i];
-    out[i] = scale * static_cast<float>(byte & 15) + minimum;
-    out[16 + i] = scale * static_cast<float>(byte >> 4) + minimum;
-  }
+void BlockQ4_1(const uint8_t* block, QuantCodes* out) {
+  SetOneGroup(HalfAt(block), HalfAt(block + 2), 0, out);
+  ReadNibbles(block + 4, out);
 }
 
 // scale f16, 32 fifth bits, 16 bytes of nibbles: x = scale * (q - 16).
-void BlockQ5_0(const uint8_t* block, float* out) {
-  const float scale = HalfAt(block);
-  const uint32_t high = Word32At(block + 2);
-  for (int i = 0; i < 16; ++i) {
-    const int byte = block[6 + i];
-    const int low_bit = static_cast<int>((high >> i) & 1u) << 4;
-    const int high_bit = static_cast<int>((high >> (16 + i)) & 1u) << 4;
-    out[i] = scale * static_cast<float>(((byte & 15) | low_bit) - 16);
-    out[16 + i] = scale * static_cast<float>(((byte >> 4) | high_bit) - 16);
-  }
+void BlockQ5_0(const uint8_t* block, QuantCodes* out) {
+  SetOneGroup(HalfAt(block), 0.0f, 16, out);
+  ReadNibbles(block + 6, out);
+  AddFifthBits(Word32At(block + 2), out);
 }
 
 // scale f16, minimum f16, 32 fifth bits, 16 bytes of nibbles: x = scale * q + minimum.
-void BlockQ5_1(const uint8_t* block, float* out) {
-  const float scale = HalfAt(block);
-  const float minimum = HalfAt(block + 2);
-  const uint32_t high = Word32At(block + 4);
-  for (int i = 0; i < 16; ++i) {
-    const int byte = block[8 + i];
-    const int low_bit = static_cast<int>((high >> i) & 1u) << 4;
-    const int high_bit = static_cast<int>((high >> (16 + i)) & 1u) << 4;
-    out[i] = scale * static_cast<float>((byte & 15) | low_bit) + minimum;
-    out[16 + i] = scale * static_cast<float>((byte >> 4) | high_bit) + minimum;
-  }
+void BlockQ5_1(const uint8_t* block, QuantCodes* out) {
+  SetOneGroup(HalfAt(block), HalfAt(block + 2), 0, out);
+  ReadNibbles(block + 8, out);
+  AddFifthBits(Word32At(block + 4), out);
 }
 
 // The 8 scales and 8 minimums of a 256-number block, 6 bits each, in 12 bytes: bytes 0-3 hold
@@ -143,41 +138,41 @@ SixBits SixBitsAt(const uint8_t* packed, int group) {
           (packed[group + 4] >> 4) | ((packed[group] >> 6) << 4)};
 }
 
-// scale f16, minimum f16, 12 bytes of six-bit pairs, 128 bytes of nibbles. Each 32 bytes hold two
-// groups of 32: the first in the low halves. x = scale * s * q - minimum * m.
-void BlockQ4_K(const uint8_t* block, float* out) {
+// scale f16, minimum f16, 12 bytes of six-bit pairs: x = scale * s * q - minimum * m.
+void ReadSixBitScales(const uint8_t* block, QuantCodes* out) {
   const float scale = HalfAt(block);
   const float minimum = HalfAt(block + 2);
-  const uint8_t* nibbles = block + 16;
+  out->group = 32;
+  out->offset = 0;
   for (int group = 0; group < 8; ++group) {
     const SixBits bits = SixBitsAt(block + 4, group);
-    const float group_scale = scale * static_cast<float>(bits.scale);
-    const float group_minimum = minimum * static_cast<float>(bits.minimum);
-    const uint8_t* source = nibbles + 32 * (group / 2);
+    out->scales[group] = scale * static_cast<float>(bits.scale);
+    out->minimums[group] = -(minimum * static_cast<float>(bits.minimum));
+  }
+}
+
+// Six-bit scales, 128 bytes of nibbles. Each 32 bytes hold two groups of 32: the first in the low
+// halves.
+void BlockQ4_K(const uint8_t* block, QuantCodes* out) {
+  ReadSixBitScales(block, out);
+  for (int group = 0; group < 8; ++group) {
+    const uint8_t* source = block + 16 + 32 * (group / 2);
     const int shift = 4 * (group % 2);
-    for (int i = 0; i < 32; ++i) {
-      out[32 * group + i] =
-          group_scale * static_cast<float>((source[i] >> shift) & 15) - group_minimum;
-    }
+    for (int i = 0; i < 32; ++i) out->codes[32 * group + i] = (source[i] >> shift) & 15;
   }
 }
 
 // As Q4_K with 32 bytes of fifth bits before the nibbles: bit g of byte i belongs to number i of
 // group g.
-void BlockQ5_K(const uint8_t* block, float* out) {
-  const float scale = HalfAt(block);
-  const float minimum = HalfAt(block + 2);
+void BlockQ5_K(const uint8_t* block, QuantCodes* out) {
+  ReadSixBitScales(block, out);
   const uint8_t* fifth = block + 16;
-  const uint8_t* nibbles = block + 48;
   for (int group = 0; group < 8; ++group) {
-    const SixBits bits = SixBitsAt(block + 4, group);
-    const float group_scale = scale * static_cast<float>(bits.scale);
-    const float group_minimum = minimum * static_cast<float>(bits.minimum);
-    const uint8_t* source = nibbles + 32 * (group / 2);
+    const uint8_t* source = block + 48 + 32 * (group / 2);
     const int shift = 4 * (group % 2);
     for (int i = 0; i < 32; ++i) {
       const int number = ((source[i] >> shift) & 15) | (((fifth[i] >> group) & 1) << 4);
-      out[32 * group + i] = group_scale * static_cast<float>(number) - group_minimum;
+      out->codes[32 * group + i] = static_cast<uint8_t>(number);
     }
   }
 }
@@ -185,46 +180,63 @@ void BlockQ5_K(const uint8_t* block, float* out) {
 // 128 bytes of nibbles, 64 bytes of high bit pairs, 16 signed scales, scale f16. Each half of 128
 // numbers has 64 bytes of nibbles and 32 of pairs; its quarter j of 32 takes nibbles 32 * (j & 1)
 // (high halves for j >= 2) and pair j of each byte. x = scale * s * (q - 32), one s per 16.
-void BlockQ6_K(const uint8_t* block, float* out) {
+void BlockQ6_K(const uint8_t* block, QuantCodes* out) {
   const float scale = HalfAt(block + 208);
+  out->group = 16;
+  out->offset = 32;
+  for (int group = 0; group < 16; ++group) {
+    out->scales[group] = scale * static_cast<float>(static_cast<int8_t>(block[192 + group]));
+    out->minimums[group] = 0.0f;
+  }
   for (int half = 0; half < 2; ++half) {
     const uint8_t* low = block + 64 * half;
     const uint8_t* high = block + 128 + 32 * half;
-    const uint8_t* scales = block + 192 + 8 * half;
     for (int quarter = 0; quarter < 4; ++quarter) {
       for (int i = 0; i < 32; ++i) {
         const int nibble = (low[32 * (quarter & 1) + i] >> (4 * (quarter >> 1))) & 15;
-        const int number = (nibble | (((high[i] >> (2 * quarter)) & 3) << 4)) - 32;
-        const auto group_scale =
-            static_cast<float>(static_cast<int8_t>(scales[2 * quarter + i / 16]));
-        out[128 * half + 32 * quarter + i] = scale * group_scale * static_cast<float>(number);
+        const int number = nibble | (((high[i] >> (2 * quarter)) & 3) << 4);
+        out->codes[128 * half + 32 * quarter + i] = static_cast<uint8_t>(number);
       }
     }
   }
 }
 
-using BlockFunction = void (*)(const uint8_t*, float*);
+/// How a type of codes is taken apart, and the bits that its codes need: 4 or 8 hold them.
+struct CodeRow {
+  void (*read)(const uint8_t*, QuantCodes*);
+  int32_t bits;
+};
 
-BlockFunction BlockFunctionOf(GgmlType type) {
+CodeRow CodeRowOf(GgmlType type) {
   switch (type) {
     case GgmlType::kQ8_0:
-      return BlockQ8_0;
+      return {BlockQ8_0, 8};
     case GgmlType::kQ4_0:
-      return BlockQ4_0;
+      return {BlockQ4_0, 4};
     case GgmlType::kQ4_1:
-      return BlockQ4_1;
+      return {BlockQ4_1, 4};
     case GgmlType::kQ5_0:
-      return BlockQ5_0;
+      return {BlockQ5_0, 8};
     case GgmlType::kQ5_1:
-      return BlockQ5_1;
+      return {BlockQ5_1, 8};
     case GgmlType::kQ4_K:
-      return BlockQ4_K;
+      return {BlockQ4_K, 4};
     case GgmlType::kQ5_K:
-      return BlockQ5_K;
+      return {BlockQ5_K, 8};
     case GgmlType::kQ6_K:
-      return BlockQ6_K;
+      return {BlockQ6_K, 8};
     default:
-      return nullptr;
+      return {nullptr, 0};
+  }
+}
+
+void ToFloats(const QuantCodes& block, int64_t count, float* out) {
+  for (int64_t first = 0; first < count; first += block.group) {
+    const float scale = block.scales[first / block.group];
+    const float minimum = block.minimums[first / block.group];
+    for (int64_t i = first; i < first + block.group; ++i) {
+      out[i] = scale * static_cast<float>(block.codes[i] - block.offset) + minimum;
+    }
   }
 }
 
@@ -253,8 +265,14 @@ GgmlBlock GgmlBlockOf(GgmlType type) {
   return row->block;
 }
 
-bool CanDequantize(GgmlType type) {
-  return PlainTypeOf(type).has_value() || BlockFunctionOf(type) != nullptr;
+bool CanDequantize(GgmlType type) { return PlainTypeOf(type).has_value() || CodeBits(type) != 0; }
+
+int32_t CodeBits(GgmlType type) { return CodeRowOf(type).bits; }
+
+void ReadCodes(GgmlType type, const std::byte* block, QuantCodes* codes) {
+  const CodeRow row = CodeRowOf(type);
+  CAIRN_CHECK(row.read != nullptr);
+  row.read(reinterpret_cast<const uint8_t*>(block), codes);
 }
 
 Status Dequantize(GgmlType type, const std::byte* data, int64_t count, float* out) {
@@ -273,9 +291,11 @@ Status Dequantize(GgmlType type, const std::byte* data, int64_t count, float* ou
     ConvertToFloat(*plain, data, out, static_cast<size_t>(count));
     return Ok();
   }
-  const BlockFunction convert = BlockFunctionOf(type);
-  const auto* source = reinterpret_cast<const uint8_t*>(data);
-  for (int64_t i = 0; i < count; i += block.values, source += block.bytes) convert(source, out + i);
+  QuantCodes codes;
+  for (int64_t i = 0; i < count; i += block.values, data += block.bytes) {
+    ReadCodes(type, data, &codes);
+    ToFloats(codes, block.values, out + i);
+  }
   return Ok();
 }
 

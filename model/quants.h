@@ -4,6 +4,7 @@
 // functions are pure and thread-safe; data needs no alignment.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -63,6 +64,22 @@ std::optional<GgmlType> GgmlTypeFromNumber(uint32_t number);
 std::string_view GgmlTypeName(GgmlType type);
 /// REQUIRES: `type` is in the enumeration.
 GgmlBlock GgmlBlockOf(GgmlType type);
+
+/// One block of a type made of codes, taken apart: number i is
+/// scales[i / group] · (codes[i] − offset) + minimums[i / group].
+struct QuantCodes {
+  int32_t group = 32;  ///< numbers with one scale: 16 or 32
+  int32_t offset = 0;
+  std::array<uint8_t, 256> codes;
+  std::array<float, 16> scales;
+  std::array<float, 16> minimums;
+};
+
+/// 4 or 8, the bits that hold a code of the type; 0 if it is not made of codes (F32, F16, BF16 and
+/// what CanDequantize refuses).
+int32_t CodeBits(GgmlType type);
+/// REQUIRES: CodeBits(type) != 0 and a whole block of it at `block`.
+void ReadCodes(GgmlType type, const std::byte* block, QuantCodes* codes);
 
 /// True for F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K and Q6_K.
 bool CanDequantize(GgmlType type);

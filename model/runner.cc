@@ -29,7 +29,7 @@ int64_t Runner::NextStep(std::span<const uint32_t> tokens) const {
   return taken;
 }
 
-Status Runner::Step(std::span<const uint32_t> tokens) {
+Status Runner::Step(std::span<const uint32_t> tokens, StepKind kind) {
   CAIRN_CHECK(!tokens.empty());
   const int64_t first = attention_.rows();
   ids_.clear();
@@ -42,18 +42,18 @@ Status Runner::Step(std::span<const uint32_t> tokens) {
       ids_.push_back(kLandmarkRow);
     }
   }
-  CAIRN_TRY(hidden_, model_.Forward(ids_, attention_));
+  CAIRN_TRY(hidden_, model_.Forward(ids_, attention_, kind));
   return Ok();
 }
 
-Status Runner::Feed(std::span<const uint32_t> tokens, std::vector<float>* logits) {
+Status Runner::Feed(std::span<const uint32_t> tokens, std::vector<float>* logits, StepKind kind) {
   while (!tokens.empty()) {
     const int64_t count = NextStep(tokens);
-    CAIRN_TRY(Step(tokens.first(static_cast<size_t>(count))));
+    CAIRN_TRY(Step(tokens.first(static_cast<size_t>(count)), kind));
     tokens = tokens.subspan(static_cast<size_t>(count));
     if (tokens.empty() && logits != nullptr) {
       logits->resize(static_cast<size_t>(model_.config().vocab));
-      model_.Logits(row(count - 1), 1, logits->data());
+      model_.Logits(row(count - 1), 1, logits->data(), kind);
     }
   }
   return Ok();

@@ -25,13 +25,14 @@ class Runner {
 
   /// Runs `tokens` (≤ NextStep) as one step. Afterwards row(i) is the hidden row whose logits
   /// predict the token after tokens[i]. On an error nothing was added.
-  Status Step(std::span<const uint32_t> tokens);
+  Status Step(std::span<const uint32_t> tokens, StepKind kind = StepKind::kRead);
   const float* row(int64_t token) const {
     return hidden_ + output_rows_[token] * model_.config().hidden;
   }
 
   /// All of `tokens` in steps; `logits` (may be null) gets those after the last token [vocab].
-  Status Feed(std::span<const uint32_t> tokens, std::vector<float>* logits);
+  Status Feed(std::span<const uint32_t> tokens, std::vector<float>* logits,
+              StepKind kind = StepKind::kRead);
 
  private:
   bool IsLandmark(int64_t row) const {

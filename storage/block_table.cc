@@ -4,19 +4,20 @@
 #include <bit>
 
 #include "base/check.h"
+#include "storage/large_pages.h"
 
 namespace cairn {
 namespace {
 
-constexpr size_t kGhostWays = 4;
 constexpr size_t kAhead = 16;  // look-ups whose memory is on its way at once
 
 }  // namespace
 
 BlockTable::BlockTable(uint32_t slots)
-    : entries_(slots),
-      buckets_(std::bit_ceil(std::max<size_t>(4, size_t{slots} * 2))),
-      ghosts_(std::bit_ceil(std::max<size_t>(kGhostWays, slots))),
+    : entries_(MakeInLargePages<Entry>(slots)),
+      buckets_(MakeInLargePages<Bucket>(std::bit_ceil(std::max<size_t>(4, size_t{slots} * 2)))),
+      ghosts_(MakeInLargePages<GhostSet>(std::bit_ceil(std::max<size_t>(kGhostWays, slots)) /
+                                         kGhostWays)),
       order_(slots) {
   static_assert(sizeof(Entry) + 2 * 2 * sizeof(Bucket) + 2 * sizeof(Ghost) +
                     EvictionOrder::kBytesPerSlot <=
@@ -50,6 +51,11 @@ void BlockTable::FindAll(std::span<const BlockId> ids, std::span<uint32_t> slots
     }
     for (size_t i = 0; i < count; ++i) slots[begin + i] = FindAt(ids[begin + i], hashes[i]);
   }
+}
+
+void BlockTable::Expect(uint64_t hash) const {
+  __builtin_prefetch(&buckets_[HomeOf(Fingerprint(hash))], 1);
+  __builtin_prefetch(&ghosts_[GhostsOf(hash)], 1);
 }
 
 void BlockTable::Touch(uint32_t slot) {
@@ -105,6 +111,14 @@ void BlockTable::Erase(uint32_t slot) {
 uint32_t BlockTable::Evict() {
   const uint32_t slot = order_.Next();
   if (slot == kNoSlot) return kNoSlot;
+  // The memory of those that will probably go next comes meanwhile.
+  if (const uint32_t next = order_.After(slot); next != kNoSlot) {
+    Expect(HashOf(entries_[next].id));
+    if (const uint32_t later = order_.After(next); later != kNoSlot) {
+      __builtin_prefetch(&entries_[later], 1);
+      order_.Expect(later);
+    }
+  }
   RememberGhost(entries_[slot]);
   Erase(slot);
   return slot;
@@ -154,15 +168,10 @@ void BlockTable::RemoveFromBuckets(uint32_t slot) {
   buckets_[hole] = Bucket{};
 }
 
-BlockTable::Ghost* BlockTable::GhostSet(uint64_t hash) {
-  const size_t sets = ghosts_.size() / kGhostWays;
-  return ghosts_.data() + (hash & (sets - 1)) * kGhostWays;
-}
-
 /// In place of the one in its set that is worth least.
 void BlockTable::RememberGhost(const Entry& entry) {
   const uint64_t hash = HashOf(entry.id);
-  Ghost* set = GhostSet(hash);
+  Ghost* const set = ghosts_[GhostsOf(hash)].ways;
   Ghost* least = std::min_element(set, set + kGhostWays, [](const Ghost& a, const Ghost& b) {
     return EvictionOrder::Less(a.worth, b.worth);
   });
@@ -171,7 +180,7 @@ void BlockTable::RememberGhost(const Entry& entry) {
 
 /// What the block was worth when it was evicted, and forgets that; 0 if nothing is known.
 BlockTable::Worth BlockTable::TakeGhost(uint64_t hash) {
-  Ghost* set = GhostSet(hash);
+  Ghost* const set = ghosts_[GhostsOf(hash)].ways;
   for (Ghost* ghost = set; ghost != set + kGhostWays; ++ghost) {
     if (ghost->worth == 0 || ghost->fingerprint != Fingerprint(hash)) continue;
     const Worth worth = ghost->worth;

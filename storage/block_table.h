@@ -28,6 +28,10 @@ class BlockTable {
   /// The same for several, quicker than one by one; slots.size() == ids.size().
   void FindAll(std::span<const BlockId> ids, std::span<uint32_t> slots) const;
 
+  /// Lets the memory come that Insert of this block will read; best kExpectAhead blocks before it.
+  void Expect(const BlockId& id) const { Expect(HashOf(id)); }
+  static constexpr size_t kExpectAhead = 8;
+
   /// What is touched and inserted from here on is wanted for this layer.
   void BeginAccess(uint16_t layer) { order_.BeginAccess(layer); }
   /// Counts a use of the block in `slot`, once in each turn of its layer.
@@ -79,6 +83,10 @@ class BlockTable {
     uint32_t fingerprint = 0;
     Worth worth = 0;  // 0: nobody
   };
+  static constexpr size_t kGhostWays = 4;
+  struct alignas(kGhostWays * sizeof(Ghost)) GhostSet {  // in one line of the cache
+    Ghost ways[kGhostWays];
+  };
 
   static bool Evictable(const Entry& e) {
     return e.occupied && e.pins == 0 && !e.dirty && !e.loading;
@@ -97,11 +105,12 @@ class BlockTable {
 
   void RememberGhost(const Entry& entry);
   Worth TakeGhost(uint64_t hash);
-  Ghost* GhostSet(uint64_t hash);
+  size_t GhostsOf(uint64_t hash) const { return hash & (ghosts_.size() - 1); }
+  void Expect(uint64_t hash) const;
 
   std::vector<Entry> entries_;   // by slot
   std::vector<Bucket> buckets_;  // linear probing
-  std::vector<Ghost> ghosts_;    // sets of kGhostWays
+  std::vector<GhostSet> ghosts_;
   EvictionOrder order_;
   uint32_t size_ = 0;
 };

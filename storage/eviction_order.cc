@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "storage/large_pages.h"
 
 namespace cairn {
 namespace {
@@ -14,6 +15,7 @@ constexpr double kUnitsPerFactor2 = 4;
 constexpr uint32_t kFirstTurn = 1u << 20;  // so that a worth of 0 is that of nobody
 constexpr uint32_t kDelays = 64;
 constexpr int32_t kCostScale = 16;
+constexpr int32_t kNobody = -(1 << 30);
 
 // By units since a worth was that of now, from `most` above on: what one more use adds.
 template <size_t most>
@@ -42,10 +44,14 @@ std::array<int32_t, oldest + most + 1> MakeSkips() {
 
 }  // namespace
 
-EvictionOrder::EvictionOrder(uint32_t slots) : slots_(slots), links_(slots + kLines * kLists) {
+EvictionOrder::EvictionOrder(uint32_t slots)
+    : slots_(slots), links_(MakeInLargePages<Links>(slots + kLines * kLists)) {
   static_assert(sizeof(Links) == kBytesPerSlot);
   static_assert(kOldest + kMost + kUnitsPerTurn < kLists);
+  // A rate has room for the line in its lowest bits, and for the longest way of all.
+  static_assert(kLines == 128);
   turns_.fill(kFirstTurn);
+  rates_.fill(kNobody);
   for (uint32_t list = slots; list < links_.size(); ++list) links_[list] = {list, list};
 }
 
@@ -58,7 +64,10 @@ EvictionOrder::Worth EvictionOrder::NextUse(uint16_t layer, Worth before) const 
 
 void EvictionOrder::BeginAccess(uint16_t layer) {
   const uint32_t line = LineOf(layer);
-  lines_ = std::max(lines_, line + 1);
+  if (line >= lines_) {
+    lines_ = line + 1;
+    for (uint32_t i = 0; i < kLines; ++i) Rate(i);
+  }
   if (line == line_ && lines_ > 1) return;
   line_ = line;
   // Lists that leave the window go on as the oldest one in it.
@@ -67,6 +76,7 @@ void EvictionOrder::BeginAccess(uint16_t layer) {
   for (Worth left = oldest; left != oldest + kUnitsPerTurn; ++left) {
     Join(ListOf(line, left), ListOf(line, oldest + kUnitsPerTurn));
   }
+  Rate(line);
 }
 
 /// Puts all of one list behind the oldest of another.
@@ -88,7 +98,27 @@ void EvictionOrder::Mark(uint32_t list, bool filled) {
   const uint32_t index = list - slots_;
   const uint64_t bit = uint64_t{1} << index % kLists;
   uint64_t& mask = filled_[index / kLists];
-  mask = filled ? mask | bit : mask & ~bit;
+  if (((mask & bit) != 0) == filled) return;
+  mask ^= bit;
+  Rate(index / kLists);
+}
+
+/// Of a line that is not empty, how far above the oldest worth its first block's is.
+uint32_t EvictionOrder::OldestAbove(uint32_t line) const {
+  const Worth oldest = Now(line) - kOldest;
+  return static_cast<uint32_t>(
+      std::countr_zero(std::rotr(filled_[line], static_cast<int>(oldest % kLists))));
+}
+
+void EvictionOrder::Rate(uint32_t line) {
+  static const auto skips = MakeSkips<kOldest, kMost>();
+  if (filled_[line] == 0) {
+    rates_[line] = kNobody;
+    return;
+  }
+  const auto at = static_cast<int32_t>(line), round = static_cast<int32_t>(lines_);
+  const int32_t expected = at * kCostScale + round * skips[OldestAbove(line)];
+  rates_[line] = (expected + 1) * static_cast<int32_t>(kLines) - 1 - at;
 }
 
 void EvictionOrder::Add(uint32_t slot, uint16_t layer, Worth worth) {
@@ -114,25 +144,19 @@ void EvictionOrder::Remove(uint32_t slot) {
 }
 
 uint32_t EvictionOrder::Next() const {
-  static const auto skips = MakeSkips<kOldest, kMost>();
   if (size_ == 0) return kNoSlot;
-  const auto round = static_cast<int32_t>(lines_);
-  int32_t longest = -1;
-  uint32_t list = 0;
-  for (uint32_t line = 0; line < kLines && (line < lines_ || longest < 0); ++line) {
-    if (filled_[line] == 0) continue;
-    const Worth oldest = Now(line) - kOldest;
-    const auto above =
-        static_cast<uint32_t>(std::countr_zero(std::rotr(filled_[line], oldest % kLists)));
-    const int32_t ahead = static_cast<int32_t>(line) - static_cast<int32_t>(line_);
-    const int32_t way = (ahead > 0 ? ahead : ahead + round) * kCostScale;
-    const int32_t expected = way + round * skips[above];
-    if (expected <= longest) continue;
-    longest = expected;
-    list = ListOf(line, oldest + above);
+  // The way to a line is round the circle of layers, behind the one that is wanted now.
+  int32_t passed = kNobody, ahead = kNobody;
+  for (uint32_t line = 0; line <= line_; ++line) passed = std::max(passed, rates_[line]);
+  for (uint32_t line = line_ + 1; line < lines_; ++line) ahead = std::max(ahead, rates_[line]);
+  passed += static_cast<int32_t>(lines_ * kLines) * kCostScale;
+  const int32_t longest = std::max(passed, ahead);
+  uint32_t line = kLines - 1 - static_cast<uint32_t>(longest) % kLines;
+  if (longest < 0) {  // only blocks of layers that nobody has wanted yet
+    line = lines_;
+    while (filled_[line] == 0) ++line;
   }
-  CAIRN_CHECK(longest >= 0);
-  return links_[list].newer;
+  return links_[ListOf(line, Now(line) - kOldest + OldestAbove(line))].newer;
 }
 
 }  // namespace cairn

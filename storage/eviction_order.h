@@ -48,6 +48,13 @@ class EvictionOrder {
   void Remove(uint32_t slot);
   /// The slot of the block that should go next; kNoSlot if there is none. It stays in the order.
   uint32_t Next() const;
+  /// The slot that goes after this one if only its like go; kNoSlot if unknown.
+  uint32_t After(uint32_t slot) const {
+    const uint32_t newer = links_[slot].newer;
+    return newer < slots_ ? newer : kNoSlot;
+  }
+  /// Lets the memory come that After and Remove of a slot will read.
+  void Expect(uint32_t slot) const { __builtin_prefetch(&links_[slot]); }
   /// Blocks in the order.
   uint32_t size() const { return size_; }
 
@@ -71,11 +78,16 @@ class EvictionOrder {
   }
   void Join(uint32_t from, uint32_t to);
   void Mark(uint32_t list, bool filled);
+  uint32_t OldestAbove(uint32_t line) const;
+  void Rate(uint32_t line);
 
   const uint32_t slots_;
   std::vector<Links> links_;  // of slots, then of lists: a circle through the list itself
   std::array<uint64_t, kLines> filled_{};  // lists that are not empty
   std::array<uint32_t, kLines> turns_;
+  // Of each line's first block, how long it is expected not to be wanted, but for the way that all
+  // lines have in common; and the line, so that the greatest one tells which it is.
+  std::array<int32_t, kLines> rates_;
   uint32_t lines_ = 1;  // that were ever wanted, from 0 on
   uint32_t line_ = 0;   // wanted last
   uint32_t size_ = 0;

@@ -29,8 +29,26 @@ size_t VarintBytes(size_t value) {
 
 size_t KeyOffset(size_t record_bytes) { return 2 + VarintBytes(record_bytes); }
 
+// What stands behind the records: of each its place, of all filter and properties.
+constexpr uint64_t kIndexBytesPerRecord = 64;
+constexpr uint64_t kTableEndBytes = 16 << 10;
+
 size_t TableBlockBytes(size_t record_bytes) {
   return KeyOffset(record_bytes) + kTableKeyBytes + record_bytes + kBehindRecordBytes;
+}
+
+/// Whether nothing of the payloads is deleted and still there: no tombstone waits in memory, and
+/// the records of no file came later than others, as a tombstone would.
+bool NothingDeleted(const RocksDatabase::Access& access,
+                    std::span<const rocksdb::LiveFileMetaData> files) {
+  for (const std::string& property : {rocksdb::DB::Properties::kNumEntriesActiveMemTable,
+                                      rocksdb::DB::Properties::kNumEntriesImmMemTables}) {
+    uint64_t entries = 0;
+    if (!access.db->GetIntProperty(access.payload, property, &entries) || entries > 0) return false;
+  }
+  return std::ranges::all_of(files, [](const rocksdb::LiveFileMetaData& file) {
+    return file.column_family_name != kPayloadFamily || file.largest_seqno == 0;
+  });
 }
 
 /// RocksDB may open as many as it likes; a quarter of what the process may is for these.
@@ -52,6 +70,8 @@ struct RocksBlockFiles::File {
   BlockId first, last;
   Grid grid;
   uint64_t serial = 0;  // of this entry: a path may come back
+  uint64_t bytes = 0;
+  bool plain = false;  // no record of it can have been deleted
   State state = State::kUnknown;
   int fd = -1;
   uint64_t block_bytes = 0;
@@ -63,6 +83,19 @@ struct RocksBlockFiles::File {
       return (uint64_t{at.ordinal} * grid.layers + at.layer) * grid.heads + at.head;
     };
     return row(id) - row(first);
+  }
+  uint64_t records() const { return Index(last) + 1; }
+  /// As this, and nothing known yet.
+  std::unique_ptr<File> Fresh() const {
+    auto file = std::make_unique<File>();
+    file->path = path;
+    file->first = first;
+    file->last = last;
+    file->grid = grid;
+    file->serial = serial;
+    file->bytes = bytes;
+    file->plain = plain;
+    return file;
   }
   bool Holds(const BlockId& id) const {
     return first <= id && id <= last && id.layer < grid.layers && id.head < grid.heads;
@@ -122,6 +155,7 @@ void RocksBlockFiles::Refresh(const RocksDatabase::Access& access) {
   changed_ = false;
   std::vector<rocksdb::LiveFileMetaData> live;
   access.db->GetLiveFilesMetaData(&live);
+  const bool plain = NothingDeleted(access, live);
   Files found;
   std::map<uint64_t, Grid> grids;  // of extents: the last file of a commit ends at a grid's end
   for (const rocksdb::LiveFileMetaData& meta : live) {
@@ -134,6 +168,8 @@ void RocksBlockFiles::Refresh(const RocksDatabase::Access& access) {
     file->first = first.value();
     file->last = last.value();
     file->serial = next_serial_++;
+    file->bytes = meta.size;
+    file->plain = plain;
     Grid& grid = grids[file->first.extent];
     for (const BlockId& end : {file->first, file->last}) {
       grid.layers = std::max(grid.layers, end.layer + 1u);
@@ -171,19 +207,13 @@ RocksBlockFiles::Places RocksBlockFiles::Find(const RocksDatabase::Access& acces
   for (const BlockId& id : ids) {
     const File* file = FileOf(id);
     if (file == nullptr || file->state != File::State::kUnknown) continue;
-    auto copy = std::make_unique<File>();
-    copy->path = file->path;
-    copy->first = file->first;
-    copy->last = file->last;
-    copy->grid = file->grid;
-    copy->serial = file->serial;
-    fresh.emplace(file->path, std::move(copy));
+    fresh.emplace(file->path, file->Fresh());
   }
   if (!fresh.empty()) {
     lock.unlock();
     std::vector<std::unique_ptr<File>> files;
     for (auto& [path, file] : fresh) files.push_back(std::move(file));
-    Examine(access, files);
+    Examine(access, record_bytes, files);
     lock.lock();
   }
   for (size_t i = 0; i < ids.size(); ++i) {
@@ -198,10 +228,23 @@ RocksBlockFiles::Places RocksBlockFiles::Find(const RocksDatabase::Access& acces
   return found;
 }
 
-void RocksBlockFiles::Examine(const RocksDatabase::Access& access,
+void RocksBlockFiles::Doubt(const BlockId& id) {
+  const std::lock_guard lock(mutex_);
+  auto at = files_.upper_bound(id);
+  if (at == files_.begin()) return;
+  --at;
+  if (!at->second->Holds(id) || !at->second->plain) return;
+  std::unique_ptr<File> fresh = at->second->Fresh();
+  fresh->plain = false;
+  std::swap(at->second, fresh);
+  if (fresh->users > 0) retired_.push_back(std::move(fresh));
+}
+
+void RocksBlockFiles::Examine(const RocksDatabase::Access& access, size_t record_bytes,
                               std::vector<std::unique_ptr<File>>& fresh) {
   workers_.Run(fresh.size(), [&](size_t i) {
-    fresh[i]->state = ExamineOne(access, *fresh[i]) ? File::State::kUsable : File::State::kUnusable;
+    const bool usable = ExamineOne(access, record_bytes, *fresh[i]).has_value();
+    fresh[i]->state = usable ? File::State::kUsable : File::State::kUnusable;
   });
   const std::lock_guard lock(mutex_);
   size_t open_files = static_cast<size_t>(
@@ -220,8 +263,24 @@ void RocksBlockFiles::Examine(const RocksDatabase::Access& access,
   }
 }
 
-/// Success if each record lies where the grid says, and none is deleted.
-Status RocksBlockFiles::ExamineOne(const RocksDatabase::Access& access, File& file) const {
+/// Success if each record lies where the grid says, as far as it can be told, and none is deleted.
+Status RocksBlockFiles::ExamineOne(const RocksDatabase::Access& access, size_t record_bytes,
+                                   File& file) const {
+  const uint64_t records = file.records(), data_bytes = records * TableBlockBytes(record_bytes);
+  file.plain = file.plain && file.bytes >= data_bytes &&
+               file.bytes - data_bytes <= records * kIndexBytesPerRecord + kTableEndBytes;
+  if (file.plain) {
+    file.block_bytes = TableBlockBytes(record_bytes);
+  } else {
+    CAIRN_TRY(LookInto(access, file));
+  }
+  file.fd = open(file.path.c_str(), O_RDONLY | O_CLOEXEC | (direct_io_ ? O_DIRECT : 0));
+  if (file.fd < 0) return SystemError("open", file.path);
+  return Ok();
+}
+
+/// Success if each record lies where the grid says, and none is deleted, as RocksDB has it.
+Status RocksBlockFiles::LookInto(const RocksDatabase::Access& access, File& file) const {
   const Error differs = Fail(Errc::kUnsupported, "{} has another form", file.path);
   const BlockKey first = EncodeBlockKey(file.first), last = EncodeBlockKey(file.last);
   const rocksdb::Slice first_key(first.data(), first.size()), last_key(last.data(), last.size());
@@ -234,7 +293,7 @@ Status RocksBlockFiles::ExamineOne(const RocksDatabase::Access& access, File& fi
   if (own == all.end()) return differs;
   const rocksdb::TableProperties& table = *own->second;
   const uint64_t records = table.num_entries;
-  if (records == 0 || records != file.Index(file.last) + 1 || table.num_data_blocks != records ||
+  if (records == 0 || records != file.records() || table.num_data_blocks != records ||
       table.num_deletions != 0 || table.num_range_deletions != 0 ||
       table.raw_key_size != records * kTableKeyBytes || table.raw_value_size % records != 0) {
     return differs;
@@ -245,8 +304,6 @@ Status RocksBlockFiles::ExamineOne(const RocksDatabase::Access& access, File& fi
   rocksdb::PinnableSlice value;
   CAIRN_TRY(FromRocks(access.db->Get(rocksdb::ReadOptions(), access.payload, last_key, &value),
                       file.path));
-  file.fd = open(file.path.c_str(), O_RDONLY | O_CLOEXEC | (direct_io_ ? O_DIRECT : 0));
-  if (file.fd < 0) return SystemError("open", file.path);
   return Ok();
 }
 

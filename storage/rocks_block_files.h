@@ -6,6 +6,9 @@
 // is used for that RocksDB keeps anyway: a file's first and last key, the number and the sizes of
 // its entries. A file in which anything differs is left to RocksDB, and so is one whose last record
 // was deleted. What is read from a place must be checked to be the record that was looked for.
+//
+// While nothing in the store is deleted, ends and size of a file already tell where its records
+// should lie, and RocksDB need not open it; a file in which one does not lie there is looked into.
 #pragma once
 
 #include <cstdint>
@@ -55,6 +58,9 @@ class RocksBlockFiles {
   /// Bytes between the user key, with which a place begins, and the record.
   static constexpr size_t kKeyGapBytes = 8;
 
+  /// What was read from the place of a block was not its record.
+  void Doubt(const BlockId& id);
+
   /// The files have changed: what is not known will be looked for.
   void NoteChange();
   /// Records of the extent were deleted, or its files: nothing that is known of it holds any more.
@@ -72,8 +78,10 @@ class RocksBlockFiles {
   void Refresh(const RocksDatabase::Access& access);
   File* FileOf(const BlockId& id) const;
   /// Looks into those of `fresh`, without the lock.
-  void Examine(const RocksDatabase::Access& access, std::vector<std::unique_ptr<File>>& fresh);
-  Status ExamineOne(const RocksDatabase::Access& access, File& file) const;
+  void Examine(const RocksDatabase::Access& access, size_t record_bytes,
+               std::vector<std::unique_ptr<File>>& fresh);
+  Status ExamineOne(const RocksDatabase::Access& access, size_t record_bytes, File& file) const;
+  Status LookInto(const RocksDatabase::Access& access, File& file) const;
   void Retire(Files::iterator at);
   void Release(std::span<File* const> files);
 

@@ -56,7 +56,7 @@ struct RocksColdStoreOptions {
   bool read_only = false;         ///< every write fails with kInvalidArgument
   uint64_t disk_limit_bytes = 0;  ///< the directory's size that WriteBlocks respects; 0: no limit
   BlockReads block_reads = BlockReads::kAuto;  ///< kRocks with an `env`
-  int read_threads = 16;  ///< threads waiting for the disk in one batch; 1 or more
+  int read_threads = 16;  ///< waiting for the disk in one batch, or to open files; 1 or more
   int write_threads = 2;  ///< block files written at once; 1 or more
   /// Metadata kept in memory and in the log before it becomes a table file; 64 KiB or more.
   uint64_t meta_buffer_bytes = 16 << 20;

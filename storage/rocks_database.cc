@@ -93,7 +93,6 @@ Status RocksDatabase::OpenToRead(const RocksSetup& setup) {
 Status RocksDatabase::OpenToWrite(const RocksSetup& setup) {
   CAIRN_TRY(const std::optional<Acknowledged> mark,
             ReadAcknowledged(directory_.acknowledged_path()));
-  if (mark) CAIRN_TRY(CheckLogs(setup, directory_, *mark));
   CAIRN_TRY(PrepareToWrite(setup, directory_, mark));
   rocksdb::Status opened = OpenFiles(setup);
   if (opened.IsCorruption() && mark) {

@@ -21,12 +21,13 @@ class NullLogger final : public rocksdb::Logger {
   void Logv(const char*, va_list) override {}
 };
 
-/// All files stay open if the process may have that many; else three quarters of what it may.
-int MaxOpenFiles() {
+/// A reader opens all files at once, if the process may have that many: beside it a writer may
+/// delete them. A writer opens those it needs. Else three quarters of what the process may have.
+int MaxOpenFiles(bool read_only) {
   constexpr rlim_t kPlenty = 65536;
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 512;
-  if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= kPlenty) return -1;
+  if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= kPlenty) return read_only ? -1 : kPlenty;
   return static_cast<int>(std::max<rlim_t>(64, limit.rlim_cur / 4 * 3));
 }
 
@@ -48,7 +49,10 @@ rocksdb::DBOptions MakeDbOptions(const RocksSetup& setup) {
   options.create_missing_column_families = !setup.read_only;
   options.use_direct_reads = setup.direct_io;
   options.use_direct_io_for_flush_and_compaction = setup.direct_io;
-  options.max_open_files = MaxOpenFiles();
+  options.max_open_files = MaxOpenFiles(setup.read_only);
+  options.max_file_opening_threads = setup.read_threads;
+  // RocksDB would open files to count their entries, which nobody asks for.
+  options.skip_stats_update_on_db_open = true;
   options.max_background_jobs = 2;
   // After an error we open the database anew; RocksDB need not look for a way back beside that.
   options.max_bgerror_resume_count = 0;

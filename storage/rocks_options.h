@@ -23,6 +23,7 @@ struct RocksSetup {
   bool read_only = false;
   bool direct_io = true;
   uint64_t meta_buffer_bytes = 16 << 20;
+  int read_threads = 16;  ///< that open table files when the database is opened
   rocksdb::Env* env = rocksdb::Env::Default();
   const rocksdb::CompactionFilter* record_filter = nullptr;  ///< for block records; may be null
 };

@@ -77,6 +77,7 @@ std::vector<size_t> RocksReader::ReadPast(const RocksDatabase::Access& access,
   batches_->Read(places, [&](size_t at, std::span<const std::byte> bytes) {
     const size_t i = index_of[at];
     if (TakeRecord(ids[i], bytes, {targets[i], record_bytes})) return;
+    files_->Doubt(ids[i]);
     const std::lock_guard lock(mutex);
     left.push_back(i);
   });

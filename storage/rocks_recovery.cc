@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -39,13 +40,18 @@ class Recovery {
   const std::vector<std::string>& logs() const { return logs_; }
   Status SyncLogs() const;
   Status CheckCurrent() const;
-  Status CheckLogs(const Acknowledged& mark) const;
+  Status CheckLogs(const Acknowledged& mark);
   Status CheckManifest(const Acknowledged& mark) const;
   Status CutManifest(const Acknowledged& mark) const;
   Result<bool> CutToMark(const StoreDirectory& directory, const Acknowledged& mark) const;
-  Status CutLogs(const StoreDirectory& directory, const Acknowledged& mark) const;
+  Status CutLogs(const StoreDirectory& directory, const Acknowledged& mark);
 
  private:
+  struct LogExtent {
+    uint64_t bytes = 0;
+    uint64_t sound_bytes = 0;
+  };
+  Result<LogExtent> ExtentOf(const std::string& name);
   Result<uint64_t> ReadableSequence() const;
   Result<std::string> CurrentManifest() const;
   Result<std::string> Read(const std::string& name) const;
@@ -58,6 +64,7 @@ class Recovery {
   const std::string mark_path_;
   const std::string action_;
   std::vector<std::string> logs_;
+  std::map<std::string, LogExtent> extents_;  // of the logs that were read so far
   bool has_tables_ = false;
   bool has_current_ = false;
 };
@@ -78,7 +85,11 @@ Status Recovery::List() {
 /// is read from it now must not get lost once later changes rest on it.
 Status Recovery::SyncLogs() const {
   if (logs_.empty()) return Ok();
-  for (const std::string& name : logs_) CAIRN_TRY(SyncFile(env_, PathOf(name), action_));
+  for (const std::string& name : logs_) {
+    uint64_t bytes = 0;
+    CAIRN_TRY(FromRocks(env_->GetFileSize(PathOf(name), &bytes), action_));
+    if (bytes > 0) CAIRN_TRY(SyncFile(env_, PathOf(name), action_));
+  }
   std::unique_ptr<rocksdb::Directory> directory;
   CAIRN_TRY(FromRocks(env_->NewDirectory(path_, &directory), action_));
   return FromRocks(directory->Fsync(), action_);
@@ -93,14 +104,14 @@ Status Recovery::CheckCurrent() const {
 
 /// A log before the one in use was whole when that was begun. Whether one is lost cannot be told:
 /// RocksDB deletes those whose changes are in table files, in any order.
-Status Recovery::CheckLogs(const Acknowledged& mark) const {
+Status Recovery::CheckLogs(const Acknowledged& mark) {
   bool found = mark.log_bytes == 0;
   for (const std::string& name : logs_) {
     const uint64_t number = LogNumber(name);
     found = found || number >= mark.log;
     if (number > mark.log) break;
-    CAIRN_TRY(const std::string log, Read(name));
-    if (SoundBytes(log) >= (number == mark.log ? mark.log_bytes : log.size())) continue;
+    CAIRN_TRY(const LogExtent log, ExtentOf(name));
+    if (log.sound_bytes >= (number == mark.log ? mark.log_bytes : log.bytes)) continue;
     return Fail(
         Errc::kCorruption,
         "{}: the log {} is damaged; bring it back, or remove {} to open the store with what "
@@ -112,6 +123,16 @@ Status Recovery::CheckLogs(const Acknowledged& mark) const {
               "{}: the last log of {} is lost; bring it back, or remove {} to open the store "
               "without it",
               action_, path_, mark_path_);
+}
+
+/// A log does not change before RocksDB opens it, so it is read once.
+Result<Recovery::LogExtent> Recovery::ExtentOf(const std::string& name) {
+  const auto known = extents_.find(name);
+  if (known != extents_.end()) return known->second;
+  CAIRN_TRY(const std::string log, Read(name));
+  const LogExtent extent{log.size(), SoundBytes(log)};
+  extents_.emplace(name, extent);
+  return extent;
 }
 
 Result<std::string> Recovery::Read(const std::string& name) const {
@@ -199,7 +220,7 @@ Result<uint64_t> Recovery::ReadableSequence() const {
   return sequence;
 }
 
-Status Recovery::CutLogs(const StoreDirectory& directory, const Acknowledged& mark) const {
+Status Recovery::CutLogs(const StoreDirectory& directory, const Acknowledged& mark) {
   struct TornLog {
     std::string name;
     uint64_t sound_bytes;
@@ -207,9 +228,10 @@ Status Recovery::CutLogs(const StoreDirectory& directory, const Acknowledged& ma
   };
   std::vector<TornLog> torn;
   for (const std::string& name : logs_) {
+    CAIRN_TRY(const LogExtent extent, ExtentOf(name));
+    if (extent.sound_bytes == extent.bytes) continue;
     CAIRN_TRY(const std::string log, Read(name));
-    const uint64_t sound = SoundBytes(log);
-    if (sound < log.size()) torn.push_back({name, sound, log.substr(sound)});
+    torn.push_back({name, extent.sound_bytes, log.substr(extent.sound_bytes)});
   }
   if (torn.empty()) return Ok();
   for (const TornLog& log : torn) CAIRN_TRY(Resize(log.name, log.sound_bytes));
@@ -266,6 +288,10 @@ Status PrepareToWrite(const RocksSetup& setup, const StoreDirectory& directory,
                       const std::optional<Acknowledged>& mark) {
   Recovery recovery(setup, directory);
   CAIRN_TRY(recovery.List());
+  if (mark) {
+    CAIRN_TRY(recovery.CheckManifest(*mark));
+    CAIRN_TRY(recovery.CheckLogs(*mark));
+  }
   CAIRN_TRY(recovery.CheckCurrent());
   CAIRN_TRY(recovery.SyncLogs());
   if (!mark) return Ok();

@@ -19,7 +19,8 @@
 namespace cairn {
 
 /// Makes durable what a killed process has left in the logs, and cuts off what a power cut has torn
-/// in them; without a mark only the former. kCorruption if what was acknowledged is not whole.
+/// in them; without a mark only the former. As CheckLogs: kCorruption if what was acknowledged is
+/// not whole.
 Status PrepareToWrite(const RocksSetup& setup, const StoreDirectory& directory,
                       const std::optional<Acknowledged>& mark);
 
@@ -32,7 +33,7 @@ Result<bool> CutUnacknowledged(const RocksSetup& setup, const StoreDirectory& di
 /// Names of the log files, in the order of their numbers.
 Result<std::vector<std::string>> ListLogs(const RocksSetup& setup, const StoreDirectory& directory);
 
-/// kCorruption if the manifest or a log has less than was acknowledged. For readers and writers.
+/// kCorruption if the manifest or a log has less than was acknowledged. For readers.
 Status CheckLogs(const RocksSetup& setup, const StoreDirectory& directory,
                  const Acknowledged& mark);
 

@@ -1,5 +1,6 @@
 #include "storage/store_directory.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -40,6 +41,22 @@ Status MakeDirectory(const std::string& path) {
     return SystemError("create directory", path);
   }
   return Ok();
+}
+
+/// Of the files in a directory, with or without table files; those that vanish meanwhile are none.
+uint64_t BytesOfFiles(const std::string& path, bool tables) {
+  DIR* const directory = opendir(path.c_str());
+  if (directory == nullptr) return 0;
+  uint64_t bytes = 0;
+  while (const dirent* const entry = readdir(directory)) {
+    if (entry->d_type == DT_DIR) continue;
+    if (!tables && std::string_view(entry->d_name).ends_with(".sst")) continue;
+    struct stat info {};
+    const bool there = fstatat(dirfd(directory), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0;
+    if (there && S_ISREG(info.st_mode)) bytes += static_cast<uint64_t>(info.st_size);
+  }
+  closedir(directory);
+  return bytes;
 }
 
 /// An empty file, if there is none.
@@ -202,15 +219,13 @@ void StoreDirectory::RemoveNew() const {
 }
 
 uint64_t StoreDirectory::Bytes() const {
-  uint64_t bytes = 0;
-  std::error_code error;
-  fs::recursive_directory_iterator entries(path_, error);
-  for (; !error && entries != fs::recursive_directory_iterator(); entries.increment(error)) {
-    std::error_code gone;  // files may vanish while we look
-    const uintmax_t size = entries->is_regular_file(gone) ? entries->file_size(gone) : 0;
-    if (!gone) bytes += size;
-  }
-  return bytes;
+  return BytesOfFiles(path_, true) + BytesOfFiles(db_path(), true) +
+         BytesOfFiles(incoming_path(), true);
+}
+
+uint64_t StoreDirectory::BytesBesideTables() const {
+  return BytesOfFiles(path_, true) + BytesOfFiles(db_path(), false) +
+         BytesOfFiles(incoming_path(), true);
 }
 
 }  // namespace cairn

@@ -53,6 +53,8 @@ class StoreDirectory {
 
   /// Sizes of all files in it, together.
   uint64_t Bytes() const;
+  /// Without the table files in db/, at which this does not look: there may be thousands.
+  uint64_t BytesBesideTables() const;
 
  private:
   explicit StoreDirectory(std::string path) : path_(std::move(path)) {}

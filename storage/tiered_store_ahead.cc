@@ -18,8 +18,7 @@ void TieredStore::Impl::StartReadAhead(std::span<const BlockId> ids) {
   }
   if (absent.empty()) return;
   std::ranges::sort(absent);
-  const auto repeated = std::ranges::unique(absent);
-  absent.erase(repeated.begin(), repeated.end());
+  absent.erase(std::unique(absent.begin(), absent.end()), absent.end());
   // If the queue is full the step reads for itself what it needs.
   static_cast<void>(ahead->Post([this, absent = std::move(absent)] { ReadAhead(absent); }));
 }

@@ -283,7 +283,10 @@ Status TieredStore::Impl::Claim(MemoryTier& tier, std::span<SlottedBlock> blocks
                 "use; raise its budget or fetch fewer at once",
                 blocks.size(), tier.name, tier.available(), tier.pool.slots());
   }
-  for (SlottedBlock& block : blocks) {
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    const size_t ahead = i + BlockTable::kExpectAhead;
+    if (ahead < blocks.size()) tier.table.Expect(blocks[ahead].id);
+    SlottedBlock& block = blocks[i];
     block.slot = tier.TakeSlot();
     CAIRN_CHECK(block.slot != kNoSlot);
     tier.table.Insert(block.id, block.slot);

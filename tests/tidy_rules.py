@@ -17,8 +17,9 @@ MAY_SEE_ALL_BELOW = {"tests": True, "examples": False}  # value: tools too
 
 # Header prefix (regular expression) -> the adapter files that may include it.
 FOREIGN = [
-    (r"faiss/", r"index/faiss_cpu_index\.cc$"),
-    (r"rocksdb/", r"(storage/(rocks_\w+|sst_writer)|tests/support/power_cut_\w+)\.(h|cc)$"),
+    (r"faiss/", r"(index/faiss_cpu_index|bench/flat_faiss)\.cc$"),
+    (r"rocksdb/", r"(storage/(rocks_\w+|sst_writer)|bench/rocks_peer|tests/support/power_cut_\w+)"
+                  r"\.(h|cc)$"),
     (r"(oneapi/dnnl/|oneapi/dnnl\.|dnnl)", r"base/matmul\.cc$"),
     (r"(oneapi/tbb|tbb/)", r"base/parallel\.cc$"),
     (r"(cuda|cublas|cub/|thrust/|cooperative_groups)", r"(base|kernels)/\w+\.(cu|cuh)$"),

@@ -14,8 +14,7 @@ CacheReplay::CacheReplay(const AccessLog& log) {
     accesses += ids.size();
   }
   std::ranges::sort(ids_);
-  const auto repeated = std::ranges::unique(ids_);
-  ids_.erase(repeated.begin(), repeated.end());
+  ids_.erase(std::unique(ids_.begin(), ids_.end()), ids_.end());
   all_.resize(ids_.size());
   std::iota(all_.begin(), all_.end(), 0);
   numbers_.reserve(accesses);  // spans of it stay valid
@@ -49,14 +48,21 @@ std::span<const uint32_t> CacheReplay::Distinct(std::span<const BlockId> ids) {
 }
 
 double CacheReplay::HitRatio(CachePolicy& policy) const {
+  return HitRatio(policy, [](uint16_t, uint32_t, uint32_t) {});
+}
+
+double CacheReplay::HitRatio(CachePolicy& policy, Fetched fetched) const {
   uint64_t hits = 0;
   for (size_t i = 0; i < events_.size(); ++i) {
     if (events_[i].drops) {
       for (const uint32_t block : events_[i].blocks) policy.Drop(block);
       continue;
     }
+    const std::span<const uint32_t> blocks = events_[i].blocks;
     if (counts_[i]) {
-      hits += policy.Access(events_[i].blocks);
+      const uint32_t found = policy.Access(blocks);
+      hits += found;
+      fetched(ids_[blocks[0]].layer, static_cast<uint32_t>(blocks.size()), found);
     } else {
       policy.Seal(events_[i].blocks[0]);
     }

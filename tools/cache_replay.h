@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "base/parallel.h"
 #include "storage/access_trace.h"
 #include "tools/cache_policy.h"
 
@@ -20,6 +21,9 @@ class CacheReplay {
   /// Share of the blocks fetched that were there; blocks asked for twice in one fetch count once,
   /// sealed ones do not count. 0 if nothing was fetched.
   double HitRatio(CachePolicy& policy) const;
+  /// The same; `fetched` is told of each fetch: its layer, its blocks, and how many were there.
+  using Fetched = FunctionRef<void(uint16_t layer, uint32_t blocks, uint32_t hits)>;
+  double HitRatio(CachePolicy& policy, Fetched fetched) const;
 
   std::span<const CacheEvent> events() const { return events_; }
   /// Distinct blocks, by number.

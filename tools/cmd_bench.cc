@@ -2,7 +2,13 @@
 #include <utility>
 #include <vector>
 
+#include "tools/bench_attention.h"
 #include "tools/bench_cache.h"
+#include "tools/bench_compare.h"
+#include "tools/bench_ladder.h"
+#include "tools/bench_recall.h"
+#include "tools/bench_replay.h"
+#include "tools/bench_search.h"
 #include "tools/bench_storage.h"
 #include "tools/command.h"
 
@@ -14,7 +20,8 @@ class BenchCommand final : public Command {
   CLI::App* Add(CLI::App& app) override {
     CLI::App* command = app.add_subcommand("bench", "Measure what this machine gives");
     command->require_subcommand(1);
-    for (auto make : {MakeCacheBench, MakeStorageBench}) {
+    for (auto make : {MakeAttentionBench, MakeCacheBench, MakeCompareBench, MakeLadderBench,
+                      MakeRecallBench, MakeReplayBench, MakeSearchBench, MakeStorageBench}) {
       auto bench = make();
       CLI::App* added = bench->Add(*command);
       benches_.emplace_back(added, std::move(bench));

@@ -96,7 +96,8 @@ class CompactCommand : public Command {
     if (report_.damaged_records == 0) return Ok();
     return Fail(Errc::kCorruption,
                 "the store {} is compacted and has damage, which stays as it was: {}; run `cairn "
-                "repair`",
+                "repair`. If that finds nothing, no session has these blocks, and a copy that "
+                "`cairn backup` makes is without them",
                 flags_.store, report_.damages.front());
   }
 

@@ -51,6 +51,7 @@ Result<nlohmann::json> Describe(const SessionCatalog& catalog, const SessionReco
   json["commits"] = record.commits;
   json["extents"] = record.ranges.size();
   json["digest"] = digest;
+  json["index"] = IndexKindName(IndexOptions().Chosen());
   CAIRN_TRY(const auto all, catalog.List());
   CAIRN_TRY(const uint64_t own_bytes, BytesOf(record, OwnBlocks(record, all.sessions)));
   json["own_bytes"] = own_bytes;
@@ -80,6 +81,7 @@ void PrintText(const nlohmann::json& json) {
                adapter["scale"].get<double>());
   }
   fmt::print("options    {}\n", json["options"].dump());
+  fmt::print("search     {} (--index auto)\n", json["index"].get<std::string>());
   for (const auto& ingest : json["ingests"]) {
     fmt::print("read       {}: {} tokens from token {}{}\n",
                ForTerminal(ingest["source"].get<std::string>()), ingest["tokens"].get<int64_t>(),

@@ -37,6 +37,7 @@ void PrintAnswer(std::string_view piece) {
 }
 
 Result<Conversation> Conversation::Open(Workspace& workspace) {
+  CAIRN_TRY(workspace.model().PackForDecode());
   if (workspace.profile().raw) return Conversation(workspace, std::nullopt);
   CAIRN_TRY(auto chat, workspace.model().Template());
   return Conversation(workspace, std::move(chat));
@@ -63,9 +64,9 @@ std::vector<uint32_t> Conversation::Frame(const std::string& question) const {
   return tokens;
 }
 
-Status Conversation::FeedAndRecord(const std::vector<uint32_t>& tokens,
-                                   std::vector<float>* logits) {
-  CAIRN_TRY(workspace_.runner().Feed(tokens, logits));
+Status Conversation::FeedAndRecord(const std::vector<uint32_t>& tokens, std::vector<float>* logits,
+                                   StepKind kind) {
+  CAIRN_TRY(workspace_.runner().Feed(tokens, logits, kind));
   workspace_.session().AddTokens(tokens);
   return Ok();
 }
@@ -87,7 +88,7 @@ Result<Answer> Conversation::Generate(std::vector<float> logits, int64_t max_tok
     sink(std::string_view(waiting).substr(0, complete));
     answer.text += waiting.substr(0, complete);
     waiting.erase(0, complete);
-    CAIRN_TRY(FeedAndRecord({token}, &logits));
+    CAIRN_TRY(FeedAndRecord({token}, &logits, StepKind::kDecode));
   }
   sink(waiting);
   answer.text += waiting;

@@ -51,7 +51,8 @@ class Conversation {
  private:
   Conversation(Workspace& workspace, std::optional<ChatTemplate> chat)
       : workspace_(workspace), chat_(std::move(chat)) {}
-  Status FeedAndRecord(const std::vector<uint32_t>& tokens, std::vector<float>* logits);
+  Status FeedAndRecord(const std::vector<uint32_t>& tokens, std::vector<float>* logits,
+                       StepKind kind = StepKind::kRead);
   Result<Answer> Generate(std::vector<float> logits, int64_t max_tokens, Sampler& sampler,
                           const Sink& sink);
   Result<Answer> AskObserved(const std::string& question, int64_t max_tokens, Sampler& sampler,

@@ -12,18 +12,6 @@ constexpr int64_t kShortest = 256;
 constexpr int64_t kLongest = int64_t{1} << 30;
 constexpr int kMostDepths = 100;
 
-std::string_view IndexName(IndexKind kind) {
-  switch (kind) {
-    case IndexKind::kAuto:
-      return "auto";
-    case IndexKind::kExact:
-      return "exact";
-    case IndexKind::kFaiss:
-      return "faiss";
-  }
-  return "unknown";
-}
-
 }  // namespace
 
 Result<int64_t> ParseLength(std::string_view text) {
@@ -105,7 +93,7 @@ nlohmann::json EvalSettings::ToJson(const SessionProfile& profile,
                       {"--sinks", options.sinks},
                       {"--recent", options.recent_tokens},
                       {"--query-stride", options.query_stride},
-                      {"--index", IndexName(options.index)}};
+                      {"--index", IndexKindName(options.index)}};
   if (why) json["--why"] = true;  // records of runs without do not tell
   return json;
 }

@@ -31,6 +31,8 @@ class LoadedModel {
                                                    const std::vector<AdapterSource>& adapters);
   /// Reads and packs the weights.
   Status LoadWeights();
+  /// After LoadWeights, before answers are made: Llama::PackForDecode.
+  Status PackForDecode() { return llama_->PackForDecode(adapters_); }
 
   const GgufFile& file() const { return file_; }
   const AdapterSet& adapters() const { return adapters_; }

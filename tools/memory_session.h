@@ -22,6 +22,8 @@ class MemorySession {
                                                      const EngineOptions& engine_options);
 
   Runner& runner() { return *runner_; }
+  /// What the runner feeds; for a caller with a runner of its own, before anything was fed.
+  AttentionBackend& attention() { return *attention_; }
 
  private:
   MemorySession() = default;

@@ -80,6 +80,7 @@ TableRate MeasureTable(uint32_t slots, int repeats) {
   CAIRN_CHECK(found > 0);
   rate.insertions = PerSecond(repeats, operations, [&] {
     for (uint32_t i = 0; i < operations; ++i, ++next) {
+      table.Expect(Block(next + BlockTable::kExpectAhead));
       table.BeginAccess(Block(next).layer);
       table.Insert(Block(next), table.Evict());
     }

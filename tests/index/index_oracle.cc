@@ -12,18 +12,19 @@
 namespace cairn {
 namespace {
 
-constexpr double kTolerance = 1e-4;  // of a score: f32 sums of up to 128 products of order 1
-
 float Round(DType type, float x) { return type == DType::kF32 ? x : Bf16ToFloat(FloatToBf16(x)); }
 
 }  // namespace
 
 std::string SettingName(const IndexSetting& setting) {
-  return std::string(setting.kind == IndexKind::kFaiss ? "faiss" : "exact") + "_" +
-         std::string(DTypeName(setting.dtype)) + "_" + std::to_string(setting.representatives);
+  const std::string name = setting.kind == IndexKind::kFaiss  ? "faiss"
+                           : setting.kind == IndexKind::kInt8 ? "int8"
+                                                              : "exact";
+  return name + "_" + std::string(DTypeName(setting.dtype)) + "_" +
+         std::to_string(setting.representatives);
 }
 
-std::vector<IndexSetting> AllSettings() {
+std::vector<IndexSetting> ExactSettings() {
   std::vector<IndexSetting> settings;
   for (const IndexKind kind : {IndexKind::kExact, IndexKind::kFaiss}) {
     for (const DType dtype : {DType::kF32, DType::kBF16}) {
@@ -33,6 +34,14 @@ std::vector<IndexSetting> AllSettings() {
     }
   }
   settings.push_back({IndexKind::kExact, DType::kBF16, 3});
+  return settings;
+}
+
+std::vector<IndexSetting> AllSettings() {
+  std::vector<IndexSetting> settings = ExactSettings();
+  for (const int32_t representatives : {1, 3, 4}) {
+    settings.push_back({IndexKind::kInt8, DType::kF32, representatives});
+  }
   return settings;
 }
 
@@ -109,9 +118,9 @@ void IndexUnderTest::CheckLse(const std::vector<double>& scores, double other, f
   double sum = std::exp(other - top);
   for (const double s : scores) sum += std::exp(s - top);
   const double expected = top + std::log(sum);
-  EXPECT_LE(lse, expected + kTolerance);
+  EXPECT_LE(lse, expected + tolerance());
   // An estimate holds the best candidate at least.
-  EXPECT_GE(lse, exact ? expected - kTolerance : top - kTolerance);
+  EXPECT_GE(lse, exact || approximate() ? expected - tolerance() : top - tolerance());
 }
 
 // The choice in `slot` must be the k heaviest by `weights`, up to rounding, in order.
@@ -127,8 +136,8 @@ void IndexUnderTest::CheckChoice(const std::vector<double>& weights, const Searc
     ASSERT_LT(ordinal, begin + static_cast<int64_t>(weights.size()));
     EXPECT_TRUE(seen.insert(ordinal).second) << "block " << ordinal << " was chosen twice";
     const double weight = weights[static_cast<size_t>(ordinal - begin)];
-    EXPECT_NEAR(result.log_weights[at], weight, 2 * kTolerance);
-    EXPECT_NEAR(weight, sorted[static_cast<size_t>(i)], 2 * kTolerance);
+    EXPECT_NEAR(result.log_weights[at], weight, 2 * tolerance());
+    EXPECT_NEAR(weight, sorted[static_cast<size_t>(i)], 2 * tolerance());
     if (i > 0) {
       const float before = result.log_weights[at - 1];
       EXPECT_TRUE(before > result.log_weights[at] ||

@@ -17,7 +17,10 @@ struct IndexSetting {
   int32_t representatives;
 };
 std::string SettingName(const IndexSetting& setting);
-/// Both kinds, both types, several numbers of representatives.
+/// Indexes that choose by the scores of their vectors as rounded: both types, several numbers of
+/// representatives.
+std::vector<IndexSetting> ExactSettings();
+/// These and the ones whose scores are estimates.
 std::vector<IndexSetting> AllSettings();
 
 /// An index beside plain copies of what it holds.
@@ -30,6 +33,11 @@ class IndexUnderTest {
   void AddRandom(int64_t count, uint64_t seed);
   void Truncate(int64_t size);
   int64_t size() const { return size_; }
+  /// Scores differ from those of the vectors by up to tolerance().
+  bool approximate() const { return index->name() == "int8"; }
+  /// Of a score. Exact: f32 sums of up to 128 products of order 1. Codes of 8 bits: half a step of
+  /// up to 8/255 in each of so many products.
+  double tolerance() const { return approximate() ? 0.25 : 1e-4; }
   size_t block_floats() const { return static_cast<size_t>(representatives * dim); }
 
   /// Searches all partitions and checks everything the contract says about the result.

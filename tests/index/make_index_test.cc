@@ -17,6 +17,8 @@ TEST(MakeIndex, MakesTheKindAskedFor) {
   EXPECT_EQ(MakeIndex(options).value()->name(), "exact");
   options.kind = IndexKind::kExact;
   EXPECT_EQ(MakeIndex(options).value()->name(), "exact");
+  options.kind = IndexKind::kInt8;
+  EXPECT_EQ(MakeIndex(options).value()->name(), "int8");
   options.kind = IndexKind::kFaiss;
   EXPECT_EQ(MakeIndex(options).value()->name(), "faiss");
 }
@@ -46,8 +48,13 @@ TEST(MakeIndex, RefusesBadOptions) {
 TEST(MakeIndex, ParsesKinds) {
   EXPECT_EQ(ParseIndexKind("auto").value(), IndexKind::kAuto);
   EXPECT_EQ(ParseIndexKind("exact").value(), IndexKind::kExact);
+  EXPECT_EQ(ParseIndexKind("int8").value(), IndexKind::kInt8);
   EXPECT_EQ(ParseIndexKind("faiss").value(), IndexKind::kFaiss);
   const auto bad = ParseIndexKind("hnsw");
+  for (const IndexKind kind :
+       {IndexKind::kAuto, IndexKind::kExact, IndexKind::kInt8, IndexKind::kFaiss}) {
+    EXPECT_EQ(ParseIndexKind(IndexKindName(kind)).value(), kind);
+  }
   ASSERT_TRUE(bad.has_error());
   EXPECT_EQ(bad.error().code, Errc::kInvalidArgument);
   EXPECT_NE(bad.error().message.find("hnsw"), std::string::npos);

@@ -56,6 +56,35 @@ TEST(QuantsTest, AgreesWithTheReference) {
   EXPECT_EQ(types, 11);
 }
 
+// Dequantize is what ReadCodes says, and codes stay within the bits that CodeBits promises.
+TEST(QuantsTest, CodesAreTheNumbers) {
+  std::ifstream file(CAIRN_TEST_DATA "/dequant.json");
+  const nlohmann::json data = nlohmann::json::parse(file);
+  int types = 0;
+  for (const auto& [name, entry] : data["types"].items()) {
+    SCOPED_TRACE(name);
+    const GgmlType type = *GgmlTypeFromNumber(entry["ggml_type"].get<uint32_t>());
+    if (CodeBits(type) == 0) continue;
+    const std::vector<std::byte> bytes = FromHex(entry["hex"].get<std::string>());
+    std::vector<float> values(entry["values"].size());
+    ASSERT_TRUE(Dequantize(type, bytes.data(), std::ssize(values), values.data()));
+    const GgmlBlock block = GgmlBlockOf(type);
+    for (size_t i = 0; i < values.size(); ++i) {
+      QuantCodes codes;
+      ReadCodes(type, bytes.data() + i / block.values * block.bytes, &codes);
+      const size_t at = i % block.values, group = at / static_cast<size_t>(codes.group);
+      ASSERT_EQ(codes.codes[at] >> CodeBits(type), 0);
+      const double expected = static_cast<double>(codes.scales[group]) *
+                                  (static_cast<int>(codes.codes[at]) - codes.offset) +
+                              codes.minimums[group];
+      ASSERT_NEAR(values[i], expected,
+                  1e-6 * std::abs(expected) + 1e-7 * std::abs(codes.scales[group]));
+    }
+    ++types;
+  }
+  EXPECT_EQ(types, 8);
+}
+
 TEST(QuantsTest, OtherTypesAreRefusedByName) {
   int refused = 0;
   std::vector<std::byte> block(512);

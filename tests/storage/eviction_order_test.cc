@@ -38,6 +38,26 @@ TEST(EvictionOrder, TheLayerThatComesLastGoesFirst) {
   EXPECT_EQ(Drain(order), (std::vector<uint32_t>{1, 0, 3, 2}));
 }
 
+TEST(EvictionOrder, BlocksOfLayersThatNobodyHasWantedGoLast) {
+  EvictionOrder order(3);
+  order.BeginAccess(1);
+  order.Add(0, 7, order.FirstUse(7));
+  order.Add(1, 5, order.FirstUse(5));
+  order.Add(2, 0, order.FirstUse(0));
+  EXPECT_EQ(Drain(order), (std::vector<uint32_t>{2, 1, 0}));
+}
+
+TEST(EvictionOrder, KnowsWhatGoesAfterOneOfTheSameLayerAndWorth) {
+  EvictionOrder order(4);
+  order.BeginAccess(0);
+  order.Add(2, 0, order.FirstUse(0));
+  order.Add(0, 0, order.FirstUse(0));
+  order.Add(1, 3, order.FirstUse(3));
+  EXPECT_EQ(order.After(2), 0u);
+  EXPECT_EQ(order.After(0), kNoSlot);
+  EXPECT_EQ(order.After(1), kNoSlot);
+}
+
 TEST(EvictionOrder, WhatIsWantedOftenStaysBeforeWhatIsNear) {
   EvictionOrder order(3);
   EvictionOrder::Worth often = 0;

@@ -136,6 +136,29 @@ TEST(RocksColdStore, StaysBelowItsDiskLimit) {
   ASSERT_GOOD(WriteAll(*store, BlocksOf(2, 0, 10, 4, 1), kPayloadBytes));
 }
 
+TEST(RocksColdStore, TellsHowLargeItIs) {
+  const TempDirectory directory;
+  const auto expect_sizes = [&](RocksColdStore& store) {
+    uint64_t bytes = 0, tables = 0;
+    for (const auto& entry : fs::recursive_directory_iterator(directory.store())) {
+      if (!entry.is_regular_file()) continue;
+      bytes += entry.file_size();
+      tables += entry.path().extension() == ".sst" ? 1 : 0;
+    }
+    EXPECT_EQ(store.Stats().disk_bytes, bytes);
+    EXPECT_EQ(store.Stats().table_files, tables);
+  };
+  const auto store = OpenWriter(directory.store());
+  for (uint64_t extent = 1; extent <= 5; ++extent) {
+    ASSERT_GOOD(WriteAll(*store, BlocksOf(extent, 0, 20, 2, 2), kPayloadBytes));
+    ASSERT_GOOD(store->WriteMeta({.puts = {{"key", std::string(1000, 'x')}}}));
+    expect_sizes(*store);
+  }
+  ASSERT_GOOD(store->DropExtent(2, 0));
+  expect_sizes(*store);
+  expect_sizes(*OpenRocks(directory.store(), {.read_only = true}));
+}
+
 TEST(RocksColdStore, AFailedWriteLeavesNothingAndTheStoreGoesOn) {
   const TempDirectory directory;
   const auto store = OpenWriter(directory.store());

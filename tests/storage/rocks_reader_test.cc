@@ -17,12 +17,15 @@ namespace fs = std::filesystem;
 constexpr size_t kPayloadBytes = 5000;
 constexpr size_t kRecordBytes = kPayloadBytes + kTrailerBytes;
 
-/// A store's database and a reader of its blocks, read-only.
+/// A store's database and a reader of its blocks.
 struct Opened {
-  Opened(const std::string& path, BlockReads reads)
-      : database(RocksDatabase::Open(StoreDirectory::Open(path, StoreDirectory::Use::kRead).value(),
-                                     {.read_only = true})
-                     .value()),
+  Opened(const std::string& path, BlockReads reads, bool read_only = true)
+      : database(
+            RocksDatabase::Open(StoreDirectory::Open(path, read_only ? StoreDirectory::Use::kRead
+                                                                     : StoreDirectory::Use::kWrite)
+                                    .value(),
+                                {.read_only = read_only})
+                .value()),
         reader(database->directory(), reads, true, 4) {}
 
   /// Reads all of `ids`; what is read is compared with what was written.
@@ -210,6 +213,57 @@ TEST_P(RocksReaderTest, AReaderGoesOnWhenTheWriterDropsWhatItReads) {
   ASSERT_TRUE(Tables().empty());
   ASSERT_GOOD(fresh.Read(ids));
   ASSERT_GOOD(used.Read(ids));
+}
+
+/// Bytes that RocksDB holds of the payload files which it has opened.
+uint64_t OpenedBytes(RocksDatabase& database) {
+  const auto access = database.Read();
+  uint64_t bytes = 0;
+  EXPECT_TRUE(access.value().db->GetIntProperty(
+      access.value().payload, rocksdb::DB::Properties::kEstimateTableReadersMem, &bytes));
+  return bytes;
+}
+
+TEST_P(RocksReaderTest, AWriterReadsFilesThatRocksHasNotOpened) {
+  constexpr uint32_t kFiles = 60;
+  {
+    const auto writer = OpenWriter(store());
+    for (uint32_t at = 0; at < kFiles; ++at) {
+      ASSERT_GOOD(WriteAll(*writer, BlocksOf(1, at, 1, 2, 2), kPayloadBytes));
+    }
+  }
+  Opened writer(store(), GetParam(), /*read_only=*/false);
+  const uint64_t opened_bytes = OpenedBytes(*writer.database);
+  ASSERT_GOOD(writer.Read(BlocksOf(1, 0, kFiles, 2, 2)));
+  EXPECT_EQ(writer.reader.asked_records(), 0u);
+  EXPECT_EQ(OpenedBytes(*writer.database), opened_bytes);
+  RocksDatabase::Access access = writer.database->Read().value();
+  rocksdb::TablePropertiesCollection all;
+  EXPECT_TRUE(access.db->GetPropertiesOfAllTables(access.payload, &all).ok());
+  EXPECT_EQ(all.size(), kFiles);
+  EXPECT_LT(opened_bytes, OpenedBytes(*writer.database));
+}
+
+/// Its ends are those of a grid of equal records, and its size nearly so.
+TEST_P(RocksReaderTest, AFileThatOnlySeemsPlainIsAskedOfRocks) {
+  const std::vector<BlockId> ids = BlocksOf(1, 0, 8, 2, 2);
+  {
+    std::vector<std::vector<std::byte>> bytes;
+    for (size_t i = 0; i < ids.size(); ++i) {
+      bytes.push_back(RecordOf(ids[i], kPayloadBytes + (i == 5 ? 8 : 0)));
+    }
+    std::vector<BlockRecord> records;
+    for (size_t i = 0; i < ids.size(); ++i) records.push_back({ids[i], bytes[i]});
+    ASSERT_GOOD(OpenWriter(store())->WriteBlocks(records));
+  }
+  Opened opened(store(), GetParam());
+  std::vector<BlockId> equal = ids;
+  std::erase(equal, ids[5]);
+  ASSERT_GOOD(opened.Read(equal));
+  EXPECT_EQ(opened.reader.asked_records(), ids.size() - 6);
+  ASSERT_GOOD(opened.Read(equal));
+  EXPECT_EQ(opened.reader.asked_records(), ids.size() - 6 + equal.size());
+  EXPECT_ERROR(opened.Read({ids[5]}), Errc::kCorruption, ToString(ids[5]));
 }
 
 INSTANTIATE_TEST_SUITE_P(Ways, RocksReaderTest,

@@ -5,6 +5,7 @@
 #include <random>
 #include <utility>
 
+#include "engine/fork_point.h"
 #include "storage/memory_cold_store.h"
 
 namespace cairn::test {
@@ -14,6 +15,8 @@ constexpr int32_t kLayers = 2;
 constexpr int32_t kQueryHeads = 4;
 constexpr int32_t kKvHeads = 2;
 constexpr int32_t kDim = 8;
+
+constexpr auto kNoWatch = [](uint64_t, uint64_t) { return Status(Ok()); };
 
 std::vector<float> Normals(std::mt19937_64& random, size_t count) {
   std::normal_distribution<float> normal;
@@ -57,21 +60,36 @@ Result<CrowdBook> CrowdBook::Make(uint64_t seed) {
 
   CAIRN_TRY(const auto engine,
             Engine::Open(std::make_unique<MemoryColdStore>(), {.host_bytes = 1 << 20}));
-  CAIRN_TRY(const auto session, engine->CreateSession("alone", BookShape(), BookOptions(), ""));
-  for (int32_t step = 0; step <= kBookSteps; ++step) {
-    CAIRN_TRY(std::string digest, SessionDigest(engine->catalog(), session->record(), ""));
-    CAIRN_TRY(std::string tail, engine->catalog().ReadTail(session->record()));
-    book.digests_.push_back(std::move(digest));
-    book.tails_.push_back(std::move(tail));
-    if (step == kBookSteps) break;
+  CAIRN_TRY(const auto session,
+            engine->CreateSession("alone", BookShape(), BookOptions(), kBookProfile));
+  SessionCatalog& catalog = engine->catalog();
+  CAIRN_TRY(book.AddEnd(catalog, session->record()));
+  for (int32_t step = 0; step < kBookSteps; ++step) {
     const int64_t first = session->rows();
     CAIRN_TRY(session->BeginStep(kBookStepRows));
     CAIRN_TRY(book.AttendAll(*session, first, book.outputs_.emplace_back()));
     CAIRN_TRY(session->EndStep());
     session->AddTokens(book.Tokens(first, kBookStepRows));
-    CAIRN_TRY(session->Commit(""));
+    CAIRN_TRY(session->Commit(kBookProfile));
+    CAIRN_TRY(book.AddEnd(catalog, session->record()));
+  }
+  const int64_t block_rows = BookShape().block.block_rows;
+  for (int64_t block = 1; block * block_rows < kBookRows; ++block) {
+    if (book.ends_.contains(block * block_rows)) continue;
+    CAIRN_TRY(const ForkPoint point,
+              ForkPointBehind(engine->cold(), session->record(), block, kBookProfile, kNoWatch));
+    CAIRN_TRY(const SessionRecord fork,
+              catalog.Fork(session->record(), std::to_string(block), point));
+    CAIRN_TRY(book.AddEnd(catalog, fork));
   }
   return book;
+}
+
+Status CrowdBook::AddEnd(const SessionCatalog& catalog, const SessionRecord& record) {
+  End& end = ends_[static_cast<int64_t>(record.rows)];
+  CAIRN_TRY(end.digest, SessionDigest(catalog, record, ""));
+  CAIRN_TRY(end.tail, catalog.ReadTail(record));
+  return Ok();
 }
 
 std::vector<uint32_t> CrowdBook::Tokens(int64_t first, int64_t count) const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,11 @@ inline constexpr int32_t kBookSteps = 60;
 inline constexpr int64_t kBookRows = int64_t{kBookStepRows} * kBookSteps;
 /// A session can be forked behind whole blocks; with as many rows it is between steps too.
 inline constexpr int64_t kBookForkRows = 12;
+/// What a session remembers besides, as the command line would keep it of a text without a model.
+inline constexpr const char* kBookProfile =
+    R"({"model": {"path": "", "fingerprint": ""}, "adapters": [], "turn_open": false,)"
+    R"( "options": {"mode": "unmodified", "block_tokens": 4, "representatives": 2, "chunk": 6,)"
+    R"( "kv_type": "f16", "selection": "per-token", "raw": true}, "ingests": []})";
 
 SessionShape BookShape();
 SessionOptions BookOptions();
@@ -45,20 +51,27 @@ class CrowdBook {
   }
 
   std::vector<uint32_t> Tokens(int64_t first, int64_t count) const;
-  /// What SessionDigest gives for a session with the first `rows` rows.
-  const std::string& Digest(int64_t rows) const { return digests_[rows / kBookStepRows]; }
-  const std::string& Tail(int64_t rows) const { return tails_[rows / kBookStepRows]; }
+  /// What SessionDigest gives for a session with the first `rows` rows: the end of a step or of a
+  /// block.
+  const std::string& Digest(int64_t rows) const { return ends_.at(rows).digest; }
+  const std::string& Tail(int64_t rows) const { return ends_.at(rows).tail; }
 
  private:
+  struct End {
+    std::string digest;
+    std::string tail;
+  };
+
   CrowdBook() = default;
+  Status AddEnd(const SessionCatalog& catalog, const SessionRecord& record);
   /// `outputs` [L, rows of a step, Hq, D].
   Status AttendAll(Session& session, int64_t first, std::vector<float>& outputs) const;
   Status CompareOutputs(int64_t first, const std::vector<float>& outputs) const;
 
   uint64_t seed_ = 0;
-  std::vector<float> q_, k_, v_;              // [L, rows, heads, D]
-  std::vector<std::vector<float>> outputs_;   // of each step
-  std::vector<std::string> digests_, tails_;  // after each number of steps
+  std::vector<float> q_, k_, v_;             // [L, rows, heads, D]
+  std::vector<std::vector<float>> outputs_;  // of each step
+  std::map<int64_t, End> ends_;              // by rows
 };
 
 }  // namespace cairn::test

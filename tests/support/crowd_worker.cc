@@ -41,7 +41,7 @@ Status CrowdWorker::Operate() {
     case 3:
       return Rename(own);
     case 4:
-      return own_.size() == kMostSessions ? Delete(index) : Move(own);
+      return own_.size() >= kMostSessions ? Delete(index) : Move(own);
     case 5:
     case 6:
       return Check(own);
@@ -63,7 +63,8 @@ Status CrowdWorker::Operate() {
 Status CrowdWorker::Create() {
   Own own{crowd_.NewName(), Below(crowd_.books_.size())};
   CAIRN_TRY(own.session, Locked([&] {
-              auto made = crowd_.engine_->CreateSession(own.name, BookShape(), BookOptions(), "");
+              auto made =
+                  crowd_.engine_->CreateSession(own.name, BookShape(), BookOptions(), kBookProfile);
               if (made) crowd_.committed_[own.name] = {own.book, 0};
               return made;
             }));
@@ -85,6 +86,7 @@ Status CrowdWorker::Open(Own& own) {
 
 Status CrowdWorker::Append(Own& own) {
   CAIRN_TRY(Open(own));
+  if (own.session->rows() % kBookStepRows != 0) return Ok();  // somebody has cut it within a step
   for (size_t steps = 1 + Below(6); steps > 0 && own.session->rows() < kBookRows; --steps) {
     const auto start = Clock::now();
     CAIRN_TRY(
@@ -99,7 +101,7 @@ Status CrowdWorker::Commit(Own& own) {
   if (!own.session) return Ok();
   const auto start = Clock::now();
   CAIRN_TRY(Locked([&]() -> Status {
-    CAIRN_TRY(own.session->Commit(""));
+    CAIRN_TRY(own.session->Commit(kBookProfile));
     crowd_.committed_[own.name].rows = own.session->rows();
     return Ok();
   }));
@@ -123,7 +125,7 @@ Status CrowdWorker::Fork() {
       content.rows = kBookForkRows * static_cast<int64_t>(Below(content.rows / kBookForkRows + 1));
       CAIRN_TRY(const int64_t block_rows, TokensPerBlock(record));
       CAIRN_TRY(point, ForkPointBehind(crowd_.engine_->cold(), record, content.rows / block_rows,
-                                       "", kNoWatch));
+                                       kBookProfile, kNoWatch));
     }
     CAIRN_TRY(catalog.Fork(record, own.name, point));
     crowd_.committed_[own.name] = content;

@@ -5,6 +5,7 @@
 
 #include "engine/payload_chain.h"
 #include "engine/stored_shape.h"
+#include "storage/extent_use.h"
 #include "storage/rocks_cold_store.h"
 #include "storage/verifier.h"
 #include "tests/support/crowd_worker.h"
@@ -26,12 +27,12 @@ Error Differs(const std::string& name, std::string_view what) {
 
 SessionCrowd::SessionCrowd(std::string path, uint64_t seed) : path_(std::move(path)), seed_(seed) {}
 
-Status SessionCrowd::OpenEngine() {
-  CAIRN_TRY(auto cold, RocksColdStore::Open(path_, {.create = true,
-                                                    .disk_limit_bytes = kDiskBytes,
-                                                    .read_threads = 2,
-                                                    .write_threads = 1,
-                                                    .meta_buffer_bytes = 64 << 10}));
+Status SessionCrowd::OpenEngine(const std::string& path) {
+  CAIRN_TRY(auto cold, RocksColdStore::Open(path, {.create = true,
+                                                   .disk_limit_bytes = kDiskBytes,
+                                                   .read_threads = 2,
+                                                   .write_threads = 1,
+                                                   .meta_buffer_bytes = 64 << 10}));
   CAIRN_TRY(engine_, Engine::Open(std::move(cold), {.host_bytes = kHostBytes}));
   return Ok();
 }
@@ -54,7 +55,7 @@ Status SessionCrowd::Run(int threads, int operations) {
     CAIRN_TRY(CrowdBook book, CrowdBook::Make(seed_ + books_.size()));
     books_.push_back(std::move(book));
   }
-  CAIRN_TRY(OpenEngine());
+  CAIRN_TRY(OpenEngine(path_));
   std::atomic<bool> failed = false;
   std::vector<Status> results(static_cast<size_t>(threads), Ok());
   std::vector<std::vector<std::string>> shares(static_cast<size_t>(threads));
@@ -80,8 +81,8 @@ Status SessionCrowd::Run(int threads, int operations) {
   return CompareAll();
 }
 
-Status SessionCrowd::CompareAll() {
-  CAIRN_TRY(OpenEngine());
+Status SessionCrowd::CompareAll(const std::string& path) {
+  CAIRN_TRY(OpenEngine(path));
   CAIRN_TRY(const SessionList found, engine_->catalog().List());
   if (found.sessions.size() != committed_.size() || !found.unreadable.empty()) {
     return Fail(Errc::kMismatch, "the store has {} sessions and {} unreadable ones, the model {}",
@@ -101,6 +102,18 @@ Status SessionCrowd::CompareAll() {
     CAIRN_TRY(Compare(engine_->cold(), engine_->catalog(), name, content));
   }
   engine_.reset();
+  return Ok();
+}
+
+Status SessionCrowd::CompareExtents() {
+  CAIRN_TRY(OpenEngine(path_));
+  CAIRN_TRY(const SessionList found, engine_->catalog().List());
+  CAIRN_TRY(const std::vector<uint64_t> extents, engine_->cold().Extents());
+  engine_.reset();
+  const ExtentUse use(found.sessions);
+  for (const uint64_t extent : extents) {
+    if (!use.Names(extent)) return Fail(Errc::kMismatch, "extent {} is no session's", extent);
+  }
   return Ok();
 }
 

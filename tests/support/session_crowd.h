@@ -53,20 +53,27 @@ class SessionCrowd {
   /// Those since the last call; any thread may ask.
   CrowdLatencies TakeLatencies();
 
- private:
-  friend class CrowdWorker;
-
   /// What a session holds: the first rows of a book.
   struct Content {
     size_t book = 0;
     int64_t rows = 0;
   };
-
-  Status OpenEngine();
-  Status CompareAll();
+  /// The model: what sessions there are. Whoever changes sessions between runs changes it too.
+  std::map<std::string, Content>& committed() { return committed_; }
+  /// Opens a store as its writer and compares all of it with the model; the crowd's own, or a copy.
+  Status CompareAll() { return CompareAll(path_); }
+  Status CompareAll(const std::string& path);
+  /// Good if a writer that opens the store leaves no blocks that are nobody's. Where blocks were
+  /// damaged some may stay, as nobody can read whose they are.
+  Status CompareExtents();
   /// Compares one session as a store has it: entry, tokens, tail, and the chain over its payloads.
   Status Compare(ColdStore& cold, const SessionCatalog& catalog, const std::string& name,
                  const Content& content) const;
+
+ private:
+  friend class CrowdWorker;
+
+  Status OpenEngine(const std::string& path);
   std::string NewName();
   void Record(CrowdLatencies::What what, std::chrono::steady_clock::time_point start);
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <random>
 #include <sstream>
 #include <utility>
 
@@ -19,19 +18,33 @@ constexpr uint64_t kTokensStream = 1;
 constexpr uint64_t kTailStream = 2;
 constexpr uint64_t kSummaryStream = 3;
 
-std::mt19937_64 Stream(uint64_t seed, uint64_t stream) {
-  return std::mt19937_64(Hash64(&seed, sizeof seed, stream));
-}
+/// SplitMix64 (Steele, Lea, Flood 2014): contents are made anew at each comparison, and a Mersenne
+/// twister takes longer to seed than most of them to fill.
+class Stream {
+ public:
+  explicit Stream(uint64_t seed) : state_(seed) {}
+  Stream(uint64_t seed, uint64_t stream) : state_(Hash64(&seed, sizeof seed, stream)) {}
+
+  uint64_t operator()() {
+    uint64_t z = state_ += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+  }
+
+ private:
+  uint64_t state_;
+};
 
 std::string RandomText(uint64_t seed, uint64_t stream, size_t bytes) {
-  std::mt19937_64 random = Stream(seed, stream);
+  Stream random(seed, stream);
   std::string text(bytes, '\0');
   for (char& c : text) c = static_cast<char>(random());
   return text;
 }
 
 std::vector<uint32_t> TokensOf(const ModelCommit& commit) {
-  std::mt19937_64 random = Stream(commit.seed, kTokensStream);
+  Stream random(commit.seed, kTokensStream);
   std::vector<uint32_t> tokens(commit.tokens);
   for (uint32_t& token : tokens) token = static_cast<uint32_t>(random());
   return tokens;
@@ -112,7 +125,7 @@ StoreModel StoreModel::FromText(const std::string& line) {
 std::vector<std::byte> ModelPayload(const BlockId& id, uint64_t seed) {
   static_assert(kModelPayloadBytes % sizeof(uint64_t) == 0);
   std::vector<std::byte> payload(kModelPayloadBytes);
-  std::mt19937_64 random(Hash64(&id, sizeof id, seed));
+  Stream random(Hash64(&id, sizeof id, seed));
   for (size_t at = 0; at < payload.size(); at += sizeof(uint64_t)) {
     const uint64_t bytes = random();
     std::memcpy(payload.data() + at, &bytes, sizeof bytes);

@@ -11,6 +11,27 @@ from cli_harness import BINARY, CliTest, TIMEOUT_SECONDS, run
 LITTLE = ("--size", "4MiB", "--tokens", "20000", "--turn-ms", "20")
 
 
+class Attention(CliTest):
+    def test_reports_both_ways_and_the_kernel(self):
+        done = run("bench", "attention", "--tokens", "4096", "--rounds", "1", "--json")
+        self.assertEqual(done.code, 0, done.stderr)
+        self.assertEqual(done.json["retrieve"], 8)
+        self.assertGreaterEqual(done.json["blocks_per_head"], 64)
+        self.assertEqual(done.json["decode_read_bytes"], 3 * 8 * 2 * 64 * 64 * 2)
+        for key in ("decode_seconds", "prefill_seconds", "kernel_bytes_per_second",
+                    "memory_bytes_per_second", "kernel_share_of_memory", "index_bytes"):
+            self.assertGreater(done.json[key], 0, key)
+
+    def test_numbers_that_mean_nothing_are_refused(self):
+        for options, said in ((("--tokens", "100"), "--tokens 100 is too short"),
+                              (("--retrieve", "0"), "--retrieve"),
+                              (("--retrieve", "100"), "retrieve 100 with chunk 256 needs"),
+                              (("--rounds", "0"), "--rounds")):
+            done = run("bench", "attention", *options)
+            self.assertEqual(done.code, 1, options)
+            self.assertRegex(done.stderr, said)
+
+
 class Storage(CliTest):
     def bench(self, *options):
         return run("bench", "storage", "--store", self.store, *LITTLE, *options)

@@ -7,11 +7,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <thread>
 #include <utility>
 
 #include "tests/support/store_writer.h"
@@ -24,16 +27,17 @@ namespace fs = std::filesystem;
 
 const RocksColdStoreOptions kSmallStore = {
     .read_threads = 1, .write_threads = 1, .meta_buffer_bytes = 64 << 10};
-constexpr int kSteps = 90;         // of a store's writer
-constexpr uint64_t kCopies = 100;  // that one process looks at
-constexpr uint64_t kOpenRounds = 5000;
+constexpr uint64_t kLeastSteps = 10, kMostSteps = 40;  // of a store's writer
+constexpr uint64_t kDamages = 100;                     // of one store, one after the other
+constexpr uint64_t kOpenRounds = 1000;
 constexpr unsigned kMostSeconds = 120;  // for one of them
-constexpr int kWrong = 11;              // the exit status
+constexpr auto kLook = std::chrono::milliseconds(20);
+constexpr int kWrong = 11;  // the exit status
 
 /// What the process of its own has done so far; both see it, so an assertion loses nothing of it.
 struct Progress {
   DamageCounts counts;
-  char what[256];  ///< is wrong with the copy it looks at
+  char what[256];  ///< is wrong with the store it looks at
 };
 
 /// The file of that name in a run's directory, mapped. Null if that fails.
@@ -72,8 +76,10 @@ Verdict Compare(ColdStore& store, const SessionCatalog& catalog, StoreModel& mod
   return verdict;
 }
 
-Verdict OpenAndCompare(const std::string& path, bool read_only, StoreModel model) {
+Verdict OpenAndCompare(const std::string& path, bool read_only, BlockReads reads,
+                       StoreModel model) {
   RocksColdStoreOptions options = kSmallStore;
+  options.block_reads = reads;
   options.read_only = read_only;
   options.create = !read_only;
   const auto store = RocksColdStore::Open(path, options);
@@ -92,6 +98,27 @@ Status DamageRecords(const std::string& path, const StoreModel& model, std::mt19
   if (open->blocks() == 0) return Ok();
   for (uint64_t round = 0; round < kOpenRounds; ++round) CAIRN_TRY(open->Round(random, counts));
   return Ok();
+}
+
+/// Waits for a process that examines; ends it by SIGALRM if it gets no further. Only time in which
+/// this process runs counts: both may be stopped for long.
+Result<int> WaitForExaminer(pid_t child, Progress* progress) {
+  const auto done = [&] {
+    return std::atomic_ref(progress->counts.damaged).load() +
+           std::atomic_ref(progress->counts.open.damaged).load();
+  };
+  uint64_t before = done();
+  int status = 0;
+  for (std::chrono::milliseconds idle{0};; idle += kLook) {
+    const pid_t ended = waitpid(child, &status, WNOHANG);
+    if (ended == child) return status;
+    if (ended < 0) return Fail(Errc::kIo, "the examiner is lost");
+    std::this_thread::sleep_for(kLook);
+    const uint64_t now = done();
+    if (now != before) idle = {};
+    before = now;
+    if (idle >= std::chrono::seconds(kMostSeconds)) kill(child, SIGALRM);
+  }
 }
 
 }  // namespace
@@ -113,24 +140,23 @@ int ExamineDamaged(const std::string& path, uint64_t seed) {
   std::ifstream notes(path + "/notes");
   const StoreModel model = StoreModel::FromText(
       std::string(std::istreambuf_iterator<char>(notes), std::istreambuf_iterator<char>()));
-  const StoreDamage damage(path + "/pristine");
   const std::string store = path + "/store";
+  StoreDamage damage(path + "/pristine", store);
   std::mt19937_64 random(seed);
   DamageCounts& counts = progress->counts;
-  while (counts.damaged < kCopies) {
-    alarm(kMostSeconds);
+  while (counts.damaged < kDamages) {
     DamageKind kind{};
-    const std::string what = damage.WriteDamaged(store, random, &kind);
+    const std::string what = damage.Damage(random, &kind);
     std::snprintf(progress->what, sizeof progress->what, "%s", what.c_str());
     ++counts.damaged;
     ++counts.kinds[static_cast<size_t>(kind)];
-    const Verdict read = OpenAndCompare(store, /*read_only=*/true, model);
-    const Verdict written = OpenAndCompare(store, /*read_only=*/false, model);
+    const auto reads = BlockReads(random() % 3);
+    const Verdict read = OpenAndCompare(store, /*read_only=*/true, reads, model);
+    const Verdict written = OpenAndCompare(store, /*read_only=*/false, reads, model);
     const Verdict verdict = std::max(read, written);
     if (verdict == Verdict::kWrong) return kWrong;
     ++(verdict == Verdict::kHarmless ? counts.harmless : counts.detected);
   }
-  alarm(kMostSeconds);
   std::snprintf(progress->what, sizeof progress->what, "records of an open store");
   const Status status = DamageRecords(path, model, random, &counts.open);
   if (status) return 0;
@@ -140,9 +166,11 @@ int ExamineDamaged(const std::string& path, uint64_t seed) {
 
 Status DamageRun::MakePristine() {
   fs::create_directories(path_);
+  fs::remove_all(path_ + "/pristine");
   StoreWriter writer(path_ + "/pristine", kSmallStore, random_());
   CAIRN_TRY(writer.Open());
-  for (int step = 0; step < kSteps || writer.told().sessions.empty(); ++step) {
+  const uint64_t steps = kLeastSteps + random_() % (kMostSteps - kLeastSteps);
+  for (uint64_t step = 0; step < steps || writer.told().sessions.empty(); ++step) {
     CAIRN_TRY(writer.Step());
   }
   std::ofstream(path_ + "/notes") << writer.told().ToText();
@@ -150,15 +178,15 @@ Status DamageRun::MakePristine() {
 }
 
 Status DamageRun::Round() {
-  if (!fs::exists(path_ + "/pristine")) CAIRN_TRY(MakePristine());
+  CAIRN_TRY(MakePristine());
   Progress* progress = MapProgress(path_);
   if (progress == nullptr) return Fail(Errc::kIo, "cannot map a file in {}", path_);
   *progress = {};
   int status = 0;
-  while (progress->counts.damaged < kCopies) {
+  while (progress->counts.damaged < kDamages) {
     CAIRN_TRY(const pid_t child,
               StartOwnProcess({"--examine", path_, "--seed", std::to_string(random_())}));
-    if (waitpid(child, &status, 0) != child) return Fail(Errc::kIo, "the examiner is lost");
+    CAIRN_TRY(status, WaitForExaminer(child, progress));
     if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT) break;
     std::fprintf(stderr, "ended in an assertion: %s\n", progress->what);
     ++progress->counts.ended;

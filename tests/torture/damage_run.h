@@ -1,10 +1,10 @@
-// DamageRun: one small store, and copies of it with something wrong in its files: bits flipped, an
+// DamageRun: small stores, each again and again with something wrong in its files: bits flipped, an
 // end cut off, pages of zeros, pages or blocks or files changed for each other, a file lost.
 // Whatever is read from a damaged store, by a reader and by a writer, is an error or what was
 // written.
 //
-// A process of its own looks at many damaged copies, one after the other, since one that ends in an
-// assertion is to be counted too, and one that hangs to be found.
+// A process of its own looks at a store after each damage, since what ends in an assertion is to be
+// counted too, and what hangs to be found.
 #pragma once
 
 #include <array>
@@ -20,7 +20,7 @@
 namespace cairn::test {
 
 struct DamageCounts {
-  uint64_t damaged = 0;   ///< copies of a store
+  uint64_t damaged = 0;   ///< times that something was wrong with a store
   uint64_t detected = 0;  ///< of them, those where something was an error
   uint64_t harmless = 0;  ///< and those where all was read as it was written
   uint64_t ended = 0;     ///< and those whose reader RocksDB ended in an assertion
@@ -35,8 +35,8 @@ class DamageRun {
   /// Works in the new directory `path`.
   DamageRun(std::string path, uint64_t seed) : path_(std::move(path)), random_(seed) {}
 
-  /// Damages many copies and looks at them; then many records of one that stays open. An error says
-  /// what was read that was never written.
+  /// Makes a store, damages it many times and looks at it; then many of its records while it stays
+  /// open. An error says what was read that was never written.
   Status Round();
   const DamageCounts& counts() const { return counts_; }
 

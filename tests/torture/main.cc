@@ -1,6 +1,6 @@
-// cairn-torture: kills writers, cuts the power, damages files and lets threads work on many
-// sessions, over and over, and compares what is left with what was acknowledged. Prints a summary
-// as JSON; ends with 1 at the first difference.
+// cairn-torture: kills writers and commands, cuts the power, damages files and lets threads work on
+// many sessions, over and over, and compares what is left with what was acknowledged. Prints a
+// summary as JSON; ends with 1 at the first difference.
 #include <stdlib.h>
 
 #include <CLI/CLI.hpp>
@@ -15,6 +15,7 @@
 
 #include "tests/support/power_cut_run.h"
 #include "tests/support/scratch_directory.h"
+#include "tests/torture/command_run.h"
 #include "tests/torture/crowd_run.h"
 #include "tests/torture/damage_run.h"
 #include "tests/torture/kill_run.h"
@@ -34,13 +35,12 @@ Status RunUntil(Clock::time_point end, std::mt19937_64& random, Counts& counts) 
     const ScratchDirectory directory;
     const uint64_t seed = random();
     Run run(directory.File("run"), seed);
-    for (int round = 0; round < kRoundsOfAStore && Clock::now() < end; ++round) {
-      const Status status = run.Round();
-      if (status) continue;
-      return Fail(status.error().code, "store {} round {}: {}", seed, round,
-                  status.error().message);
-    }
+    Status status = Ok();
+    int round = 0;
+    for (; status && round < kRoundsOfAStore && Clock::now() < end; ++round) status = run.Round();
     counts += run.counts();
+    if (status) continue;
+    return Fail(status.error().code, "store {} round {}: {}", seed, round, status.error().message);
   } while (Clock::now() < end);
   return Ok();
 }
@@ -75,13 +75,27 @@ nlohmann::ordered_json ToJson(const DamageCounts& damage) {
             {"harmless", damage.open.harmless}}}};
 }
 
+nlohmann::ordered_json ToJson(const CommandCounts& commands) {
+  nlohmann::ordered_json kinds;
+  uint64_t kills = 0;
+  for (size_t i = 0; i < commands.of.size(); ++i) {
+    const CommandCounts::Kind& counts = commands.of[i];
+    kills += counts.kills;
+    kinds[CommandName(CommandKind(i))] = {{"kills", counts.kills},
+                                          {"found_done", counts.done},
+                                          {"ended", counts.ended},
+                                          {"most_calls", counts.calls}};
+  }
+  return {{"points", kills}, {"of", kinds}};
+}
+
 nlohmann::ordered_json ToJson(const CrowdTotals& crowd) {
   return {{"steps", crowd.steps}, {"commits", crowd.commits}, {"opened", crowd.opened},
           {"forks", crowd.forks}, {"renamed", crowd.renamed}, {"deleted", crowd.deleted},
           {"moved", crowd.moved}, {"checked", crowd.checked}};
 }
 
-constexpr const char* kPhases[] = {"kills", "power_cuts", "damage", "crowd"};
+constexpr const char* kPhases[] = {"kills", "commands", "power_cuts", "damage", "crowd"};
 
 /// Of the phases, in order, each for its share of the time; `only` one if it is not empty.
 int Torture(double minutes, uint64_t seed, const std::string& only) {
@@ -99,9 +113,10 @@ int Torture(double minutes, uint64_t seed, const std::string& only) {
     summary[phase] = ToJson(counts);
   };
   run(kPhases[0], KillCounts(), std::type_identity<KillRun>());
-  run(kPhases[1], PowerCutCounts(), std::type_identity<PowerCutRun>());
-  run(kPhases[2], DamageCounts(), std::type_identity<DamageRun>());
-  run(kPhases[3], CrowdTotals(), std::type_identity<CrowdRun>());
+  run(kPhases[1], CommandCounts(), std::type_identity<CommandRun>());
+  run(kPhases[2], PowerCutCounts(), std::type_identity<PowerCutRun>());
+  run(kPhases[3], DamageCounts(), std::type_identity<DamageRun>());
+  run(kPhases[4], CrowdTotals(), std::type_identity<CrowdRun>());
   summary["seconds"] = std::chrono::duration<double>(Clock::now() - start).count();
   summary["difference"] = status ? std::string() : status.error().message;
   std::printf("%s\n", summary.dump(2).c_str());
@@ -134,7 +149,7 @@ int Main(int argc, char** argv) {
   std::string only, csv, writer, examined, notes;
   app.add_option("--minutes", minutes, "How long")->capture_default_str();
   app.add_option("--seed", seed, "Of all that is random")->capture_default_str();
-  app.add_option("--only", only, "One kind: kills, power_cuts, damage or crowd")
+  app.add_option("--only", only, "One kind: kills, commands, power_cuts, damage or crowd")
       ->check(CLI::IsMember(std::vector<std::string>(std::begin(kPhases), std::end(kPhases))));
   app.add_flag("--soak", soak, "Random sessions under small limits in place of all that");
   app.add_option("--csv", csv, "A file for what the soak took over time")->needs("--soak");

@@ -10,7 +10,7 @@ COLORS = ["#2166ac", "#b2182b", "#4d9221", "#762a83"]
 # Title of a panel, and its lines: column, name.
 PANELS = [
     ("memory of the process, MiB", [("rss_mib", "resident")]),
-    ("open files", [("open_files", "of the process")]),
+    ("files", [("open_files", "open ones"), ("store_files", "of the store")]),
     ("store on disk, MiB", [("store_mib", "all files")]),
     ("median latency, ms", [("step_p50_us", "step"), ("commit_p50_us", "commit"),
                             ("open_p50_us", "open"), ("check_p50_us", "check")]),

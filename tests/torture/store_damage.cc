@@ -72,11 +72,17 @@ const char* DamageName(DamageKind kind) {
   return kNames[static_cast<size_t>(kind)];
 }
 
-StoreDamage::StoreDamage(const fs::path& pristine) {
+StoreDamage::StoreDamage(const fs::path& pristine, fs::path store) : store_(std::move(store)) {
+  fs::remove_all(store_);
+  fs::create_directories(store_);
+  fs::permissions(store_, fs::perms::owner_all);
   for (const auto& entry : fs::recursive_directory_iterator(pristine)) {
     if (!entry.is_regular_file()) continue;
-    files_[fs::relative(entry.path(), pristine).string()] = Contents(entry.path());
+    const fs::path name = entry.path().lexically_relative(pristine);
+    files_[name.string()] = Contents(entry.path());
+    fs::create_directories(store_ / name.parent_path());
   }
+  fs::create_directories(store_ / "incoming");
 }
 
 bool StoreDamage::IsOlderLog(const std::string& name) const {
@@ -86,27 +92,24 @@ bool StoreDamage::IsOlderLog(const std::string& name) const {
   });
 }
 
-std::string StoreDamage::Damage(Files& files, std::mt19937_64& random, DamageKind* kind) const {
-  const auto any = [&] {
-    auto file = files.begin();
-    std::advance(file, random() % files.size());
-    return file;
-  };
+std::string StoreDamage::Change(Changes& changed, std::mt19937_64& random, DamageKind* kind) const {
+  const auto any = [&] { return std::next(files_.begin(), random() % files_.size()); };
   const auto file = any(), other = any();
   const std::string name = file->first;
-  std::string& bytes = file->second;
   // Most files are small and few hold the payloads: bits are flipped everywhere alike, half the
   // time.
   *kind = random() % 2 == 0 ? DamageKind::kFlip : DamageKind(random() % kDamageKinds);
   if (IsOlderLog(name) || IsOlderLog(other->first)) *kind = DamageKind::kFlip;
   if (*kind == DamageKind::kSwapFiles) {
-    std::swap(bytes, other->second);
+    changed[name] = other->second;
+    changed[other->first] = file->second;
     return name + " changed for " + other->first;
   }
   if (*kind == DamageKind::kLost) {
-    files.erase(file);
+    changed[name] = std::nullopt;
     return name + " lost";
   }
+  std::string& bytes = changed[name].emplace(file->second);
   if (bytes.empty()) return name + " left as it is";
   const size_t page = random() % 2 == 0 ? 512 : 4096;
   Range a = AnyPage(bytes, page, random), b = AnyPage(bytes, page, random);
@@ -138,18 +141,41 @@ std::string StoreDamage::Damage(Files& files, std::mt19937_64& random, DamageKin
   }
 }
 
-std::string StoreDamage::WriteDamaged(const fs::path& store, std::mt19937_64& random,
-                                      DamageKind* kind) const {
-  Files files = files_;
-  std::string what = Damage(files, random, kind);
-  fs::remove_all(store);
-  for (const auto& [name, bytes] : files) {
-    const fs::path path = store / name;
-    fs::create_directories(path.parent_path());
-    std::ofstream(path, std::ios::binary) << bytes;
+/// What a writer has added to the store since, or found lost.
+void StoreDamage::RemoveOthers() const {
+  std::vector<fs::path> others;
+  for (const auto& entry : fs::recursive_directory_iterator(store_)) {
+    if (entry.is_directory()) continue;
+    const fs::path name = entry.path().lexically_relative(store_);
+    if (!files_.contains(name.string())) others.push_back(entry.path());
   }
-  fs::create_directories(store / "incoming");
-  fs::permissions(store, fs::perms::owner_all);
+  for (const fs::path& path : others) fs::remove(path);
+}
+
+/// Nobody writes to a table file in place, and nobody reads what is in the reserve.
+bool StoreDamage::IsAsItWas(const std::string& name) const {
+  if (damaged_.contains(name) || !(name.ends_with(".sst") || name == "reserve")) return false;
+  std::error_code missing;
+  return fs::file_size(store_ / name, missing) == files_.at(name).size() && !missing;
+}
+
+void StoreDamage::Write(const std::string& name, const std::string& bytes) const {
+  std::ofstream(store_ / name, std::ios::binary) << bytes;
+}
+
+std::string StoreDamage::Damage(std::mt19937_64& random, DamageKind* kind) {
+  RemoveOthers();
+  for (const auto& [name, bytes] : files_) {
+    if (!IsAsItWas(name)) Write(name, bytes);
+  }
+  Changes changed;
+  const std::string what = Change(changed, random, kind);
+  damaged_.clear();
+  for (const auto& [name, bytes] : changed) {
+    damaged_.insert(name);
+    fs::remove(store_ / name);
+    if (bytes) Write(name, *bytes);
+  }
   return what;
 }
 

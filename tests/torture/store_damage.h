@@ -1,10 +1,13 @@
-// StoreDamage: a store's files, kept in memory, and copies of them on disk with something wrong.
+// StoreDamage: a store's files, kept in memory, and the same store on disk with something wrong,
+// again and again.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <random>
+#include <set>
 #include <string>
 
 namespace cairn::test {
@@ -25,22 +28,30 @@ const char* DamageName(DamageKind kind);
 
 class StoreDamage {
  public:
-  /// Reads all files of the store at `pristine`.
-  explicit StoreDamage(const std::filesystem::path& pristine);
+  /// Reads all files of the store at `pristine`; `store` is where Damage works.
+  StoreDamage(const std::filesystem::path& pristine, std::filesystem::path store);
 
-  /// Writes the store to `store` in place of what is there, with one thing wrong, drawn from
-  /// `random`. Says what, and of which kind it is.
-  std::string WriteDamaged(const std::filesystem::path& store, std::mt19937_64& random,
-                           DamageKind* kind) const;
+  /// Makes `store` the pristine one, but for one thing wrong, drawn from `random`. Says what, and
+  /// of which kind it is. What nobody writes to in place, and nothing happened to, is left as it
+  /// is.
+  std::string Damage(std::mt19937_64& random, DamageKind* kind);
 
  private:
   using Files = std::map<std::string, std::string>;  // by path in the store
 
-  std::string Damage(Files& files, std::mt19937_64& random, DamageKind* kind) const;
+  /// New contents; none for a file that is lost.
+  using Changes = std::map<std::string, std::optional<std::string>>;
+
+  std::string Change(Changes& changed, std::mt19937_64& random, DamageKind* kind) const;
   /// That a log is lost, or cut short between two records, is only noticed of the last one.
   bool IsOlderLog(const std::string& name) const;
+  void RemoveOthers() const;
+  bool IsAsItWas(const std::string& name) const;
+  void Write(const std::string& name, const std::string& bytes) const;
 
+  const std::filesystem::path store_;
   Files files_;
+  std::set<std::string> damaged_;  // those that are not as in files_
 };
 
 }  // namespace cairn::test

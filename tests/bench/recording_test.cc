@@ -1,0 +1,91 @@
+#include "bench/recording.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "tests/bench/recording_maker.h"
+
+namespace cairn {
+namespace {
+
+std::string PathOf(const char* name) {
+  return (std::filesystem::path(testing::TempDir()) / name).string();
+}
+
+TEST(Recording, IsWhatWasSaved) {
+  const Recording made = MakeRecording(100, 3, true);
+  const std::string path = PathOf("cairn_recording");
+  ASSERT_TRUE(made.Save(path).has_value());
+  const Recording loaded = Recording::Load(path).value();
+  EXPECT_EQ(loaded.rows, made.rows);
+  EXPECT_EQ(loaded.layers, made.layers);
+  EXPECT_EQ(loaded.text, made.text);
+  EXPECT_EQ(loaded.shape.mode, made.shape.mode);
+  EXPECT_EQ(loaded.shape.group(), 3);
+  EXPECT_EQ(loaded.shape.inverse_frequencies, made.shape.inverse_frequencies);
+  ASSERT_EQ(loaded.probes.size(), 1u);
+  EXPECT_EQ(loaded.probes[0].first_row, 80);
+  EXPECT_EQ(loaded.keys, made.keys);
+  EXPECT_EQ(loaded.queries, made.queries);
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) - 1);
+  EXPECT_EQ(Recording::Load(path).error().code, Errc::kCorruption);
+  std::ofstream(path) << "{\"magic\": \"something else\"}\n";
+  EXPECT_EQ(Recording::Load(path).error().code, Errc::kCorruption);
+  std::filesystem::remove(path);
+  EXPECT_EQ(Recording::Load(path).error().code, Errc::kIo);
+}
+
+/// Attends to nothing.
+class NoAttention : public AttentionBackend {
+ public:
+  Status BeginStep(int32_t rows) override {
+    step_ = rows;
+    return Ok();
+  }
+  Status Attend(int32_t, const float*, const float*, const float*, float*) override { return Ok(); }
+  Status EndStep() override {
+    rows_ += step_;
+    return Ok();
+  }
+  void AbortStep() override {}
+  int64_t rows() const override { return rows_; }
+
+ private:
+  int32_t step_ = 0;
+  int64_t rows_ = 0;
+};
+
+TEST(AttentionRecorder, KeepsKeysOfItsLayersAndQueriesOfEverySecondStep) {
+  Recording recording = MakeRecording(20, 1, false);
+  recording.rows = 0;
+  recording.probes.clear();
+  recording.keys.clear();
+  recording.queries.clear();
+  NoAttention inner;
+  AttentionRecorder recorder(inner, 2, &recording);
+  std::vector<float> numbers(size_t{4} * 2 * 16);
+  for (int step = 0; step < 4; ++step) {
+    ASSERT_TRUE(recorder.BeginStep(4).has_value());
+    for (int layer = 0; layer < 5; ++layer) {
+      for (float& x : numbers) x = static_cast<float>(10 * step + layer);
+      ASSERT_TRUE(recorder.Attend(layer, numbers.data(), numbers.data(), nullptr, nullptr));
+    }
+    ASSERT_TRUE(recorder.EndStep().has_value());
+  }
+  EXPECT_EQ(recorder.rows(), 16);
+  EXPECT_EQ(recording.rows, 16);
+  ASSERT_EQ(recording.probes.size(), 2u);
+  EXPECT_EQ(recording.probes[0].first_row, 4);
+  EXPECT_EQ(recording.probes[1].first_row, 12);
+  ASSERT_EQ(recording.keys.size(), 2u);
+  float key[16];
+  recording.Key(1, 9, 1, key);
+  EXPECT_EQ(key[15], 23.0f);  // step 2, layer 3
+  EXPECT_EQ(recording.queries[0].size(), size_t{8} * 2 * 16);
+  EXPECT_EQ(recording.queries[1].back(), 33.0f);
+}
+
+}  // namespace
+}  // namespace cairn

@@ -1,0 +1,71 @@
+#include "tools/ladder_compare.h"
+
+#include <gtest/gtest.h>
+
+namespace cairn {
+namespace {
+
+using nlohmann::json;
+
+json Estimate(double median, double spread) {
+  return {{"median", median}, {"low", median - spread}, {"high", median + spread}};
+}
+
+json Ladder(double p50, double bandwidth) {
+  json point{{"name", "SSD direct/fetch"},
+             {"p50_ns", Estimate(p50, 5)},
+             {"p99_ns", nullptr},
+             {"bytes_per_second", Estimate(bandwidth, 5)}};
+  return {{"points", json::array({point})}, {"machine", {{"cpu", "one"}}}};
+}
+
+TEST(CompareLadders, EqualOnesHaveNoChange) {
+  const LadderComparison same = CompareLadders(Ladder(100, 100), Ladder(109, 91));
+  EXPECT_EQ(same.compared, 2u);  // p99 has no estimate
+  EXPECT_TRUE(same.changes.empty());
+  EXPECT_EQ(same.Regressions(0), 0u);
+  EXPECT_FALSE(same.other_machine);
+}
+
+TEST(CompareLadders, TimeAndBandwidthHaveTheirDirections) {
+  const LadderComparison slower = CompareLadders(Ladder(100, 100), Ladder(150, 100));
+  ASSERT_EQ(slower.changes.size(), 1u);
+  EXPECT_EQ(slower.changes[0].metric, "p50_ns");
+  EXPECT_TRUE(slower.changes[0].worse);
+  EXPECT_NEAR(slower.changes[0].percent, 50, 1e-9);
+  EXPECT_EQ(slower.Regressions(49), 1u);
+  EXPECT_EQ(slower.Regressions(51), 0u);
+
+  const LadderComparison less = CompareLadders(Ladder(100, 100), Ladder(100, 50));
+  ASSERT_EQ(less.changes.size(), 1u);
+  EXPECT_TRUE(less.changes[0].worse);
+  EXPECT_EQ(less.Regressions(99), 1u);  // half the bytes a second is twice the time
+
+  const LadderComparison better = CompareLadders(Ladder(100, 100), Ladder(50, 200));
+  EXPECT_EQ(better.changes.size(), 2u);
+  EXPECT_EQ(better.Regressions(0), 0u);
+}
+
+TEST(CompareLadders, TheWorstComesFirstAndStrangersAreNamed) {
+  json before = Ladder(100, 100), after = Ladder(150, 300);
+  before["points"].push_back({{"name", "gone"}});
+  after["points"].push_back({{"name", "new"}});
+  after["machine"]["cpu"] = "another";
+  const LadderComparison both = CompareLadders(before, after);
+  ASSERT_EQ(both.changes.size(), 2u);
+  EXPECT_TRUE(both.changes[0].worse);
+  EXPECT_FALSE(both.changes[1].worse);
+  EXPECT_EQ(both.only_before, std::vector<std::string>{"gone"});
+  EXPECT_EQ(both.only_after, std::vector<std::string>{"new"});
+  EXPECT_TRUE(both.other_machine);
+}
+
+TEST(CompareLadders, EstimatesWithoutIntervalsAreNotCompared) {
+  json before = Ladder(100, 100), after = Ladder(900, 100);
+  after["points"][0]["p50_ns"]["low"] = nullptr;
+  EXPECT_EQ(CompareLadders(before, after).compared, 1u);
+  EXPECT_TRUE(CompareLadders(before, after).changes.empty());
+}
+
+}  // namespace
+}  // namespace cairn

@@ -1,0 +1,107 @@
+#include "tools/bench_compare.h"
+
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "tools/flags.h"
+#include "tools/ladder_compare.h"
+#include "tools/ladder_json.h"
+#include "tools/ladder_text.h"
+
+namespace cairn {
+namespace {
+
+/// Two ladders of one program on one machine: so many of a hundred figures would still differ.
+constexpr double kChancePercent = 0.8;
+
+std::string FormatMetric(const LadderChange& change, double value) {
+  if (change.metric == "bytes_per_second") return fmt::format("{:.0f} MB/s", value / 1e6);
+  return FormatNs(value);
+}
+
+class CompareBench final : public Command {
+ public:
+  CLI::App* Add(CLI::App& bench) override {
+    CLI::App* command =
+        bench.add_subcommand("compare", "What changed from one ladder to another beyond noise");
+    command->add_option("before", before_, "JSON of a ladder")->required()->type_name("A.json");
+    command->add_option("after", after_, "JSON of a later one")->required()->type_name("B.json");
+    command->add_option("--limit", limit_, "Percent that a figure may be worse by (10)")
+        ->type_name("PERCENT");
+    flags_.AddOutput(*command);
+    return command;
+  }
+
+  Status Run() override {
+    CAIRN_TRY(flags_.Apply());
+    if (!(limit_ >= 0)) {
+      return Fail(Errc::kInvalidArgument, "--limit {}: use 0 or more percent", limit_);
+    }
+    CAIRN_TRY(const nlohmann::json before, ReadLadder(before_));
+    CAIRN_TRY(const nlohmann::json after, ReadLadder(after_));
+    const LadderComparison comparison = CompareLadders(before, after);
+    if (flags_.json) {
+      fmt::print("{}\n", ToJson(comparison).dump());
+    } else {
+      Print(comparison);
+    }
+    const size_t regressions = comparison.Regressions(limit_);
+    if (regressions == 0) return Ok();
+    return Fail(Errc::kMismatch, "{} of {} figures are worse by more than {} % and beyond noise",
+                regressions, comparison.compared, limit_);
+  }
+
+ private:
+  nlohmann::json ToJson(const LadderComparison& comparison) const {
+    nlohmann::json changes = nlohmann::json::array();
+    for (const LadderChange& change : comparison.changes) {
+      changes.push_back({{"point", change.point},
+                         {"metric", change.metric},
+                         {"before", change.before},
+                         {"after", change.after},
+                         {"percent", change.percent},
+                         {"worse", change.worse}});
+    }
+    return {{"compared", comparison.compared},
+            {"changes", std::move(changes)},
+            {"limit_percent", limit_},
+            {"regressions", comparison.Regressions(limit_)},
+            {"only_before", comparison.only_before},
+            {"only_after", comparison.only_after},
+            {"speed_ratio", comparison.speed_ratio},
+            {"other_machine", comparison.other_machine}};
+  }
+
+  static void Print(const LadderComparison& comparison) {
+    for (const LadderChange& change : comparison.changes) {
+      fmt::print("{:<7} {:+8.1f} %  {:>10} -> {:>10}  {:<16} {}\n",
+                 change.worse ? "worse" : "better", change.percent,
+                 FormatMetric(change, change.before), FormatMetric(change, change.after),
+                 change.metric, change.point);
+    }
+    fmt::print(
+        "{} of {} figures changed beyond noise; by chance about {:.0f} would. The calibration loop "
+        "took {:.2f} times as long as before\n",
+        comparison.changes.size(), comparison.compared,
+        kChancePercent / 100 * static_cast<double>(comparison.compared), comparison.speed_ratio);
+    if (comparison.other_machine) fmt::print("the machines differ, or their systems do\n");
+    for (const auto& [which, names] : {std::pair("before", &comparison.only_before),
+                                       std::pair("after", &comparison.only_after)}) {
+      if (!names->empty())
+        fmt::print("{} points are in the ladder {} only\n", names->size(), which);
+    }
+  }
+
+  Flags flags_;
+  std::string before_, after_;
+  double limit_ = 10;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> MakeCompareBench() { return std::make_unique<CompareBench>(); }
+
+}  // namespace cairn

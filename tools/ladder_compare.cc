@@ -1,0 +1,103 @@
+#include "tools/ladder_compare.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+
+namespace cairn {
+namespace {
+
+using nlohmann::json;
+
+struct Metric {
+  const char* name;
+  bool more_is_worse;
+};
+constexpr Metric kMetrics[] = {{"p50_ns", true}, {"p99_ns", true}, {"bytes_per_second", false}};
+
+struct Bounds {
+  double median, low, high;
+};
+
+/// Nothing if the estimate is absent or has no interval.
+std::optional<Bounds> BoundsOf(const json& point, const char* metric) {
+  const json estimate = point.value(metric, json());
+  const auto number = [&](const char* key) -> std::optional<double> {
+    if (!estimate.is_object() || !estimate.contains(key) || !estimate[key].is_number()) {
+      return std::nullopt;
+    }
+    return estimate[key].get<double>();
+  };
+  const auto median = number("median"), low = number("low"), high = number("high");
+  if (!median || !low || !high || *median <= 0) return std::nullopt;
+  return Bounds{*median, *low, *high};
+}
+
+std::map<std::string, const json*> ByName(const json& ladder) {
+  std::map<std::string, const json*> points;
+  for (const json& point : ladder.at("points")) {
+    if (point.is_object()) points[point.value("name", "")] = &point;
+  }
+  return points;
+}
+
+double CalibrationOf(const json& ladder) {
+  const json::json_pointer at("/noise/calibration_ns/median");
+  return ladder.contains(at) && ladder.at(at).is_number() ? ladder.at(at).get<double>() : 0;
+}
+
+void CompareMetric(const std::string& name, const Metric& metric, const json& before,
+                   const json& after, LadderComparison& comparison) {
+  const auto a = BoundsOf(before, metric.name);
+  const auto b = BoundsOf(after, metric.name);
+  if (!a || !b) return;
+  ++comparison.compared;
+  if (a->low <= b->high && b->low <= a->high) return;
+  LadderChange change;
+  change.point = name;
+  change.metric = metric.name;
+  change.before = a->median;
+  change.after = b->median;
+  change.percent = 100 * (b->median / a->median - 1);
+  change.worse = (b->median > a->median) == metric.more_is_worse;
+  comparison.changes.push_back(std::move(change));
+}
+
+}  // namespace
+
+size_t LadderComparison::Regressions(double limit_percent) const {
+  return static_cast<size_t>(std::ranges::count_if(changes, [&](const LadderChange& change) {
+    // A bandwidth that is halved took twice the time: both are "100 % worse".
+    const double ratio = change.metric == "bytes_per_second" ? change.before / change.after
+                                                             : change.after / change.before;
+    return change.worse && 100 * (ratio - 1) > limit_percent;
+  }));
+}
+
+LadderComparison CompareLadders(const json& before, const json& after) {
+  LadderComparison comparison;
+  const auto points = ByName(before), others = ByName(after);
+  for (const auto& [name, point] : points) {
+    const auto other = others.find(name);
+    if (other == others.end()) {
+      comparison.only_before.push_back(name);
+      continue;
+    }
+    for (const Metric& metric : kMetrics) {
+      CompareMetric(name, metric, *point, *other->second, comparison);
+    }
+  }
+  for (const auto& [name, point] : others) {
+    if (!points.contains(name)) comparison.only_after.push_back(name);
+  }
+  std::ranges::stable_sort(comparison.changes, [](const LadderChange& a, const LadderChange& b) {
+    if (a.worse != b.worse) return a.worse;
+    return std::abs(a.percent) > std::abs(b.percent);
+  });
+  const double loop = CalibrationOf(before), other_loop = CalibrationOf(after);
+  if (loop > 0 && other_loop > 0) comparison.speed_ratio = other_loop / loop;
+  comparison.other_machine = before.value("machine", json()) != after.value("machine", json());
+  return comparison;
+}
+
+}  // namespace cairn
