@@ -13,7 +13,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kWide = 28;
+constexpr int kWide = 36;
 
 json MedianOf(const json& estimate) {
   return estimate.is_null() ? json(nullptr) : estimate.at("median");

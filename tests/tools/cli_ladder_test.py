@@ -15,8 +15,8 @@ import unittest
 
 from cli_harness import BINARY, CliTest, LANDMARK, SMALL_STEPS, TIMEOUT_SECONDS, random_text, run
 
-TINY = {"--size": "8MiB", "--turn-ms": "2", "--fio-ms": "60", "--block-size": "4KiB,16KiB",
-        "--batch": "4,16", "--readers": "1,2"}
+TINY = {"--size": "8MiB", "--turn-ms": "2", "--fio-ms": "60", "--block-size": "16KiB",
+        "--batch": "4,16", "--readers": "1"}
 # Hosts that a browser asks on its own account, whatever page it shows.
 BROWSERS_OWN = re.compile(r"https?://([\w.-]+\.)?(google|googleapis|gvt1|gstatic)\.com[:/]")
 NO_DIRECT = "past the page cache"

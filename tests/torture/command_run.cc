@@ -242,7 +242,7 @@ Result<bool> CommandRun::Has(const std::string& store, const std::string& name) 
 Status CommandRun::Import() {
   if (!fs::exists(file())) CAIRN_TRY(Export());
   if (!fs::exists(file())) return Ok();
-  const std::string name = "i" + std::to_string(names_++);
+  const std::string name = fmt::format("i{}", names_++);
   const std::vector<std::string> command = {"sessions", "import",  file(),  "--as",
                                             name,       "--store", store(), "--quiet"};
   bool there = false;
