@@ -5,6 +5,8 @@
 
 #include <cstdio>
 
+#include "base/plain_text.h"
+
 namespace cairn {
 
 Progress::Progress(bool quiet) : enabled_(!quiet && isatty(STDERR_FILENO) != 0) {}
@@ -19,7 +21,7 @@ void Progress::Show(const std::string& line) {
   if (!Due()) return;
   last_ = std::chrono::steady_clock::now();
   open_ = true;
-  fmt::print(stderr, "\r\033[K{}", line);
+  fmt::print(stderr, "\r\033[K{}", ForTerminal(line));
   std::fflush(stderr);
 }
 

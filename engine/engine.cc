@@ -26,6 +26,7 @@ Status Engine::OpenTiers(const SessionShape& shape, const SessionOptions& option
   tier_options.compute_bytes = options_.compute_bytes;
   tier_options.read_ahead = options_.read_ahead;
   tier_options.trace = options_.trace;
+  tier_options.timeline = options_.timeline;
   tier_options.min_pinned_blocks = StepAttention::MostBlocksPerFetch(shape, options);
   CAIRN_TRY(tiers_, TieredStore::Open(tier_options, *cold_));
   payload_bytes_ = payload_bytes;

@@ -26,6 +26,7 @@ struct EngineOptions {
   bool read_ahead = false;             ///< read what the next layer may want while one computes
   bool read_only = false;              ///< sessions can be listed, not made or extended
   AccessTrace* trace = nullptr;        ///< told of every access to blocks; must outlive the engine
+  Timeline* timeline = nullptr;        ///< told what takes how long; must outlive the engine
 };
 
 /// Not thread-safe: one control thread. Sessions must be closed before their engine.

@@ -89,7 +89,7 @@ Status Selector::SearchFar(const StepPlan& plan, int32_t layer, int32_t rows_per
   request.rows_per_group = rows_per_group;
   request.begin = plan.far_begin;
   request.end = plan.far_end;
-  request.k = plan.choose;
+  request.k = plan.choose + (scores_wanted_ ? 1 : 0);  // with the runner-up
   request.other_lse = plan.near_end > plan.near_begin ? lse_.data() : nullptr;
   CAIRN_TRY(index_.Search(request, &far_));
   std::copy(far_.lse.begin(), far_.lse.end(), lse_.begin());
@@ -114,13 +114,24 @@ void Selector::Gather(const StepPlan& plan, int32_t head, int32_t group, int32_t
   }
 }
 
-void Selector::KeepHeaviest(int32_t k, std::vector<Candidate>* candidates) {
+Selector::Candidate Selector::KeepHeaviest(int32_t k, std::vector<Candidate>* candidates) {
   std::sort(candidates->begin(), candidates->end(), [](const Candidate& a, const Candidate& b) {
     return a.log_weight != b.log_weight ? a.log_weight > b.log_weight : a.block < b.block;
   });
-  candidates->resize(static_cast<size_t>(k));
+  const auto kept = static_cast<size_t>(k);
+  const Candidate next = candidates->size() > kept ? (*candidates)[kept] : Candidate{-1, 0};
+  candidates->resize(kept);
   std::sort(candidates->begin(), candidates->end(),
             [](const Candidate& a, const Candidate& b) { return a.block < b.block; });
+  return next;
+}
+
+void Selector::Tell(const std::vector<Candidate>& chosen, const Candidate& next, size_t place,
+                    Choice* choice) {
+  choice->runner_up[place] = next.block;
+  choice->runner_up_log_weights[place] = next.log_weight;
+  float* weights = choice->log_weights.data() + place * chosen.size();
+  for (const Candidate& c : chosen) *weights++ = c.log_weight;
 }
 
 Status Selector::Select(const SessionOptions& options, const StepPlan& plan, int32_t layer,
@@ -131,10 +142,18 @@ Status Selector::Select(const SessionOptions& options, const StepPlan& plan, int
   choice->groups = per_chunk ? 1 : rows;
   choice->k = plan.choose;
   choice->blocks.resize(static_cast<size_t>(heads) * choice->groups * choice->k);
+  choice->log_weights.clear();
+  choice->runner_up.clear();
+  choice->runner_up_log_weights.clear();
   if (choice->blocks.empty()) return Ok();
   if (plan.TakesAll()) {
     TakeAll(plan, choice);
     return Ok();
+  }
+  if (scores_wanted_) {
+    choice->log_weights.resize(choice->blocks.size());
+    choice->runner_up.resize(static_cast<size_t>(heads) * choice->groups);
+    choice->runner_up_log_weights.resize(choice->runner_up.size());
   }
   sampled_.clear();
   const int32_t stride = per_chunk ? std::min(options.query_stride, rows) : 1;
@@ -158,11 +177,12 @@ Status Selector::Select(const SessionOptions& options, const StepPlan& plan, int
         const auto same = [](const auto& a, const auto& b) { return a.block == b.block; };
         candidates.erase(std::unique(candidates.begin(), candidates.end(), same), candidates.end());
       }
-      KeepHeaviest(plan.choose, &candidates);
+      const Candidate next = KeepHeaviest(plan.choose, &candidates);
       for (int32_t target = shared ? 0 : head; target <= head; ++target) {
-        int64_t* place = choice->blocks.data() +
-                         (static_cast<int64_t>(target) * choice->groups + group) * choice->k;
-        for (const Candidate& c : candidates) *place++ = c.block;
+        const auto place = static_cast<size_t>(target) * choice->groups + group;
+        int64_t* blocks = choice->blocks.data() + place * choice->k;
+        for (const Candidate& c : candidates) *blocks++ = c.block;
+        if (scores_wanted_) Tell(candidates, next, place, choice);
       }
     }
   }

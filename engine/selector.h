@@ -22,6 +22,11 @@ struct Choice {
   int32_t k = 0;
   std::vector<int64_t> blocks;  ///< [Hkv, groups, k]
 
+  /// If scores are wanted, else empty; empty too if all candidates were taken unscored.
+  std::vector<float> log_weights;  ///< [Hkv, groups, k], of `blocks`
+  std::vector<int64_t> runner_up;  ///< [Hkv, groups], the heaviest that was not chosen; -1: none
+  std::vector<float> runner_up_log_weights;
+
   std::span<const int64_t> Of(int32_t head, int32_t group) const {
     return {blocks.data() + (static_cast<int64_t>(head) * groups + group) * k,
             static_cast<size_t>(k)};
@@ -38,6 +43,8 @@ class Selector {
   /// `q` is [rows, Hq, D] un-rotated; row i stands at first_position + i.
   Status Select(const SessionOptions& options, const StepPlan& plan, int32_t layer, const float* q,
                 int32_t rows, int32_t first_position, Choice* choice);
+  /// Whether choices are to tell weights and runners-up from now on.
+  void WantScores(bool wanted) { scores_wanted_ = wanted; }
 
  private:
   struct Candidate {
@@ -51,12 +58,16 @@ class Selector {
   /// Appends the candidates of one head and group to `out`.
   void Gather(const StepPlan& plan, int32_t head, int32_t group, int32_t rows_per_group,
               std::vector<Candidate>* out) const;
-  static void KeepHeaviest(int32_t k, std::vector<Candidate>* candidates);
+  /// The k heaviest by ordinal; gives the next one, if there is one.
+  static Candidate KeepHeaviest(int32_t k, std::vector<Candidate>* candidates);
+  static void Tell(const std::vector<Candidate>& chosen, const Candidate& next, size_t place,
+                   Choice* choice);
 
   const SessionShape& shape_;
   const RopeTable& rope_;
   LandmarkIndex& index_;
   const NearKeys& near_keys_;
+  bool scores_wanted_ = false;
 
   std::vector<int32_t> sampled_;     // rows looked at
   std::vector<float> queries_;       // [Hkv, sampled, G, D] rotated to the far slot, scaled

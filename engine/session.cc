@@ -142,6 +142,7 @@ void Session::AddTokens(std::span<const uint32_t> tokens) {
 
 Status Session::Commit(const std::string& properties) {
   CAIRN_CHECK(step_rows_ == 0);
+  const Slice slice(store_.timeline(), "commit");
   if (extent_ != 0) CAIRN_TRY(store_.Flush(extent_));
   SessionCommit commit;
   commit.record = record_;
@@ -189,6 +190,17 @@ Status Session::Revert() {
   new_tokens_.clear();
   for (SummarySection& section : new_sections_) section = {};
   return local_.LoadTail(committed_tail_, static_cast<int32_t>(rows_ % shape_.block.block_rows));
+}
+
+Result<std::vector<uint32_t>> Session::ReadTokens() const {
+  std::vector<uint32_t> tokens;
+  if (replacing_.has_value()) {
+    tokens = *replacing_;
+  } else {
+    CAIRN_TRY(tokens, catalog_.ReadTokens(record_));
+  }
+  tokens.insert(tokens.end(), new_tokens_.begin(), new_tokens_.end());
+  return tokens;
 }
 
 Result<std::string> SessionDigest(const SessionCatalog& catalog, const SessionRecord& record,

@@ -13,7 +13,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -65,6 +64,9 @@ class Session {
   /// one. `tokens` are all that the session has now.
   void ReplaceLastCommit(std::vector<uint32_t> tokens) { replacing_ = std::move(tokens); }
 
+  /// All its tokens, those that are not committed included.
+  Result<std::vector<uint32_t>> ReadTokens() const;
+
   int64_t rows() const { return rows_; }
   int64_t tokens() const { return tokens_; }
   int64_t committed_tokens() const { return static_cast<int64_t>(record_.tokens); }
@@ -78,8 +80,9 @@ class Session {
 
   /// Blocks chosen by the last Attend.
   const Choice& last_choice() const { return choice_; }
-  /// From now on each Attend adds to `counts` how often it chose a block (null: stop).
-  void CountChoices(std::map<int64_t, int64_t>* counts) { choice_counts_ = counts; }
+  /// From now on each Attend adds to `log` what it reads of the past (null: stop). Results stay the
+  /// same bits.
+  void Observe(StepLog* log);
   uint64_t index_bytes() const { return index_->memory_bytes(); }
   std::string_view index_name() const { return index_->name(); }
 
@@ -129,7 +132,7 @@ class Session {
   int32_t step_rows_ = 0;  // 0: no step is open
   StepPlan plan_;
   Choice choice_;
-  std::map<int64_t, int64_t>* choice_counts_ = nullptr;
+  StepLog* log_ = nullptr;
 };
 
 /// The digest of a committed session: its shape, payloads, tokens and tail in session order, and

@@ -1,5 +1,6 @@
 // The steps of a session: append, select, attend, seal.
 #include <algorithm>
+#include <chrono>
 
 #include "base/check.h"
 #include "base/parallel.h"
@@ -8,6 +9,16 @@
 #include "engine/summary.h"
 
 namespace cairn {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+uint64_t Nanoseconds(Clock::duration passed) {
+  return static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(passed).count());
+}
+
+}  // namespace
 
 Status Session::SetOptions(const SessionOptions& options) {
   CAIRN_TRY(options.Validate(shape_));
@@ -40,11 +51,13 @@ Status Session::BeginStep(int32_t rows) {
   plan_ = PlanStep(shape_, options_, rows_);
   CAIRN_TRY(CheckReach(rows));
   step_rows_ = rows;
+  attention_.BeginStep(rows_);
   return Ok();
 }
 
 Status Session::Attend(int32_t layer, const float* q, const float* k, const float* v, float* o) {
   CAIRN_CHECK(step_rows_ > 0 && layer >= 0 && layer < shape_.layers);
+  const Slice slice(store_.timeline(), "attention", layer);
   const int64_t stride = static_cast<int64_t>(shape_.kv_heads) * shape_.block.head_dim;
   ParallelFor(step_rows_ < 16 ? 1 : shape_.kv_heads, [&](int64_t task) {
     const int32_t heads = shape_.kv_heads;
@@ -56,11 +69,25 @@ Status Session::Attend(int32_t layer, const float* q, const float* k, const floa
     }
   });
   const int32_t first_position = plan_.local_slot * shape_.block.block_rows + plan_.tail_rows;
-  CAIRN_TRY(selector_.Select(options_, plan_, layer, q, step_rows_, first_position, &choice_));
-  if (choice_counts_ != nullptr) {
-    for (const int64_t block : choice_.blocks) ++(*choice_counts_)[block];
+  const bool logged = log_ != nullptr && rows_ + step_rows_ > log_->from_row;
+  const auto start = logged ? Clock::now() : Clock::time_point();
+  {
+    const Slice slice(store_.timeline(), "search", layer);
+    CAIRN_TRY(selector_.Select(options_, plan_, layer, q, step_rows_, first_position, &choice_));
+  }
+  if (logged) {
+    log_->layers.push_back({.first_row = rows_,
+                            .rows = step_rows_,
+                            .layer = layer,
+                            .search_ns = Nanoseconds(Clock::now() - start)});
   }
   return attention_.Run(plan_, layer, q, step_rows_, choice_, local_, blocks_, o);
+}
+
+void Session::Observe(StepLog* log) {
+  log_ = log;
+  selector_.WantScores(log != nullptr);
+  attention_.Observe(log);
 }
 
 Status Session::SealBlocks(int32_t complete) {
@@ -117,6 +144,7 @@ Status Session::EndStep() {
   const int32_t local_rows = plan_.tail_rows + step_rows_;
   const int32_t complete = local_rows / shape_.block.block_rows;
   if (complete > 0) {
+    const Slice slice(store_.timeline(), "seal", complete);
     Status done = SealBlocks(complete);
     if (done.has_value()) done = AddRepresentatives(complete);
     if (!done.has_value()) {  // all layers become what they were when the step began

@@ -1,6 +1,7 @@
 #include "engine/step_attention.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <numeric>
 
@@ -22,6 +23,31 @@ float* Scratch(size_t floats) {
   const auto address = reinterpret_cast<uintptr_t>(memory.data());
   return reinterpret_cast<float*>((address + 63) / 64 * 64);
 }
+
+/// Times fetches into the last layer of a log; does nothing without one.
+class FetchClock {
+ public:
+  explicit FetchClock(StepLog* log) : log_(log) {}
+  void Start() { started_ = Now(); }
+  void Wait() { waiting_ = Now(); }
+  void Stop() {
+    if (log_ == nullptr) return;
+    const Clock::time_point now = Now();
+    log_->layers.back().fetch_ns += Nanoseconds(now - started_);
+    log_->layers.back().wait_ns += Nanoseconds(now - waiting_);
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static uint64_t Nanoseconds(Clock::duration passed) {
+    return static_cast<uint64_t>(
+        std::chrono::duration_cast<std::chrono::nanoseconds>(passed).count());
+  }
+  Clock::time_point Now() const { return log_ == nullptr ? Clock::time_point() : Clock::now(); }
+
+  StepLog* log_;
+  Clock::time_point started_, waiting_;
+};
 
 }  // namespace
 
@@ -143,6 +169,11 @@ void StepAttention::AttendFetched(const Call& call, int32_t first_group, int32_t
   });
 }
 
+Result<Pins> StepAttention::WaitFor(TieredStore::Ticket& ticket) {
+  const Slice slice(store_.timeline(), "wait");
+  return ticket.Wait();
+}
+
 Status StepAttention::Run(const StepPlan& plan, int32_t layer, const float* q, int32_t rows,
                           const Choice& choice, const LocalRows& local, const BlockMap& blocks,
                           float* o) {
@@ -156,21 +187,31 @@ Status StepAttention::Run(const StepPlan& plan, int32_t layer, const float* q, i
 
   const int32_t step = GroupsPerFetch(call);
   const bool fetches = !plan.fixed.empty() || choice.k > 0;
+  FetchClock clock(log_ != nullptr && first_row_ + rows > log_->from_row ? log_ : nullptr);
   TieredStore::Ticket ticket;
-  if (fetches) {
-    ListBlocks(call, 0, step);
+  const auto start = [&](int32_t group) {
+    ListBlocks(call, group, std::min(step, choice.groups - group));
+    if (log_ != nullptr) LogTiers();
+    clock.Start();
     ticket = store_.StartFetch(ids_);
+  };
+  if (fetches) {
+    start(0);
     if (store_.reads_ahead()) store_.ReadAhead(steady_[(layer + 1) % shape_.layers].steady());
   }
-  AttendLocal(call, local);
+  {
+    const Slice slice(store_.timeline(), "local rows", layer);
+    AttendLocal(call, local);
+  }
   for (int32_t group = 0; fetches && group < choice.groups; group += step) {
     const int32_t groups = std::min(step, choice.groups - group);
-    if (group > 0) {
-      ListBlocks(call, group, groups);
-      ticket = store_.StartFetch(ids_);
-    }
-    CAIRN_TRY(auto pins, ticket.Wait());
+    if (group > 0) start(group);
+    clock.Wait();
+    CAIRN_TRY(auto pins, WaitFor(ticket));
+    clock.Stop();
+    const Slice slice(store_.timeline(), "chosen rows", layer);
     AttendFetched(call, group, groups, pins);
+    if (log_ != nullptr) LogGroups(call, group, groups);
   }
   if (fetches && store_.reads_ahead()) steady_[layer].Note(ids_);
   return Ok();

@@ -17,6 +17,7 @@
 #include "engine/position_map.h"
 #include "engine/selector.h"
 #include "engine/steady_blocks.h"
+#include "engine/step_log.h"
 #include "kernels/attention.h"
 #include "storage/tiered_store.h"
 
@@ -31,6 +32,11 @@ class StepAttention {
   /// `q` and `o` are [rows, Hq, D]. Local rows of the step are in `local` already.
   Status Run(const StepPlan& plan, int32_t layer, const float* q, int32_t rows,
              const Choice& choice, const LocalRows& local, const BlockMap& blocks, float* o);
+
+  /// From now on Run adds to `log` what it reads (null: stop); `first_row` is the session's row
+  /// that the next step begins with.
+  void Observe(StepLog* log) { log_ = log; }
+  void BeginStep(int64_t first_row) { first_row_ = first_row; }
 
   /// Blocks one fetch asks for at most, with these options.
   static size_t MostBlocksPerFetch(const SessionShape& shape, const SessionOptions& options);
@@ -53,6 +59,13 @@ class StepAttention {
   void AttendFetched(const Call& call, int32_t first_group, int32_t groups, const Pins& pins);
   void AttendRows(const Call& call, int32_t head, int32_t first_row, int32_t rows,
                   std::span<const BlockRef> refs, float* o, float* lse);
+  Result<Pins> WaitFor(TieredStore::Ticket& ticket);
+  /// Where the listed blocks are, before they are asked for.
+  void LogTiers();
+  /// What was read of the groups just attended, in rows that are to be recorded.
+  void LogGroups(const Call& call, int32_t first_group, int32_t groups);
+  void LogHead(const Call& call, int32_t row, int32_t head, int32_t group, size_t first_ref);
+  ReadBlock LogBlock(const Call& call, int32_t row, int32_t head, size_t ref, int64_t block);
 
   const SessionShape& shape_;
   const RopeTable& rope_;
@@ -65,6 +78,12 @@ class StepAttention {
   std::vector<float> lse_;            // [Hkv, rows, G]
   std::vector<float> fetched_o_;      // [rows, Hq, D]
   std::vector<float> fetched_lse_;    // [Hkv, rows, G]
+
+  StepLog* log_ = nullptr;
+  int64_t first_row_ = 0;
+  std::vector<StoreTier> tiers_;  // of ids_, while there is a log
+  std::vector<float> part_o_;     // [rows, Hq, D], of one block
+  std::vector<float> part_lse_;   // [Hkv, rows, G], of one block
 };
 
 }  // namespace cairn

@@ -2,14 +2,23 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "base/check.h"
 #include "base/parallel.h"
 #include "kernels/append.h"
-#include "kernels/attention.h"
 
 namespace cairn {
+namespace {
+
+void AttendNow(const AttendParams& params) {
+  std::vector<float> scratch(AttendScratchFloats(params) + 16);
+  const auto address = (reinterpret_cast<uintptr_t>(scratch.data()) + 63) / 64 * 64;
+  Attend(params, reinterpret_cast<float*>(address));
+}
+
+}  // namespace
 
 DenseAttention::DenseAttention(const SessionShape& shape)
     : shape_(shape),
@@ -53,19 +62,13 @@ Status DenseAttention::Attend(int32_t layer, const float* q, const float* k, con
   }
   constexpr int32_t kTile = 64;
   const int32_t tiles = (step_rows_ + kTile - 1) / kTile;
+  const int64_t stride = static_cast<int64_t>(shape_.query_heads) * dim;
   ParallelFor(static_cast<int64_t>(tiles) * heads, [&](int64_t task) {
     const auto head = static_cast<int32_t>(task % heads);
     const int32_t first = static_cast<int32_t>(task / heads) * kTile;
-    const int64_t stride = static_cast<int64_t>(shape_.query_heads) * dim;
     const int64_t offset = first * stride + static_cast<int64_t>(head) * group * dim;
-    AttendParams params;
-    params.shape = shape_.block;
-    params.mode =
-        shape_.mode == AttentionMode::kLandmark ? SoftmaxMode::kGrouped : SoftmaxMode::kPlain;
-    params.scale = shape_.scale > 0 ? shape_.scale : 1.0f / std::sqrt(static_cast<float>(dim));
-    params.rope = &rope_;
+    AttendParams params = Params();
     params.rows = std::min(kTile, step_rows_ - first);
-    params.group = group;
     params.q = q + offset;
     params.q_row_stride = stride;
     params.q_positions = positions.data() + first;
@@ -73,11 +76,61 @@ Status DenseAttention::Attend(int32_t layer, const float* q, const float* k, con
     params.o = o + offset;
     params.o_row_stride = stride;
     params.lse = lse.data() + (static_cast<int64_t>(head) * step_rows_ + first) * group;
-    std::vector<float> scratch(AttendScratchFloats(params) + 16);
-    const auto address = (reinterpret_cast<uintptr_t>(scratch.data()) + 63) / 64 * 64;
-    cairn::Attend(params, reinterpret_cast<float*>(address));
+    AttendNow(params);
   });
+  for (int32_t row = 0; log_ != nullptr && row < step_rows_; ++row) {
+    for (int32_t head = 0; rows_ + row >= log_->from_row && head < heads; ++head) {
+      LogRow(layer, head, row, q + row * stride + static_cast<int64_t>(head) * group * dim,
+             lse.data() + (static_cast<int64_t>(head) * step_rows_ + row) * group, refs[head]);
+    }
+  }
   return Ok();
+}
+
+AttendParams DenseAttention::Params() const {
+  AttendParams params;
+  params.shape = shape_.block;
+  params.mode =
+      shape_.mode == AttentionMode::kLandmark ? SoftmaxMode::kGrouped : SoftmaxMode::kPlain;
+  params.scale =
+      shape_.scale > 0 ? shape_.scale : 1.0f / std::sqrt(static_cast<float>(shape_.block.head_dim));
+  params.rope = &rope_;
+  params.group = shape_.group();
+  return params;
+}
+
+void DenseAttention::LogRow(int32_t layer, int32_t head, int32_t row, const float* q,
+                            const float* lse, std::span<const BlockRef> refs) {
+  const int32_t group = shape_.group();
+  const auto position = static_cast<int32_t>(rows_ + row);
+  std::vector<float> o(static_cast<size_t>(group) * shape_.block.head_dim), part(group);
+  AttendParams params = Params();
+  params.rows = 1;
+  params.q = q;
+  params.q_positions = &position;
+  params.o = o.data();
+  params.lse = part.data();
+  HeadLog made{.row = position,
+               .layer = layer,
+               .head = head,
+               .local_share = 1,
+               .first = log_->blocks.size(),
+               .count = static_cast<size_t>(position / shape_.block.block_rows)};
+  for (size_t i = 0; i < made.count; ++i) {
+    params.blocks = refs.subspan(i, 1);
+    AttendNow(params);
+    ReadBlock read{.block = static_cast<int64_t>(i),
+                   .log_weight = std::numeric_limits<float>::quiet_NaN()};
+    for (int32_t g = 0; g < group; ++g) {
+      const float share = std::exp(part[g] - lse[g]);
+      read.share += share / static_cast<float>(group);
+      read.top_share = std::max(read.top_share, share);
+    }
+    made.local_share -= read.share;
+    log_->blocks.push_back(read);
+  }
+  made.local_share = std::max(0.0f, made.local_share);
+  log_->heads.push_back(made);
 }
 
 Status DenseAttention::EndStep() {

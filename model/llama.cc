@@ -61,6 +61,7 @@ Status Llama::Embed(std::span<const int32_t> ids) {
 }
 
 Status Llama::RunLayer(int32_t index, int32_t rows, AttentionBackend& attention, StepKind kind) {
+  const Slice slice(timeline_, "layer", index);
   const Layer& layer = layers_[index];
   const int64_t hidden = config_.hidden, ffn = config_.ffn;
   const int64_t q = static_cast<int64_t>(config_.query_heads) * config_.head_dim;
@@ -103,6 +104,7 @@ Status Llama::RunLayer(int32_t index, int32_t rows, AttentionBackend& attention,
 Result<const float*> Llama::Forward(std::span<const int32_t> ids, AttentionBackend& attention,
                                     StepKind kind) {
   const auto rows = static_cast<int32_t>(ids.size());
+  const Slice slice(timeline_, "step", rows);
   ResizeBuffers(rows);
   CAIRN_TRY(Embed(ids));
   CAIRN_TRY(attention.BeginStep(rows));

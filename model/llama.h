@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/page_buffer.h"
+#include "base/timeline.h"
 #include "kernels/rope.h"
 #include "model/adapter_set.h"
 #include "model/attention_backend.h"
@@ -64,6 +65,8 @@ class Llama {
   Status PackForDecode(const AdapterSet& adapters);
 
   const LlamaConfig& config() const { return config_; }
+  /// From now on told how long steps and their layers take (null: stop).
+  void Observe(Timeline* timeline) { timeline_ = timeline; }
   uint64_t weight_bytes() const;
 
   /// Runs one step of `ids` (token ids or kLandmarkRow) through all layers. Returns the normalised
@@ -106,6 +109,7 @@ class Llama {
 
   const GgufFile& file_;
   const LinearKind kind_;
+  Timeline* timeline_ = nullptr;
   LlamaConfig config_;
   const GgufTensor* embedding_ = nullptr;
   std::vector<float> merged_embedding_;    // [vocab, hidden] if adapters change it, or empty

@@ -3,6 +3,7 @@
 #include <rocksdb/convenience.h>
 #include <rocksdb/write_batch.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <mutex>
@@ -374,6 +375,22 @@ ColdStoreStats RocksColdStore::Stats() {
   (void)access.db->GetIntProperty(access.payload, rocksdb::DB::Properties::kLiveSstFilesSize,
                                   &stats.payload_bytes);
   return stats;
+}
+
+Result<std::vector<StoreFile>> RocksColdStore::Files() {
+  CAIRN_TRY(const RocksDatabase::Access access, impl_->database->Read());
+  std::vector<rocksdb::LiveFileMetaData> live;
+  access.db->GetLiveFilesMetaData(&live);
+  std::vector<StoreFile> files;
+  for (const rocksdb::LiveFileMetaData& file : live) {
+    files.push_back({.name = "db" + file.name,
+                     .payload = file.column_family_name == access.payload->GetName(),
+                     .level = file.level,
+                     .bytes = file.size,
+                     .entries = file.num_entries});
+  }
+  std::ranges::sort(files, {}, &StoreFile::name);
+  return files;
 }
 
 void RocksColdStore::RemoveIfNew() { impl_->database->RemoveIfNew(); }

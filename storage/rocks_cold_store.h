@@ -65,6 +65,15 @@ struct RocksColdStoreOptions {
   rocksdb::Env* env = nullptr;
 };
 
+/// One file that records or metadata are kept in.
+struct StoreFile {
+  std::string name{};    ///< in the store's directory
+  bool payload = false;  ///< of block records, or else of metadata
+  int level = 0;         ///< 0: as it was written; higher: merged, or put at the bottom at once
+  uint64_t bytes = 0;
+  uint64_t entries = 0;
+};
+
 class RocksColdStore final : public ColdStore {
  private:
   struct Impl;
@@ -87,6 +96,8 @@ class RocksColdStore final : public ColdStore {
   Result<std::optional<std::string>> ReadMeta(std::string_view key) override;
   Result<MetaEntries> ScanMeta(std::string_view prefix) override;
   ColdStoreStats Stats() override;
+  /// Its table files, by name.
+  Result<std::vector<StoreFile>> Files();
 
   /// Gives the store up that Open has made, and in which nothing is: it goes when this is
   /// destroyed. Nothing happens to one that was there.

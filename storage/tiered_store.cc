@@ -194,6 +194,7 @@ Result<Pins> TieredStore::Fetch(std::span<const BlockId> ids) {
 }
 
 Result<Pins> TieredStore::FetchNow(std::span<const BlockId> ids) {
+  const Slice slice(impl_->options.timeline, "fetch", static_cast<int64_t>(ids.size()));
   Pins pins;
   pins.slots_.assign(ids.size(), kNoSlot);
   CAIRN_TRY(impl_->Fetch(ids, pins.slots_));
@@ -230,7 +231,13 @@ TieredStore::Ticket TieredStore::StartFetch(std::span<const BlockId> ids) {
 
 void TieredStore::ReadAhead(std::span<const BlockId> ids) { impl_->StartReadAhead(ids); }
 
+Timeline* TieredStore::timeline() const { return impl_->options.timeline; }
+
 bool TieredStore::reads_ahead() const { return impl_->ahead != nullptr; }
+
+void TieredStore::Locate(std::span<const BlockId> ids, std::span<StoreTier> tiers) const {
+  impl_->Locate(ids, tiers);
+}
 
 std::vector<TierReport> TieredStore::Report() const { return impl_->Report(); }
 

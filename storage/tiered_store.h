@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/timeline.h"
 #include "storage/access_trace.h"
 #include "storage/block_id.h"
 #include "storage/cold_store.h"
@@ -30,6 +31,7 @@ struct TieredStoreOptions {
   size_t min_pinned_blocks = 0;        ///< the most blocks one Fetch will ask for
   bool read_ahead = false;             ///< false: ReadAhead does nothing
   AccessTrace* trace = nullptr;        ///< told of every access; must outlive the store
+  Timeline* timeline = nullptr;        ///< told how long fetches take; must outlive the store
 
   /// kResource with the least budget that would work if a tier cannot hold what one Fetch pins.
   Status Validate() const;
@@ -47,6 +49,12 @@ struct TierReport {
   uint64_t waited_ns = 0;       ///< of the fastest tier: time that callers stood in Fetch and Wait
   LatencyHistogram latency_ns;  ///< of a batch served by this tier, per batch
 };
+
+enum class StoreTier : uint8_t { kCompute, kHost, kCold };
+/// As in TierReport::name.
+constexpr const char* StoreTierName(StoreTier tier) {
+  return tier == StoreTier::kCompute ? "compute" : tier == StoreTier::kHost ? "host" : "cold";
+}
 
 class TieredStore;
 
@@ -130,7 +138,12 @@ class TieredStore {
   void ReadAhead(std::span<const BlockId> ids);
   /// Whether hints are taken at all; where not, nobody needs to find out what to hint at.
   bool reads_ahead() const;
+  /// Of the options; may be null.
+  Timeline* timeline() const;
 
+  /// The fastest tier that each of `ids` is in now; a block on its way into one counts as there.
+  /// What is in no memory counts as cold. Not a use. tiers.size() == ids.size().
+  void Locate(std::span<const BlockId> ids, std::span<StoreTier> tiers) const;
   /// Reports of the tiers present, fastest first.
   std::vector<TierReport> Report() const;
   /// Payload bytes of `extent` or of all extents (0) that are only in memory, waiting for a Flush.

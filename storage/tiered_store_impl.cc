@@ -315,6 +315,7 @@ Status TieredStore::Impl::LoadFromCold(std::span<const SlottedBlock> blocks) {
     ids.push_back(block.id);
     targets.push_back(host.pool.At(block.slot));
   }
+  const Slice slice(options.timeline, "read", static_cast<int64_t>(ids.size()));
   const Stopwatch watch;
   Status status = cold.ReadBlocks(ids, record_bytes(), targets);
   const uint64_t passed_ns = watch.Nanoseconds();
@@ -390,6 +391,16 @@ std::vector<TierReport> TieredStore::Impl::Report() {
   reports.front().waited_ns = waited_ns;
   reports.push_back(report("cold", cold_counters, 0, on_disk.payload_bytes));
   return reports;
+}
+
+void TieredStore::Impl::Locate(std::span<const BlockId> ids, std::span<StoreTier> tiers) {
+  CAIRN_CHECK(ids.size() == tiers.size());
+  std::lock_guard lock(mutex);
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const bool computed = compute && compute->table.Find(ids[i]) != kNoSlot;
+    const bool hosted = computed || host.table.Find(ids[i]) != kNoSlot;
+    tiers[i] = computed ? StoreTier::kCompute : hosted ? StoreTier::kHost : StoreTier::kCold;
+  }
 }
 
 uint64_t TieredStore::Impl::DirtyBytes(uint64_t extent) {

@@ -68,6 +68,7 @@ struct TieredStore::Impl {
   /// Posts the reading of what is in no memory, if there is something and the queue takes it.
   void StartReadAhead(std::span<const BlockId> ids);
   std::vector<TierReport> Report();
+  void Locate(std::span<const BlockId> ids, std::span<StoreTier> tiers);
   uint64_t DirtyBytes(uint64_t extent);
 
   MemoryTier& top() { return compute ? *compute : host; }

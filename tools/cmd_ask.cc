@@ -50,9 +50,7 @@ class AskCommand : public Command {
     for (const std::string& question : questions) {
       Sampler greedy;
       CAIRN_TRY(auto answer, conversation.Ask(question, max_tokens_, greedy, [&](auto piece) {
-        if (flags_.json) return;
-        fmt::print("{}", piece);
-        std::fflush(stdout);
+        if (!flags_.json) PrintAnswer(piece);
       }));
       if (!flags_.json) fmt::print("\n");
       std::fflush(stdout);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/byte_size.h"
+#include "base/plain_text.h"
 #include "base/progress.h"
 #include "engine/stored_shape.h"
 #include "storage/store_copy.h"
@@ -111,7 +112,7 @@ class BackupCommand : public Command {
                              .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
     } else if (!flags_.quiet) {
       fmt::print(stderr, "{} has {} sessions and {} of keys and values; all of it was verified\n",
-                 target_, totals.sessions, FormatByteSize(totals.payload_bytes));
+                 ForTerminal(target_), totals.sessions, FormatByteSize(totals.payload_bytes));
     }
   }
 

@@ -2,20 +2,18 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <cstdio>
 #include <iostream>
-#include <vector>
+#include <optional>
 
+#include "base/plain_text.h"
+#include "tools/answer_sources.h"
 #include "tools/command.h"
-#include "tools/conversation.h"
 #include "tools/interrupt.h"
 
 namespace cairn {
 namespace {
 
-constexpr size_t kWhyBlocks = 5;
-constexpr size_t kWhyCharacters = 160;
+constexpr size_t kWhyPassages = 3;
 
 class ChatCommand : public Command {
  public:
@@ -49,55 +47,40 @@ class ChatCommand : public Command {
       if (Interrupted() || !std::getline(std::cin, line) || line == "/quit") break;
       if (line.empty()) continue;
       if (line == "/why") {
-        CAIRN_TRY(Why(*workspace, conversation));
+        CAIRN_TRY(Why(*workspace));
       } else if (line == "/keep") {
         CAIRN_TRY(conversation.Keep());
         fmt::print(stderr, "kept; the session has {} tokens\n", workspace->session().tokens());
       } else if (line.front() == '/') {
-        fmt::print(stderr, "{} is not known; there are /keep, /why and /quit\n", line);
+        fmt::print(stderr, "{} is not known; there are /keep, /why and /quit\n", ForTerminal(line));
       } else {
-        CAIRN_TRY(Answer(conversation, line));
+        CAIRN_TRY(Answer(*workspace, conversation, line));
       }
     }
     return Ok();
   }
 
-  Status Answer(Conversation& conversation, const std::string& question) const {
-    Sampler greedy;
-    CAIRN_TRY(conversation.Ask(question, max_tokens_, greedy, [](std::string_view piece) {
-      fmt::print("{}", piece);
-      std::fflush(stdout);
-    }));
+  Status Answer(Workspace& workspace, Conversation& conversation, const std::string& question) {
+    CAIRN_TRY(sources_, AskForSources(workspace, conversation, question, max_tokens_,
+                                      [](std::string_view piece) { PrintAnswer(piece); }));
     fmt::print("\n");
     return Ok();
   }
 
-  /// The blocks chosen most often for the last answer, with the text they hold.
-  Status Why(Workspace& workspace, const Conversation& conversation) const {
-    std::vector<std::pair<int64_t, int64_t>> counts;  // (times, block)
-    for (const auto& [block, times] : conversation.chosen_blocks())
-      counts.push_back({times, block});
-    std::sort(counts.rbegin(), counts.rend());
-    counts.resize(std::min(counts.size(), kWhyBlocks));
-    if (counts.empty()) fmt::print(stderr, "nothing was chosen yet\n");
-    const Session& session = workspace.session();
-    CAIRN_TRY(auto tokens, workspace.engine().catalog().ReadTokens(session.record()));
-    const int64_t block_tokens = workspace.profile().block_tokens;
-    for (const auto& [times, block] : counts) {
-      std::string text;
-      const int64_t begin = block * block_tokens;
-      const int64_t end = std::min<int64_t>(begin + block_tokens, std::ssize(tokens));
-      for (int64_t i = begin; i < end; ++i) text += workspace.model().tokenizer().Decode(tokens[i]);
-      std::replace(text.begin(), text.end(), '\n', ' ');
-      fmt::print(stderr, "block {} (tokens {} to {}), chosen {} times: {}\n", block, begin,
-                 begin + block_tokens - 1, times,
-                 text.empty() ? "(of this conversation)" : text.substr(0, kWhyCharacters));
+  /// What the last answer was read from.
+  Status Why(Workspace& workspace) const {
+    if (!sources_.has_value()) {
+      fmt::print(stderr, "nothing was asked yet\n");
+      return Ok();
     }
+    CAIRN_TRY(const SessionText text, TextOf(workspace));
+    fmt::print(stderr, "{}", DescribePassages(*sources_, text, kWhyPassages));
     return Ok();
   }
 
   Flags flags_;
   int64_t max_tokens_ = 256;
+  std::optional<AnswerSources> sources_;  // of the last answer
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/plain_text.h"
 #include "tools/command.h"
 #include "tools/conform_case.h"
 #include "tools/flags.h"
@@ -40,7 +41,8 @@ class ConformCommand : public Command {
       if (result.compares_blocks) entry["selected_match"] = result.selected_match;
       list.push_back(std::move(entry));
       if (flags_.json) continue;
-      fmt::print("{:<40} largest error {:.2e}  chosen blocks {}\n", result.name, result.max_error,
+      fmt::print("{:<40} largest error {:.2e}  chosen blocks {}\n", ForTerminal(result.name),
+                 result.max_error,
                  !result.compares_blocks ? "not compared"
                  : result.selected_match ? "equal"
                                          : "DIFFER");

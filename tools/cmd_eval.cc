@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/hash.h"
+#include "base/plain_text.h"
 #include "tools/command.h"
 #include "tools/eval_log.h"
 #include "tools/eval_report.h"
@@ -92,6 +93,8 @@ class EvalCommand : public Command {
         ->type_name("TEXT");
     app.add_option("--max-tokens", settings_.max_tokens, "Longest answer in tokens (default 32)")
         ->type_name("N");
+    app.add_flag("--why", settings_.why,
+                 "Find out too among which passages of an answer `cairn why` names its fact");
     app.add_option("--scratch", scratch_path_,
                    "Directory for results and sessions, to go on after a stop (default: a "
                    "temporary one)")
@@ -127,15 +130,6 @@ class EvalCommand : public Command {
     }
     if (!settings_.preface.empty() && settings_.preface.back() != '\n') settings_.preface += '\n';
     return settings_.Validate();
-  }
-
-  /// Refuses, before any work, a file that could not be written in the end.
-  static Status CheckTarget(const std::string& path) {
-    std::error_code ignored;
-    const auto parent = std::filesystem::absolute(path, ignored).parent_path();
-    if (path.empty() || std::filesystem::is_directory(parent, ignored)) return Ok();
-    return Fail(Errc::kNotFound, "cannot write {}: there is no directory {}; create it first", path,
-                parent.string());
   }
 
   Result<std::vector<uint32_t>> Opening(const LoadedModel& model) const {
@@ -224,11 +218,11 @@ class EvalCommand : public Command {
     for (const EvalRecord& record : records) {
       for (const EvalAnswer& answer : record.answers) {
         if (answer.right) continue;
-        fmt::print(stderr, "wrong in text {} of {} tokens at {:.0f} %: {} {}, not {}\n",
-                   record.text + 1, record.length, 100 * answer.depth, answer.question,
-                   answer.value,
-                   nlohmann::json(answer.answer)
-                       .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+        fmt::print(
+            stderr, "wrong in text {} of {} tokens at {:.0f} %: {} {}, not {}\n", record.text + 1,
+            record.length, 100 * answer.depth, answer.question, answer.value,
+            ForTerminal(nlohmann::json(answer.answer)
+                            .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)));
       }
     }
   }

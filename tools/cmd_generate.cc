@@ -53,9 +53,7 @@ class GenerateCommand : public Command {
     CAIRN_TRY(auto conversation, Conversation::Open(*workspace));
     Sampler sampler(temperature_, seed_);
     CAIRN_TRY(auto answer, conversation.Ask(prompt_, max_tokens_, sampler, [&](auto piece) {
-      if (flags_.json) return;
-      fmt::print("{}", piece);
-      std::fflush(stdout);
+      if (!flags_.json) PrintAnswer(piece);
     }));
     if (!flags_.json) {
       fmt::print("\n");

@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "base/plain_text.h"
 #include "base/progress.h"
 #include "engine/fork_point.h"
 #include "engine/stored_shape.h"
@@ -114,7 +115,8 @@ class RepairCommand : public Command {
     for (const RepairPlan& plan : plans) {
       const auto end = static_cast<int64_t>(plan.record.tokens);
       if (!plan.hopeless.empty()) {
-        fmt::print("session '{}' cannot be repaired: {}\n", plan.record.name, plan.hopeless);
+        fmt::print("session '{}' cannot be repaired: {}\n", plan.record.name,
+                   ForTerminal(plan.hopeless));
         continue;
       }
       if (plan.summaries) {

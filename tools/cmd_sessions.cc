@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/byte_size.h"
+#include "base/plain_text.h"
 #include "base/progress.h"
 #include "engine/fork_point.h"
 #include "engine/session.h"
@@ -11,6 +12,8 @@
 #include "tools/command.h"
 #include "tools/interrupt.h"
 #include "tools/session_transfer.h"
+#include "tools/session_tree.h"
+#include "tools/stored_session.h"
 #include "tools/workspace.h"
 
 namespace cairn {
@@ -49,6 +52,21 @@ Result<nlohmann::json> Describe(const SessionCatalog& catalog, const SessionReco
   json["extents"] = record.ranges.size();
   json["digest"] = digest;
   json["index"] = IndexKindName(IndexOptions().Chosen());
+  CAIRN_TRY(const auto all, catalog.List());
+  CAIRN_TRY(const uint64_t own_bytes, BytesOf(record, OwnBlocks(record, all.sessions)));
+  json["own_bytes"] = own_bytes;
+  for (const SessionTreeEntry& entry : TreeOf(all.sessions)) {
+    if (all.sessions[entry.session].id != record.id) continue;
+    json["shares_with"] =
+        entry.shares_with.empty() ? nlohmann::json() : nlohmann::json(entry.shares_with);
+    json["shared_tokens"] = entry.shared_blocks * profile.block_tokens;
+  }
+  json["forks"] = nlohmann::json::array();
+  for (const SessionTreeEntry& entry : TreeOf(all.sessions)) {
+    if (entry.shares_with != record.name) continue;
+    json["forks"].push_back({{"name", all.sessions[entry.session].name},
+                             {"shared_tokens", entry.shared_blocks * profile.block_tokens}});
+  }
   return json;
 }
 
@@ -57,18 +75,30 @@ void PrintText(const nlohmann::json& json) {
   fmt::print("tokens     {} in {} rows, {} sealed blocks, {}\n", json["tokens"].get<uint64_t>(),
              json["rows"].get<uint64_t>(), json["blocks"].get<uint64_t>(),
              FormatByteSize(json["payload_bytes"].get<uint64_t>()));
-  fmt::print("model      {}\n", json["model"]["path"].get<std::string>());
+  fmt::print("model      {}\n", ForTerminal(json["model"]["path"].get<std::string>()));
   for (const auto& adapter : json["adapters"]) {
-    fmt::print("adapter    {} (scale {})\n", adapter["path"].get<std::string>(),
+    fmt::print("adapter    {} (scale {})\n", ForTerminal(adapter["path"].get<std::string>()),
                adapter["scale"].get<double>());
   }
   fmt::print("options    {}\n", json["options"].dump());
   fmt::print("search     {} (--index auto)\n", json["index"].get<std::string>());
   for (const auto& ingest : json["ingests"]) {
-    fmt::print("read       {}: {} tokens from token {}{}\n", ingest["source"].get<std::string>(),
-               ingest["tokens"].get<int64_t>(), ingest["start"].get<int64_t>(),
-               ingest["done"].get<bool>() ? "" : " (unfinished)");
+    fmt::print("read       {}: {} tokens from token {}{}\n",
+               ForTerminal(ingest["source"].get<std::string>()), ingest["tokens"].get<int64_t>(),
+               ingest["start"].get<int64_t>(), ingest["done"].get<bool>() ? "" : " (unfinished)");
   }
+  if (!json["shares_with"].is_null()) {
+    fmt::print("fork       its first {} tokens are those of {}\n",
+               json["shared_tokens"].get<uint64_t>(), json["shares_with"].get<std::string>());
+  }
+  for (const auto& fork : json["forks"]) {
+    fmt::print("forked     {} has its first {} tokens\n", fork["name"].get<std::string>(),
+               fork["shared_tokens"].get<uint64_t>());
+  }
+  const uint64_t payload = json["payload_bytes"].get<uint64_t>();
+  const uint64_t own = json["own_bytes"].get<uint64_t>();
+  fmt::print("on disk    {} of its own, {} shared\n", FormatByteSize(own),
+             FormatByteSize(payload - own));
   fmt::print("commits    {} in {} extents\n", json["commits"].get<uint64_t>(),
              json["extents"].get<uint64_t>());
   fmt::print("digest     {}\n", json["digest"].get<std::string>());
@@ -129,31 +159,56 @@ class SessionsCommand : public Command {
     return action;
   }
 
+  /// A session of the list; nothing if its profile cannot be read.
+  static Result<nlohmann::json> Summary(const SessionRecord& record,
+                                        const SessionTreeEntry& entry) {
+    CAIRN_TRY(const auto session, StoredSession::FromRecord(record));
+    const auto& ingests = session.profile.ingests;
+    const uint64_t shared = entry.shared_blocks;
+    return nlohmann::json{
+        {"name", record.name},
+        {"tokens", record.tokens},
+        {"mode", AttentionModeName(session.profile.mode)},
+        {"unfinished", !ingests.empty() && !ingests.back().done},
+        {"payload_bytes", session.payload_bytes()},
+        {"shares_with",
+         entry.shares_with.empty() ? nlohmann::json() : nlohmann::json(entry.shares_with)},
+        {"shared_tokens", shared * static_cast<uint64_t>(session.shape.block_tokens())},
+        {"shared_bytes", shared * session.ordinal_bytes()}};
+  }
+
+  static void PrintSummary(const nlohmann::json& json, int depth) {
+    const auto shared = json["shared_tokens"].get<uint64_t>();
+    fmt::print(
+        "{:<24} {:>12} tokens {:>10}  {}{}{}\n",
+        std::string(2 * static_cast<size_t>(depth), ' ') + json["name"].get<std::string>(),
+        json["tokens"].get<uint64_t>(), FormatByteSize(json["payload_bytes"].get<uint64_t>()),
+        json["mode"].get<std::string>(), json["unfinished"].get<bool>() ? "  (unfinished)" : "",
+        shared == 0 ? ""
+                    : fmt::format("  first {} tokens of {}", shared,
+                                  json["shares_with"].get<std::string>()));
+  }
+
   Status List(const SessionCatalog& catalog, ColdStore& cold) const {
     CAIRN_TRY(auto all, catalog.List());
     const size_t count = all.sessions.size() + all.unreadable.size();
-    nlohmann::json sessions = nlohmann::json::array();
-    for (const SessionRecord& record : all.sessions) {
-      const auto profile = ProfileOf(record);
-      if (!profile) {
-        all.unreadable.push_back({record.name, profile.error().message});
+    std::vector<nlohmann::json> by_place(all.sessions.size());
+    for (const SessionTreeEntry& entry : TreeOf(all.sessions)) {
+      const SessionRecord& record = all.sessions[entry.session];
+      auto summary = Summary(record, entry);
+      if (!summary) {
+        all.unreadable.push_back({record.name, summary.error().message});
         continue;
       }
-      const auto& ingests = profile.value().ingests;
-      const bool unfinished = !ingests.empty() && !ingests.back().done;
-      const std::string_view mode = AttentionModeName(profile.value().mode);
-      sessions.push_back({{"name", record.name},
-                          {"tokens", record.tokens},
-                          {"mode", mode},
-                          {"unfinished", unfinished}});
-      if (flags_.json) continue;
-      fmt::print("{:<24} {:>12} tokens  {}{}\n", record.name, record.tokens, mode,
-                 unfinished ? "  (unfinished)" : "");
+      if (!flags_.json) PrintSummary(summary.value(), entry.depth);
+      by_place[entry.session] = std::move(summary).value();
     }
+    std::erase_if(by_place, [](const nlohmann::json& one) { return one.is_null(); });
+    const nlohmann::json sessions(std::move(by_place));
     nlohmann::json damaged = nlohmann::json::array();
     for (const auto& [name, what] : all.unreadable) {
       damaged.push_back({{"name", name}, {"message", what}});
-      if (!flags_.json) fmt::print("{:<24} damaged: {}\n", name, what);
+      if (!flags_.json) fmt::print("{:<24} damaged: {}\n", ForTerminal(name), ForTerminal(what));
     }
     const uint64_t disk_bytes = cold.Stats().disk_bytes;
     if (flags_.json) {

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/byte_size.h"
+#include "base/plain_text.h"
 #include "storage/verifier.h"
 #include "tools/command.h"
 #include "tools/session_check.h"
@@ -127,7 +128,9 @@ class VerifyCommand : public Command {
                                         {"damaged", damaged}}
                              .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
     } else {
-      for (const Finding& finding : findings) fmt::print("{}\n", ToText(finding));
+      for (const Finding& finding : findings) {
+        fmt::print("{}\n", ForTerminal(ToText(finding)));
+      }
       fmt::print("{} sessions, {} catalog entries and {} block records ({}) read, {} damaged\n",
                  totals_.sessions, totals_.entries, totals_.blocks,
                  FormatByteSize(totals_.payload_bytes), findings.size());

@@ -18,14 +18,15 @@ class Command {
 
 std::unique_ptr<Command> MakeIngestCommand();
 std::unique_ptr<Command> MakeAskCommand();
+std::unique_ptr<Command> MakeWhyCommand();
 std::unique_ptr<Command> MakeChatCommand();
 std::unique_ptr<Command> MakeGenerateCommand();
 std::unique_ptr<Command> MakePerplexityCommand();
 std::unique_ptr<Command> MakeSessionsCommand();
+std::unique_ptr<Command> MakeInspectCommand();
 std::unique_ptr<Command> MakeVerifyCommand();
 std::unique_ptr<Command> MakeRepairCommand();
 std::unique_ptr<Command> MakeBackupCommand();
-std::unique_ptr<Command> MakeCompactCommand();
 std::unique_ptr<Command> MakeCompactCommand();
 std::unique_ptr<Command> MakeUpgradeCommand();
 std::unique_ptr<Command> MakeConformCommand();

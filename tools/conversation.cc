@@ -1,7 +1,12 @@
 #include "tools/conversation.h"
 
-#include <chrono>
+#include <fmt/core.h>
+#include <unistd.h>
 
+#include <chrono>
+#include <cstdio>
+
+#include "base/plain_text.h"
 #include "tools/interrupt.h"
 #include "tools/text_file.h"
 
@@ -9,6 +14,8 @@ namespace cairn {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kLoggedQuestionRows = 256;
 
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -19,6 +26,15 @@ void Append(std::vector<uint32_t>* target, const std::vector<uint32_t>& tokens) 
 }
 
 }  // namespace
+
+void PrintAnswer(std::string_view piece) {
+  if (IsTerminal(STDOUT_FILENO)) {
+    fmt::print("{}", ForTerminal(piece, Lines::kKeep));
+  } else {
+    fmt::print("{}", piece);
+  }
+  std::fflush(stdout);
+}
 
 Result<Conversation> Conversation::Open(Workspace& workspace) {
   CAIRN_TRY(workspace.model().PackForDecode());
@@ -66,6 +82,7 @@ Result<Answer> Conversation::Generate(std::vector<float> logits, int64_t max_tok
     const uint32_t token = sampler.Pick(logits);
     if (model.IsEnd(token) || (chat_.has_value() && chat_->IsStop(token))) break;
     ++answer.answer_tokens;
+    answer.tokens.push_back(token);
     waiting += model.tokenizer().Decode(token);
     const size_t complete = CompleteUtf8(waiting);
     sink(std::string_view(waiting).substr(0, complete));
@@ -82,20 +99,29 @@ Result<Answer> Conversation::Generate(std::vector<float> logits, int64_t max_tok
 }
 
 Result<Answer> Conversation::Ask(const std::string& question, int64_t max_tokens, Sampler& sampler,
-                                 const Sink& sink) {
-  const auto start = Clock::now();
+                                 const Sink& sink, StepLog* log) {
   CAIRN_TRY(workspace_.ChoosePerToken());
   CAIRN_TRY(CloseAnswer());
+  workspace_.session().Observe(log);
+  auto answer = AskObserved(question, max_tokens, sampler, sink, log);
+  workspace_.session().Observe(nullptr);
+  return answer;
+}
+
+Result<Answer> Conversation::AskObserved(const std::string& question, int64_t max_tokens,
+                                         Sampler& sampler, const Sink& sink, StepLog* log) {
+  const auto start = Clock::now();
   const std::vector<uint32_t> tokens = Frame(question);
   if (tokens.empty()) return Fail(Errc::kInvalidArgument, "the text to go on from is empty");
+  if (log != nullptr) {
+    log->from_row = workspace_.session().rows() + std::ssize(tokens) - kLoggedQuestionRows;
+  }
   std::vector<float> logits;
   CAIRN_TRY(FeedAndRecord(tokens, &logits));
   const double first = SecondsSince(start);
-  chosen_blocks_.clear();
-  workspace_.session().CountChoices(&chosen_blocks_);
-  auto answer = Generate(std::move(logits), max_tokens, sampler, sink);
-  workspace_.session().CountChoices(nullptr);
-  CAIRN_TRY(auto made, std::move(answer));
+  const int64_t first_token = workspace_.session().tokens();
+  CAIRN_TRY(auto made, Generate(std::move(logits), max_tokens, sampler, sink));
+  made.first_token = first_token;
   made.question_tokens = std::ssize(tokens);
   made.seconds_to_first = first;
   answer_open_ = true;

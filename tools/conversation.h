@@ -3,13 +3,13 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.h"
+#include "engine/step_log.h"
 #include "model/sampler.h"
 #include "tools/workspace.h"
 
@@ -17,11 +17,16 @@ namespace cairn {
 
 struct Answer {
   std::string text;
+  std::vector<uint32_t> tokens;
+  int64_t first_token = 0;  ///< of the session's tokens: the place of the answer's first
   int64_t question_tokens = 0;
   int64_t answer_tokens = 0;
   double seconds_to_first = 0;   ///< from the question to the first token of the answer
   double seconds_per_token = 0;  ///< of the tokens after the first; 0 if there are none
 };
+
+/// Shows a piece of an answer on stdout: as it is, or harmless if that is a terminal.
+void PrintAnswer(std::string_view piece);
 
 class Conversation {
  public:
@@ -33,16 +38,15 @@ class Conversation {
   static Result<Conversation> Open(Workspace& workspace);
 
   /// Asks and answers, at most `max_tokens` tokens. On an error the session is as before.
+  /// `log`, if there is one, gets what was read for the last rows of the question and for each
+  /// token of the answer but the first, which follows from the question's last row.
   Result<Answer> Ask(const std::string& question, int64_t max_tokens, Sampler& sampler,
-                     const Sink& sink);
+                     const Sink& sink, StepLog* log = nullptr);
   /// Makes everything asked so far part of the session, ready for the next turn. A text that was
   /// half read ends where the first question began.
   Status Keep();
   /// Drops everything since the last commit.
   Status Forget();
-
-  /// How often each block was chosen while the last answer was made, over layers and heads.
-  const std::map<int64_t, int64_t>& chosen_blocks() const { return chosen_blocks_; }
 
  private:
   Conversation(Workspace& workspace, std::optional<ChatTemplate> chat)
@@ -51,13 +55,14 @@ class Conversation {
                        StepKind kind = StepKind::kRead);
   Result<Answer> Generate(std::vector<float> logits, int64_t max_tokens, Sampler& sampler,
                           const Sink& sink);
+  Result<Answer> AskObserved(const std::string& question, int64_t max_tokens, Sampler& sampler,
+                             const Sink& sink, StepLog* log);
   Status CloseAnswer();
   std::vector<uint32_t> Frame(const std::string& question) const;
 
   Workspace& workspace_;
   std::optional<ChatTemplate> chat_;
   bool answer_open_ = false;
-  std::map<int64_t, int64_t> chosen_blocks_;
 };
 
 }  // namespace cairn

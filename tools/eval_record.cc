@@ -8,19 +8,21 @@ namespace {
 using nlohmann::json;
 
 json AnswerJson(const EvalAnswer& a) {
-  return {{"kind", a.kind},
-          {"bin", a.bin},
-          {"depth", a.depth},
-          {"positions", a.positions},
-          {"question", a.question},
-          {"value", a.value},
-          {"answer", a.answer},
-          {"right", a.right},
-          {"contains", a.contains},
-          {"question_tokens", a.question_tokens},
-          {"answer_tokens", a.answer_tokens},
-          {"seconds_to_first", a.seconds_to_first},
-          {"seconds_per_token", a.seconds_per_token}};
+  json j{{"kind", a.kind},
+         {"bin", a.bin},
+         {"depth", a.depth},
+         {"positions", a.positions},
+         {"question", a.question},
+         {"value", a.value},
+         {"answer", a.answer},
+         {"right", a.right},
+         {"contains", a.contains},
+         {"question_tokens", a.question_tokens},
+         {"answer_tokens", a.answer_tokens},
+         {"seconds_to_first", a.seconds_to_first},
+         {"seconds_per_token", a.seconds_per_token}};
+  if (a.passage_rank.has_value()) j["passage_rank"] = *a.passage_rank;
+  return j;
 }
 
 EvalAnswer ReadAnswer(const json& j) {
@@ -38,6 +40,7 @@ EvalAnswer ReadAnswer(const json& j) {
   a.answer_tokens = j.at("answer_tokens");
   a.seconds_to_first = j.at("seconds_to_first");
   a.seconds_per_token = j.at("seconds_per_token");
+  if (j.contains("passage_rank")) a.passage_rank = j.at("passage_rank").get<int64_t>();
   return a;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,9 @@ struct EvalAnswer {
   int64_t answer_tokens = 0;
   double seconds_to_first = 0;
   double seconds_per_token = 0;
+  /// With --why: where the first passage with a token of the fact's last sentence stands among all,
+  /// from 1; 0 if none is there.
+  std::optional<int64_t> passage_rank;
 };
 
 /// Counts of one tier, of reading and asking together.

@@ -44,11 +44,16 @@ void Add(const EvalRecord& record, LengthReport* report) {
 
 json TallyJson(const Tally& tally) {
   const Interval interval = WilsonInterval(tally.found, tally.asked);
-  return {{"asked", tally.asked},
-          {"found", tally.found},
-          {"contains", tally.contains},
-          {"accuracy", tally.accuracy()},
-          {"interval", {interval.low, interval.high}}};
+  json j{{"asked", tally.asked},
+         {"found", tally.found},
+         {"contains", tally.contains},
+         {"accuracy", tally.accuracy()},
+         {"interval", {interval.low, interval.high}}};
+  if (tally.ranked > 0) {
+    j["passages"] = {
+        {"right", tally.ranked}, {"first", tally.first}, {"first_three", tally.first_three}};
+  }
+  return j;
 }
 
 std::string FoundOfAsked(const Tally& tally) {
@@ -77,6 +82,11 @@ void Tally::Add(const EvalAnswer& answer) {
   ++asked;
   found += answer.right ? 1 : 0;
   contains += answer.contains ? 1 : 0;
+  if (!answer.right || !answer.passage_rank.has_value()) return;
+  const int64_t rank = *answer.passage_rank;
+  ++ranked;
+  first += rank == 1 ? 1 : 0;
+  first_three += rank >= 1 && rank <= 3 ? 1 : 0;
 }
 
 double LengthReport::tokens_per_second() const {
@@ -123,7 +133,26 @@ std::string EvalReport::Table() const {
     text += fmt::format("{:<{}} {:>9.0f} {:>9.1f}\n", depths, DepthsWidth(),
                         length.tokens_per_second(), length.ms_per_answer_token());
   }
-  return text + KindsTable() + TiersTable();
+  return text + PassagesTable() + KindsTable() + TiersTable();
+}
+
+std::string EvalReport::PassagesTable() const {
+  std::string text;
+  for (const LengthReport& length : lengths_) {
+    const Tally& all = length.all;
+    if (all.ranked == 0) continue;
+    const Interval interval = WilsonInterval(all.first_three, all.ranked);
+    std::string depths;
+    for (const Tally& depth : length.depths) {
+      depths += fmt::format(" {}/{}", depth.first_three, depth.ranked);
+    }
+    text += fmt::format(
+        "{:<8} of {} right answers `why` names the fact first in {}, among three in {} "
+        "({:.3f} to {:.3f});{}\n",
+        LengthName(length.length), all.ranked, all.first, all.first_three, interval.low,
+        interval.high, depths);
+  }
+  return text.empty() ? text : "\n" + text;
 }
 
 std::string EvalReport::KindsTable() const {

@@ -23,6 +23,11 @@ struct Tally {
   int64_t asked = 0;
   int64_t found = 0;     ///< right answers
   int64_t contains = 0;  ///< answers that hold the value, perhaps among others
+  /// Of right answers with a passage_rank: all, and those whose fact is in the first passage or
+  /// among the first three.
+  int64_t ranked = 0;
+  int64_t first = 0;
+  int64_t first_three = 0;
 
   void Add(const EvalAnswer& answer);
   double accuracy() const {
@@ -66,6 +71,7 @@ class EvalReport {
 
  private:
   std::string KindsTable() const;
+  std::string PassagesTable() const;
   std::string TiersTable() const;
   int DepthsWidth() const;
 

@@ -2,10 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "base/hash.h"
-#include "tools/conversation.h"
+#include "tools/answer_sources.h"
 #include "tools/eval_report.h"
 #include "tools/reader.h"
 
@@ -124,14 +125,12 @@ Status EvalRun::Ask(Workspace& workspace, const PlantedText& planted, EvalRecord
     Show(*record,
          fmt::format("question {} of {}", record->answers.size() + 1, planted.plantings.size()),
          record->length);
-    Sampler greedy;
     const std::string& question =
         settings_.question.empty() ? planting.fact.question : settings_.question;
-    CAIRN_TRY(const Answer answer,
-              conversation.Ask(question, settings_.max_tokens, greedy, [](std::string_view) {}));
+    EvalAnswer& kept = record->answers.emplace_back();
+    CAIRN_TRY(const Answer answer, AskOne(workspace, conversation, question, planting, &kept));
     CAIRN_TRY(conversation.Forget());
     const Verdict verdict = Judge(planting.fact, answer.text);
-    EvalAnswer& kept = record->answers.emplace_back();
     kept.kind = planting.fact.kind;
     kept.bin = planting.bin;
     kept.depth = planting.depth;
@@ -147,6 +146,27 @@ Status EvalRun::Ask(Workspace& workspace, const PlantedText& planted, EvalRecord
     kept.seconds_per_token = answer.seconds_per_token;
   }
   return Ok();
+}
+
+Result<Answer> EvalRun::AskOne(Workspace& workspace, Conversation& conversation,
+                               const std::string& question, const Planting& planting,
+                               EvalAnswer* kept) const {
+  const auto ignore = [](std::string_view) {};
+  if (!settings_.why) {
+    Sampler greedy;
+    return conversation.Ask(question, settings_.max_tokens, greedy, ignore);
+  }
+  CAIRN_TRY(AnswerSources sources,
+            AskForSources(workspace, conversation, question, settings_.max_tokens, ignore));
+  const int64_t block_tokens = workspace.profile().block_tokens;
+  const Place& place = planting.places.back();
+  const auto holds = [&](const Passage& passage) {
+    return passage.block * block_tokens < place.end &&
+           (passage.block + 1) * block_tokens > place.first;
+  };
+  const auto found = std::ranges::find_if(sources.passages, holds);
+  kept->passage_rank = found == sources.passages.end() ? 0 : found - sources.passages.begin() + 1;
+  return std::move(sources.answer);
 }
 
 void EvalRun::Show(const EvalRecord& record, const std::string& doing, int64_t done) {

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/progress.h"
+#include "tools/conversation.h"
 #include "tools/eval_log.h"
 #include "tools/eval_settings.h"
 #include "tools/flags.h"
@@ -35,6 +36,10 @@ class EvalRun {
   Status DeleteFinished() const;
   Status RunText(Workspace& workspace, const PlantedText& planted, EvalRecord* record);
   Status Ask(Workspace& workspace, const PlantedText& planted, EvalRecord* record);
+  /// One question; with --why also where the fact is among the passages.
+  Result<Answer> AskOne(Workspace& workspace, Conversation& conversation,
+                        const std::string& question, const Planting& planting,
+                        EvalAnswer* kept) const;
   void Show(const EvalRecord& record, const std::string& doing, int64_t done);
   static std::string SessionName(int64_t length, int64_t text);
 

@@ -26,6 +26,7 @@ struct EvalSettings {
   std::string preface;      ///< in front of every text
   std::string question;     ///< in place of a fact's own; empty: none
   int64_t max_tokens = 32;  ///< longest answer
+  bool why = false;         ///< find out where `cairn why` names each fact
 
   /// kInvalidArgument naming the option that cannot be.
   Status Validate() const;

@@ -2,6 +2,7 @@
 
 #include "base/byte_size.h"
 #include "storage/access_trace.h"
+#include "tools/text_file.h"
 
 namespace cairn {
 namespace {
@@ -71,6 +72,8 @@ void Flags::AddMemory(CLI::App& app) {
 void Flags::AddTrace(CLI::App& app) {
   app.add_option("--trace", trace, "Record every access to blocks, for `cairn bench cache`")
       ->type_name("FILE");
+  app.add_option("--perfetto", perfetto, "Write what took how long, for ui.perfetto.dev")
+      ->type_name("FILE");
 }
 
 void Flags::AddStore(CLI::App& app, bool required) {
@@ -133,7 +136,20 @@ Status Flags::Apply() const {
   return Ok();
 }
 
-Status Flags::Traced(FunctionRef<Status()> body) {
+Status Flags::WithTimeline(FunctionRef<Status()> body) {
+  if (!perfetto.has_value()) return body();
+  CAIRN_TRY(CheckTarget(*perfetto));
+  Timeline timeline;
+  timeline_ = &timeline;
+  const Status done = body();
+  timeline_ = nullptr;
+  if (!done.has_value() && timeline.size() == 0) return done;  // an older file stays
+  const Status written = WriteTextAtomically(*perfetto, timeline.ToJson());
+  return done.has_value() ? written : done;
+}
+
+Status Flags::Traced(FunctionRef<Status()> inner) {
+  const auto body = [&] { return WithTimeline(inner); };
   if (!trace.has_value()) return body();
   CAIRN_TRY(const auto recorder, AccessTrace::Create(*trace));
   recorder_ = recorder.get();
@@ -147,6 +163,7 @@ Status Flags::Traced(FunctionRef<Status()> body) {
 Result<EngineOptions> Flags::ToEngineOptions() const {
   EngineOptions options;
   options.trace = recorder_;
+  options.timeline = timeline_;
   options.read_ahead = read_ahead;
   CAIRN_TRY(options.host_bytes, SizeOr(host_memory, "--host-memory", options.host_bytes));
   CAIRN_TRY(options.compute_bytes, SizeOr(compute_memory, "--compute-memory", 0));

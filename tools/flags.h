@@ -25,7 +25,7 @@ struct Flags {
   bool quiet = false;
   bool read_ahead = false;
   std::optional<int> threads;
-  std::optional<std::string> host_memory, compute_memory, disk_limit, trace;
+  std::optional<std::string> host_memory, compute_memory, disk_limit, trace, perfetto;
 
   std::string store, session, model;
   std::vector<std::string> adapters;  ///< FILE or FILE=SCALE each
@@ -36,7 +36,7 @@ struct Flags {
   void AddOutput(CLI::App& app);
   /// --host-memory, --compute-memory, --disk-limit, --read-ahead.
   void AddMemory(CLI::App& app);
-  /// --trace.
+  /// --trace, --perfetto.
   void AddTrace(CLI::App& app);
   /// --store and --session.
   void AddStore(CLI::App& app, bool required);
@@ -51,9 +51,11 @@ struct Flags {
 
   /// Applies --threads; call once, before any work.
   Status Apply() const;
-  /// Runs `body`; with --trace, every session opened in it is traced, also if it fails.
+  /// Runs `body`; with --trace or --perfetto, every session opened in it is traced, also if it
+  /// fails.
   Status Traced(FunctionRef<Status()> body);
   Result<EngineOptions> ToEngineOptions() const;
+  Timeline* timeline() const { return timeline_; }
   /// The model of --model and --adapter, headers only.
   Result<std::unique_ptr<LoadedModel>> OpenModel() const;
   Result<std::vector<AdapterSource>> AdapterSources() const;
@@ -69,7 +71,10 @@ struct Flags {
   Result<SessionOptions> ToSessionOptions(const SessionProfile& profile) const;
 
  private:
+  Status WithTimeline(FunctionRef<Status()> body);
+
   AccessTrace* recorder_ = nullptr;  // inside Traced
+  Timeline* timeline_ = nullptr;     // inside Traced
   /// kInvalidArgument if an option was given that a landmark adapter decides.
   Status RefuseUnmodifiedOptions() const;
 };

@@ -6,6 +6,8 @@
 #include <array>
 #include <cmath>
 
+#include "base/plain_text.h"
+
 namespace cairn {
 namespace {
 
@@ -31,30 +33,10 @@ Color ColorOf(double accuracy) {
 
 bool IsDark(const Color& c) { return 0.299 * c.red + 0.587 * c.green + 0.114 * c.blue < 140; }
 
-std::string Escaped(const std::string& text) {
-  std::string escaped;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        escaped += "&amp;";
-        break;
-      case '<':
-        escaped += "&lt;";
-        break;
-      case '>':
-        escaped += "&gt;";
-        break;
-      default:
-        escaped += c;
-    }
-  }
-  return escaped;
-}
-
 std::string Text(int x, int y, const std::string& anchor, const std::string& text,
                  const std::string& more = "") {
   return fmt::format("<text x=\"{}\" y=\"{}\" text-anchor=\"{}\"{}>{}</text>\n", x, y, anchor, more,
-                     Escaped(text));
+                     ForHtml(text));
 }
 
 std::string Cell(const Tally& tally, int x, int y) {

@@ -6,6 +6,7 @@
 #include <exception>
 #include <vector>
 
+#include "base/plain_text.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
 
@@ -26,7 +27,7 @@ void AllowManyFiles() {
 
 int Report(const cairn::Error& error) {
   std::fflush(stdout);
-  fmt::print(stderr, "cairn: {}\n", error.message);
+  fmt::print(stderr, "cairn: {}\n", cairn::ForTerminal(error.message, cairn::Lines::kKeep));
   return error.code == cairn::Errc::kInterrupted ? kStopped : kFailed;
 }
 
@@ -35,9 +36,10 @@ int RunCommands(int argc, char** argv) {
   app.set_version_flag("--version", "cairn " CAIRN_VERSION);
   app.require_subcommand(1);
   std::vector<std::pair<CLI::App*, std::unique_ptr<cairn::Command>>> commands;
-  for (auto make : {cairn::MakeIngestCommand, cairn::MakeAskCommand, cairn::MakeChatCommand,
-                    cairn::MakeGenerateCommand, cairn::MakePerplexityCommand,
-                    cairn::MakeSessionsCommand, cairn::MakeVerifyCommand, cairn::MakeRepairCommand,
+  for (auto make : {cairn::MakeIngestCommand, cairn::MakeAskCommand, cairn::MakeWhyCommand,
+                    cairn::MakeChatCommand, cairn::MakeGenerateCommand,
+                    cairn::MakePerplexityCommand, cairn::MakeSessionsCommand,
+                    cairn::MakeInspectCommand, cairn::MakeVerifyCommand, cairn::MakeRepairCommand,
                     cairn::MakeBackupCommand, cairn::MakeCompactCommand, cairn::MakeUpgradeCommand,
                     cairn::MakeConformCommand, cairn::MakeEvalCommand, cairn::MakeBenchCommand}) {
     auto command = make();
@@ -50,7 +52,9 @@ int RunCommands(int argc, char** argv) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     const bool unknown = app.get_subcommands().empty() && argc > 1 && argv[1][0] != '-';
     fmt::print(stderr, "cairn: {}; see `cairn --help`\n",
-               unknown ? fmt::format("there is no command '{}'", argv[1]) : error.what());
+               cairn::ForTerminal(
+                   unknown ? fmt::format("there is no command '{}'", argv[1]) : error.what(),
+                   cairn::Lines::kKeep));
     return kUsage;
   }
   cairn::CatchInterrupts();

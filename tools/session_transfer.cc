@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/byte_size.h"
+#include "base/plain_text.h"
 #include "base/progress.h"
 #include "engine/payload_chain.h"
 #include "engine/stored_shape.h"
@@ -76,7 +77,7 @@ Status ExportToFile(const Flags& flags, const std::string& path) {
                            .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else if (!flags.quiet) {
     fmt::print(stderr, "session '{}' with {} tokens is in {}, {}\n", record.name, record.tokens,
-               path, FormatByteSize(bytes));
+               ForTerminal(path), FormatByteSize(bytes));
   }
   return Ok();
 }

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <vector>
 
@@ -44,6 +45,14 @@ Status WriteTextAtomically(const std::string& path, const std::string& text) {
   const int code = errno;
   if (file != nullptr) std::remove(beside.c_str());
   return Fail(Errc::kIo, "cannot write {}: {}", path, std::strerror(code));
+}
+
+Status CheckTarget(const std::string& path) {
+  std::error_code ignored;
+  const auto parent = std::filesystem::absolute(path, ignored).parent_path();
+  if (path.empty() || std::filesystem::is_directory(parent, ignored)) return Ok();
+  return Fail(Errc::kNotFound, "cannot write {}: there is no directory {}; create it first", path,
+              parent.string());
 }
 
 size_t CompleteUtf8(std::string_view bytes) {

@@ -14,6 +14,9 @@ Result<std::string> ReadText(const std::string& path);
 /// Writes `text` beside `path` and then renames it, so that `path` is never half written. kIo.
 Status WriteTextAtomically(const std::string& path, const std::string& text);
 
+/// Refuses, before any work, a file that could not be written in the end; an empty path is fine.
+Status CheckTarget(const std::string& path);
+
 /// The longest prefix that does not end inside a UTF-8 character; what is not UTF-8 counts as
 /// complete. For streaming text whose characters arrive in pieces.
 size_t CompleteUtf8(std::string_view bytes);

@@ -65,6 +65,7 @@ Result<SessionShape> Workspace::Prepare(const Flags& flags) {
   CAIRN_TRY(options_, flags.ToSessionOptions(profile_));
   reading_ = ReadingText(profile_, options_);
   CAIRN_TRY(model_->LoadWeights());
+  model_->llama().Observe(flags.timeline());
   return profile_.Shape(model_->llama().config(), model_->landmark());
 }
 

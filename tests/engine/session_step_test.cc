@@ -3,7 +3,6 @@
 
 #include <cmath>
 #include <limits>
-#include <map>
 #include <vector>
 
 #include "engine/engine.h"
@@ -186,25 +185,6 @@ TEST_P(SessionStepTest, OptionsChangeFromTheNextStepOn) {
   options.retrieve = -1;
   EXPECT_ERROR(session->SetOptions(options), Errc::kInvalidArgument, "-1");
   EXPECT_EQ(session->options().retrieve, 5);
-}
-
-TEST_P(SessionStepTest, CountsChoices) {
-  auto session = Make("s", Options());
-  Trace trace(problem_);
-  ASSERT_GOOD(RunSteps(*session, problem_, 100, 10, &trace));
-  std::map<int64_t, int64_t> counts;
-  session->CountChoices(&counts);
-  ASSERT_GOOD(RunStep(*session, problem_, 10, &trace));
-  session->CountChoices(nullptr);
-  ASSERT_GOOD(RunStep(*session, problem_, 10, &trace));
-  std::map<int64_t, int64_t> expected;
-  for (const Choice& choice : trace.choices[10]) {
-    for (const int64_t block : choice.blocks) ++expected[block];
-  }
-  EXPECT_EQ(counts, expected);
-  int64_t sum = 0;
-  for (const auto& [block, count] : counts) sum += count;
-  EXPECT_EQ(sum, 2 * 2 * 2);  // layers, KV heads, k
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, SessionStepTest,

@@ -31,13 +31,18 @@ class Documents(CliTest):
         self.holds(shown, {"name", "tokens", "rows", "blocks", "payload_bytes", "commits",
                            "extents", "digest", "model", "adapters", "options", "ingests",
                            "turn_open"})
+        sharing = self.show_all()
+        self.assertEqual(sharing["own_bytes"], shown["payload_bytes"])
+        self.assertEqual((sharing["shares_with"], sharing["forks"]), (None, []))
         self.assertEqual(shown["tokens"], report["tokens"])
         self.assertEqual(shown["rows"], shown["tokens"] + shown["tokens"] // 15)
         self.assertEqual(shown["payload_bytes"], report["stored_bytes"])
         listed = self.good("sessions", "list", "--store", self.store, "--json").json
         self.holds(listed, {"sessions", "disk_bytes"})
-        self.assertEqual(listed["sessions"], [{"name": "s", "tokens": shown["tokens"],
-                                               "mode": "landmark", "unfinished": False}])
+        self.assertEqual(listed["sessions"], [{
+            "name": "s", "tokens": shown["tokens"], "mode": "landmark", "unfinished": False,
+            "payload_bytes": shown["payload_bytes"], "shares_with": None, "shared_tokens": 0,
+            "shared_bytes": 0}])
         answer = self.good("ask", *self.session(), "--retrieve", "4", "--max-tokens", "3",
                            "--json", "Who?").json
         self.holds(answer, TIERS | {"answer", "answers", "question", "question_tokens",

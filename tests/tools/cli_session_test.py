@@ -175,8 +175,8 @@ class Ask(CliTest):
     def test_chat_keeps_when_told(self):
         chat = ("chat", *self.session(), "--retrieve", "4", "--max-tokens", "5")
         done = self.good(*chat, stdin=b"/why\nWho?\n/why\n/nonsense\n/quit\nnot read\n")
-        self.assertRegex(done.stderr, "nothing was chosen yet")
-        self.assertRegex(done.stderr, "block [0-9]+ .*chosen")
+        self.assertRegex(done.stderr, "nothing was asked yet")
+        self.assertRegex(done.stderr, r"1\. block [0-9]+, tokens [0-9]+ to [0-9]+: [0-9]+ %")
         self.assertRegex(done.stderr, "/nonsense is not known")
         self.assertEqual(self.show(), self.before)
         self.good(*chat, stdin=b"Who?\n/keep\nAnd then?\n")

@@ -1,0 +1,38 @@
+#include "base/timeline.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+namespace cairn {
+namespace {
+
+TEST(TimelineTest, SlicesAreInOrderAndNested) {
+  Timeline timeline;
+  {
+    const Slice outer(&timeline, "outer", 7);
+    const Slice inner(&timeline, "inner");
+  }
+  std::thread([&] { const Slice other(&timeline, "other"); }).join();
+  EXPECT_EQ(timeline.size(), 3u);
+  const std::string json = timeline.ToJson();
+  const size_t outer = json.find("\"outer\""), inner = json.find("\"inner\"");
+  const size_t other = json.find("\"other\"");
+  EXPECT_LT(outer, inner) << json;
+  EXPECT_LT(inner, other) << json;
+  EXPECT_NE(json.find("\"ts\":0.000"), std::string::npos) << "times count from the first slice";
+  EXPECT_NE(json.find("\"args\":{\"number\":7}"), std::string::npos);
+  EXPECT_NE(json.find("\"left_out\":0"), std::string::npos);
+}
+
+TEST(TimelineTest, NoTimelineNoSlice) {
+  const Slice nothing(nullptr, "nothing");
+  EXPECT_EQ(Timeline().size(), 0u);
+}
+
+TEST(TimelineTest, AnEmptyOneIsADocumentToo) {
+  EXPECT_NE(Timeline().ToJson().find("\"traceEvents\":["), std::string::npos);
+}
+
+}  // namespace
+}  // namespace cairn

@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""`--perfetto`: a trace in the format of Chrome and Perfetto, checked by its rules."""
+
+import json
+import unittest
+
+from cli_harness import CliTest, LANDMARK, SMALL_STEPS, random_text, run
+
+LAYERS = 2
+
+
+class Perfetto(CliTest):
+    def setUp(self):
+        super().setUp()
+        self.trace = self.directory / "trace.json"
+        self.text = self.file("text.txt", random_text(2000))
+
+    def slices(self):
+        """All slices by name; each event must be as the format has it, and slices of a thread lie
+        inside or behind each other."""
+        document = json.loads(self.trace.read_text(encoding="utf-8"))
+        self.assertEqual(document["otherData"], {"left_out": 0})
+        by_name, open_by_thread = {}, {}
+        for event in document["traceEvents"]:
+            self.assertIsInstance(event["pid"], int)
+            self.assertIsInstance(event["tid"], int)
+            if event["ph"] == "M":
+                continue
+            self.assertEqual(event["ph"], "X")
+            self.assertGreaterEqual(event["ts"], 0)
+            self.assertGreaterEqual(event["dur"], 0)
+            by_name.setdefault(event["name"], []).append(event)
+            stack = open_by_thread.setdefault(event["tid"], [])
+            while stack and stack[-1] <= event["ts"] + 0.001:
+                stack.pop()
+            end = event["ts"] + event["dur"]
+            if stack:
+                self.assertLessEqual(end, stack[-1] + 0.002, event)
+            stack.append(end)
+        return by_name
+
+    def test_of_ingest_ask_and_why(self):
+        self.ingest(self.text, "--adapter", LANDMARK, *SMALL_STEPS, "--perfetto", self.trace)
+        found = self.slices()
+        self.assertGreaterEqual(len(found["commit"]), 1)
+        self.assertEqual(len(found["layer"]), LAYERS * len(found["step"]))
+        self.assertEqual(len(found["attention"]), len(found["layer"]))
+        self.assertEqual(len(found["search"]), len(found["layer"]))
+        for command in ("ask", "why"):
+            self.trace.unlink()
+            self.good(command, *self.session(), "--retrieve", "4", "--max-tokens", "3",
+                      "--perfetto", self.trace, "Who?")
+            found = self.slices()
+            for name in ("step", "layer", "search", "fetch", "read", "local rows", "chosen rows"):
+                self.assertTrue(found.get(name), f"{command}: no {name}")
+            self.assertEqual({event["args"]["number"] for event in found["layer"]},
+                             set(range(LAYERS)))
+            self.assertNotIn("commit", found)
+
+    def test_a_command_that_fails_before_it_begins_writes_none(self):
+        done = run("ask", *self.session("none"), "--perfetto", self.trace, "Who?")
+        self.assertEqual(done.code, 1)
+        self.assertFalse(self.trace.exists())
+        self.refused("ask", *self.session(), "--perfetto", self.directory / "no" / "x", "Who?",
+                     saying="there is no directory")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,159 @@
+#include "tools/html_assets.h"
+
+namespace cairn {
+
+const char* const kPageStyle = R"css(
+:root { --back: #fdfdfb; --text: #1d2328; --dim: #5b666e; --line: #d5dade; --card: #f2f4f3;
+  --heat: 12, 74, 110; --mark: #b3541e; }
+@media (prefers-color-scheme: dark) {
+  :root { --back: #14181b; --text: #e4e8ea; --dim: #9aa6ae; --line: #333c43; --card: #1d2327;
+    --heat: 125, 200, 245; --mark: #f0a35e; }
+}
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--back); color: var(--text);
+  font: 16px/1.5 system-ui, sans-serif; }
+main { max-width: 70rem; margin: 0 auto; padding: 1rem; }
+h1 { font-size: 1.4rem; margin: .5rem 0; overflow-wrap: anywhere; }
+h2 { font-size: 1.1rem; margin: 1.5rem 0 .5rem; }
+p, li, dd, td { overflow-wrap: anywhere; }
+.note, .scale, dt { color: var(--dim); font-size: .9rem; }
+.answer { font-size: 1.1rem; white-space: pre-wrap; }
+.passage { background: var(--card); border-left: 4px solid var(--mark); padding: .5rem .75rem;
+  margin: .5rem 0; white-space: pre-wrap; overflow-wrap: anywhere; max-height: 16rem;
+  overflow-y: auto; }
+.passage:empty { display: none; }
+.passage b { display: block; font-size: .9rem; }
+.scale { display: flex; justify-content: space-between; }
+.series { display: flex; flex-wrap: wrap; gap: .25rem; margin: .5rem 0; }
+button { font: inherit; color: inherit; background: var(--card); border: 1px solid var(--line);
+  border-radius: .25rem; padding: .1rem .5rem; white-space: pre; max-width: 100%;
+  overflow: hidden; text-overflow: ellipsis; }
+button[aria-pressed="true"] { border-color: var(--mark); box-shadow: inset 0 -2px var(--mark); }
+canvas { display: block; width: 100%; height: 20rem; border: 1px solid var(--line);
+  touch-action: pan-y; }
+:focus-visible { outline: 3px solid var(--mark); outline-offset: 2px; }
+.table { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .9rem; }
+td, th { text-align: left; padding: .2rem .75rem .2rem 0; border-bottom: 1px solid var(--line);
+  vertical-align: top; }
+ol { padding-left: 1.5rem; }
+)css";
+
+// Everything shown goes through textContent: data is never markup.
+const char* const kPageScript = R"js(
+(() => {
+  "use strict";
+  const holder = document.getElementById("data");
+  if (!holder) return;
+  const data = JSON.parse(holder.textContent);
+  const map = document.getElementById("map");
+  const place = document.getElementById("place");
+  const buttons = [...document.querySelectorAll("button[data-series]")];
+  const tokens = data.passages[data.blocks - 1];
+  const last = Object.values(data.passages).reduce((most, p) => Math.max(most, p[1]), 0);
+  const perBlock = Object.entries(data.passages).map(([b, p]) => b > 0 ? p[0] / b : 0)
+    .find((size) => size > 0) || 0;
+  document.getElementById("last").textContent =
+    "token " + Math.max(last, tokens ? tokens[1] : 0, Math.round(data.blocks * perBlock) - 1);
+  let series = 0, columns = 1, cursor = { column: -1, layer: 0 };
+  let cells = new Map(), most = 1;
+
+  const lay = () => {
+    columns = Math.max(1, Math.min(data.blocks, Math.floor(map.clientWidth / 4)));
+    cells = new Map();
+    most = 0;
+    for (const [block, layer, value] of data.series[series] || []) {
+      const column = Math.min(columns - 1, Math.floor(block * columns / data.blocks));
+      const key = layer * columns + column, before = cells.get(key);
+      if (!before || before.value < value) cells.set(key, { block, value });
+      most = Math.max(most, value);
+    }
+  };
+  const draw = () => {
+    const ratio = window.devicePixelRatio || 1;
+    map.width = Math.max(1, Math.round(map.clientWidth * ratio));
+    map.height = Math.max(1, Math.round(map.clientHeight * ratio));
+    const style = getComputedStyle(document.documentElement);
+    const color = style.getPropertyValue("--heat").trim();
+    const pen = map.getContext("2d");
+    const wide = map.width / columns, high = map.height / data.layers;
+    for (const [key, cell] of cells) {
+      const strength = most > 0 ? Math.sqrt(cell.value / most) : 0;
+      pen.fillStyle = "rgba(" + color + "," + strength.toFixed(3) + ")";
+      pen.fillRect((key % columns) * wide, Math.floor(key / columns) * high,
+                   Math.max(wide, ratio), Math.max(high - 1, 1));
+    }
+    if (cursor.column < 0) return;
+    pen.strokeStyle = style.getPropertyValue("--mark").trim();
+    pen.lineWidth = 2 * ratio;
+    pen.strokeRect(cursor.column * wide, cursor.layer * high, Math.max(wide, 2 * ratio), high);
+  };
+  const describe = () => {
+    const cell = cells.get(cursor.layer * columns + cursor.column);
+    let block = cell ? cell.block : -1;
+    for (let layer = 0; block < 0 && layer < data.layers; ++layer) {
+      const other = cells.get(layer * columns + cursor.column);
+      if (other) block = other.block;
+    }
+    const title = document.createElement("b");
+    const text = document.createElement("span");
+    const passage = data.passages[block];
+    title.textContent = "layer " + cursor.layer + (passage
+      ? ", block " + block + ", tokens " + passage[0] + " to " + passage[1] + ": " +
+        (cell ? cell.value : "no") + " " + data.what
+      : ": nothing was read here");
+    text.textContent = passage ? passage[2] : "";
+    place.replaceChildren(title, text);
+  };
+  const go = (column, layer) => {
+    cursor = { column: Math.max(0, Math.min(columns - 1, column)),
+               layer: Math.max(0, Math.min(data.layers - 1, layer)) };
+    draw();
+    describe();
+  };
+  const goBlock = (block, layer) =>
+    go(Math.floor(block * columns / data.blocks), layer);
+  const strongest = () => {
+    let best = null, where = 0;
+    for (const [key, cell] of cells) {
+      if (!best || cell.value > best.value) { best = cell; where = key; }
+    }
+    if (best) go(where % columns, Math.floor(where / columns));
+  };
+  map.addEventListener("pointermove", (event) => {
+    const box = map.getBoundingClientRect();
+    go(Math.floor((event.clientX - box.left) / box.width * columns),
+       Math.floor((event.clientY - box.top) / box.height * data.layers));
+  });
+  map.addEventListener("focus", () => { if (cursor.column < 0) strongest(); });
+  map.addEventListener("keydown", (event) => {
+    const step = event.shiftKey ? 10 : 1;
+    const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -1],
+                    ArrowDown: [0, 1], PageUp: [-columns, 0], PageDown: [columns, 0] };
+    const move = moves[event.key];
+    if (move) go(cursor.column + move[0], cursor.layer + move[1]);
+    else if (event.key === "Home") strongest();
+    else return;
+    event.preventDefault();
+  });
+  for (const button of buttons) {
+    button.addEventListener("click", () => {
+      series = Number(button.dataset.series);
+      for (const other of buttons) other.setAttribute("aria-pressed", String(other === button));
+      lay();
+      strongest();
+    });
+  }
+  for (const link of document.querySelectorAll("[data-block]")) {
+    link.addEventListener("click", () =>
+      goBlock(Number(link.dataset.block), Number(link.dataset.layer)));
+  }
+  const again = () => { lay(); cursor.column = Math.min(cursor.column, columns - 1); draw(); };
+  window.addEventListener("resize", again);
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  again();
+  strongest();
+})();
+)js";
+
+}  // namespace cairn

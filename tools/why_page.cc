@@ -1,0 +1,80 @@
+#include "tools/why_page.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/plain_text.h"
+#include "tools/html_page.h"
+
+namespace cairn {
+namespace {
+
+using Cells = std::map<std::pair<int64_t, int32_t>, double>;  // by block and layer
+
+TextHeat::Series SeriesOf(std::string label, const Cells& cells) {
+  TextHeat::Series series{.label = std::move(label), .cells = {}};
+  for (const auto& [place, value] : cells) {
+    if (value > 0) series.cells.push_back({place.first, place.second, value});
+  }
+  return series;
+}
+
+void Raise(Cells* cells, int64_t block, int32_t layer, double value) {
+  double& most = (*cells)[{block, layer}];
+  most = std::max(most, value);
+}
+
+/// In each layer the largest share that a head gave a block: for all tokens of the answer, and for
+/// each.
+TextHeat HeatOf(const AnswerSources& sources, const SessionText& text) {
+  TextHeat heat{.blocks = (text.size() + text.block_tokens() - 1) / text.block_tokens(),
+                .layers = sources.shape.layers,
+                .what = "share of a head's attention",
+                .series = {},
+                .passages = {}};
+  Cells all;
+  std::vector<Cells> tokens(sources.texts.size());
+  for (const HeadLog& head : sources.log.heads) {
+    const int64_t token = TokenOfRow(sources.shape, head.row) + 1 - sources.place.first_token;
+    if (token < 0 || token >= std::ssize(tokens)) continue;
+    for (const ReadBlock& read : sources.log.Of(head)) {
+      Raise(&tokens[static_cast<size_t>(token)], read.block, head.layer, read.top_share);
+      Raise(&all, read.block, head.layer,
+            read.top_share * sources.place.weights[static_cast<size_t>(token)]);
+      TextHeat::Passage& passage = heat.passages[read.block];
+      if (!passage.text.empty()) continue;
+      passage = {text.Begin(read.block), text.End(read.block) - 1, text.BlockText(read.block)};
+    }
+  }
+  heat.series.push_back(SeriesOf("what tells", all));
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    heat.series.push_back(SeriesOf(ForTerminal(sources.texts[i]), tokens[i]));
+  }
+  return heat;
+}
+
+}  // namespace
+
+std::string WhyPage(const std::string& session, const AnswerSources& sources,
+                    const SessionText& text, size_t count) {
+  std::string body = fmt::format(
+      "<h1>{}</h1>\n<p class=\"answer\">{}</p>\n<p class=\"note\">Asked of session {}, {} "
+      "tokens.</p>\n<section aria-label=\"Passages\">\n<h2>What it was read from</h2>\n<ol>\n",
+      ForHtml(sources.question), ForHtml(sources.answer.text), ForHtml(session), text.size());
+  for (size_t i = 0; i < std::min(count, sources.passages.size()); ++i) {
+    const Passage& passage = sources.passages[i];
+    body += fmt::format(
+        "<li><div class=\"passage\"><b>{:.0f} %: block {}, tokens {} to {}, most for “{}” in layer "
+        "{}, head {} <button type=\"button\" data-block=\"{}\" data-layer=\"{}\">on the "
+        "map</button></b>{}</div></li>\n",
+        100 * passage.share, passage.block, text.Begin(passage.block), text.End(passage.block) - 1,
+        ForHtml(sources.texts[static_cast<size_t>(passage.token)]), passage.layer, passage.head,
+        passage.block, passage.layer, ForHtml(text.BlockText(passage.block)));
+  }
+  body += "</ol>\n</section>\n" + HeatSection(HeatOf(sources, text));
+  return HtmlPage("Why: " + sources.question, body);
+}
+
+}  // namespace cairn
