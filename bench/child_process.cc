@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -67,10 +68,8 @@ Result<ChildProcess> ChildProcess::Start(const std::vector<std::string>& argumen
 }
 
 Result<std::string> ChildProcess::Output(const std::vector<std::string>& arguments) {
-  char errors_path[] = "/tmp/cairn-stderr-XXXXXX";
-  const int errors = mkostemp(errors_path, O_CLOEXEC);
+  const int errors = memfd_create("stderr", MFD_CLOEXEC);
   int out[2] = {-1, -1};
-  if (errors >= 0) unlink(errors_path);
   const pid_t parent = getpid();
   const pid_t pid = pipe2(out, O_CLOEXEC) == 0 ? fork() : -1;
   if (pid == 0) Become(arguments, out[1], errors, parent);

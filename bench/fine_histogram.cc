@@ -1,35 +1,20 @@
 #include "bench/fine_histogram.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 
 namespace cairn {
 
-size_t FineHistogram::BucketOf(uint64_t value) {
-  value = std::min(value, (uint64_t{1} << kMaxBits) - 1);
-  if (value < kSteps) return value;
-  const int shift = std::bit_width(value) - 1 - kStepBits;
-  return (static_cast<size_t>(shift) << kStepBits) + (value >> shift);
-}
-
-uint64_t FineHistogram::MiddleOf(size_t bucket) {
-  if (bucket < 2 * kSteps) return bucket;
-  const int shift = static_cast<int>(bucket >> kStepBits) - 1;
-  const uint64_t lowest = ((bucket & (kSteps - 1)) | kSteps) << shift;
-  return lowest + (uint64_t{1} << shift) / 2;
-}
-
 void FineHistogram::Record(uint64_t value) {
-  if (counts_.empty()) counts_.resize(kBuckets);
-  ++counts_[BucketOf(value)];
+  if (counts_.empty()) counts_.resize(Buckets::kCount);
+  ++counts_[Buckets::BucketOf(value)];
   ++count_;
   sum_ += static_cast<double>(value);
   max_ = std::max(max_, value);
 }
 
 void FineHistogram::Merge(const FineHistogram& other) {
-  if (counts_.empty()) counts_.resize(kBuckets);
+  if (counts_.empty()) counts_.resize(Buckets::kCount);
   for (size_t i = 0; i < other.counts_.size(); ++i) counts_[i] += other.counts_[i];
   count_ += other.count_;
   sum_ += other.sum_;
@@ -46,7 +31,7 @@ uint64_t FineHistogram::Percentile(double q) const {
   uint64_t seen = 0;
   for (size_t i = 0; i < counts_.size(); ++i) {
     seen += counts_[i];
-    if (seen >= rank) return std::min(MiddleOf(i), max_);
+    if (seen >= rank) return std::min(Buckets::MiddleOf(i), max_);
   }
   return max_;
 }
@@ -64,7 +49,7 @@ std::vector<std::pair<uint64_t, double>> FineHistogram::Curve(size_t most) const
     // The tail is what people look for: there each further half of the rest is told too.
     const bool far = share - told >= least_step || 1 - share <= (1 - told) / 2;
     if (!curve.empty() && !far && seen < count_) continue;
-    curve.emplace_back(seen == count_ ? max_ : MiddleOf(i), share);
+    curve.emplace_back(seen == count_ ? max_ : Buckets::MiddleOf(i), share);
     told = share;
   }
   return curve;

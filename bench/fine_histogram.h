@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "storage/log_buckets.h"
+
 namespace cairn {
 
 class FineHistogram {
@@ -32,16 +34,9 @@ class FineHistogram {
   double mean() const;
 
  private:
-  // Values below 2 * kSteps have a bucket each; above, every power of two is cut into kSteps.
-  static constexpr int kStepBits = 7;
-  static constexpr uint64_t kSteps = 1u << kStepBits;
-  static constexpr int kMaxBits = 50;
-  static constexpr size_t kBuckets = kSteps * (kMaxBits - kStepBits + 1);
+  using Buckets = LogBuckets<7, 50>;
 
-  static size_t BucketOf(uint64_t value);
-  static uint64_t MiddleOf(size_t bucket);
-
-  std::vector<uint32_t> counts_;  // empty, or kBuckets
+  std::vector<uint32_t> counts_;  // empty, or Buckets::kCount
   uint64_t count_ = 0;
   double sum_ = 0;
   uint64_t max_ = 0;

@@ -1,28 +1,13 @@
 #include "storage/latency_histogram.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <limits>
 
 namespace cairn {
 
-size_t LatencyHistogram::BucketOf(uint64_t value) {
-  value = std::min(value, (uint64_t{1} << kMaxBits) - 1);
-  if (value < kSteps) return value;
-  const int shift = std::bit_width(value) - 1 - kStepBits;
-  return (static_cast<size_t>(shift) << kStepBits) + (value >> shift);
-}
-
-uint64_t LatencyHistogram::MiddleOf(size_t bucket) {
-  if (bucket < 2 * kSteps) return bucket;
-  const int shift = static_cast<int>(bucket >> kStepBits) - 1;
-  const uint64_t lowest = ((bucket & (kSteps - 1)) | kSteps) << shift;
-  return lowest + (uint64_t{1} << shift) / 2;
-}
-
 void LatencyHistogram::Record(uint64_t latency_ns) {
-  uint32_t& bucket = counts_[BucketOf(latency_ns)];
+  uint32_t& bucket = counts_[Buckets::BucketOf(latency_ns)];
   if (bucket < std::numeric_limits<uint32_t>::max()) ++bucket;
   ++count_;
   sum_ns_ += latency_ns;
@@ -31,7 +16,7 @@ void LatencyHistogram::Record(uint64_t latency_ns) {
 
 void LatencyHistogram::Merge(const LatencyHistogram& other) {
   constexpr uint64_t kMost = std::numeric_limits<uint32_t>::max();
-  for (size_t i = 0; i < kBuckets; ++i) {
+  for (size_t i = 0; i < Buckets::kCount; ++i) {
     const uint64_t both = uint64_t{counts_[i]} + other.counts_[i];
     counts_[i] = static_cast<uint32_t>(std::min(both, kMost));
   }
@@ -46,9 +31,9 @@ uint64_t LatencyHistogram::Percentile(double q) const {
   const uint64_t rank = std::max<uint64_t>(1, static_cast<uint64_t>(std::ceil(share)));
   if (rank >= count_) return max_ns_;
   uint64_t seen = 0;
-  for (size_t i = 0; i < kBuckets; ++i) {
+  for (size_t i = 0; i < Buckets::kCount; ++i) {
     seen += counts_[i];
-    if (seen >= rank) return std::min(MiddleOf(i), max_ns_);
+    if (seen >= rank) return std::min(Buckets::MiddleOf(i), max_ns_);
   }
   return max_ns_;
 }

@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "storage/log_buckets.h"
+
 namespace cairn {
 
 class LatencyHistogram {
@@ -23,16 +25,9 @@ class LatencyHistogram {
   uint64_t sum() const { return sum_ns_; }
 
  private:
-  // Values below 2 * kSteps have a bucket each; above, every power of two is cut into kSteps.
-  static constexpr int kStepBits = 4;
-  static constexpr uint64_t kSteps = 1u << kStepBits;
-  static constexpr int kMaxBits = 38;
-  static constexpr size_t kBuckets = kSteps * (kMaxBits - kStepBits + 1);
+  using Buckets = LogBuckets<4, 38>;
 
-  static size_t BucketOf(uint64_t value);
-  static uint64_t MiddleOf(size_t bucket);
-
-  std::array<uint32_t, kBuckets> counts_{};
+  std::array<uint32_t, Buckets::kCount> counts_{};
   uint64_t count_ = 0;
   uint64_t sum_ns_ = 0;
   uint64_t max_ns_ = 0;

@@ -10,6 +10,7 @@
 #include "bench/attention_bench.h"
 #include "tools/flags.h"
 #include "tools/interrupt.h"
+#include "tools/print_json.h"
 
 namespace cairn {
 namespace {
@@ -56,23 +57,22 @@ class AttentionBenchCommand final : public Command {
  private:
   void Report(const AttentionBenchResult& r) const {
     if (flags_.json) {
-      fmt::print("{}\n", nlohmann::json{{"tokens", r.tokens},
-                                        {"blocks_per_head", r.blocks_per_head},
-                                        {"query_heads", r.shape.query_heads},
-                                        {"kv_heads", r.shape.kv_heads},
-                                        {"head_dim", r.shape.block.head_dim},
-                                        {"block_rows", r.shape.block.block_rows},
-                                        {"retrieve", r.retrieve},
-                                        {"prefill_rows", r.prefill_rows},
-                                        {"index", r.index},
-                                        {"index_bytes", r.index_bytes},
-                                        {"decode_seconds", r.decode_seconds},
-                                        {"decode_read_bytes", r.read_bytes},
-                                        {"prefill_seconds", r.prefill_seconds},
-                                        {"kernel_bytes_per_second", r.kernel_bytes_per_second},
-                                        {"memory_bytes_per_second", r.memory_bytes_per_second},
-                                        {"kernel_share_of_memory", r.kernel_share}}
-                             .dump());
+      PrintJson(nlohmann::json{{"tokens", r.tokens},
+                               {"blocks_per_head", r.blocks_per_head},
+                               {"query_heads", r.shape.query_heads},
+                               {"kv_heads", r.shape.kv_heads},
+                               {"head_dim", r.shape.block.head_dim},
+                               {"block_rows", r.shape.block.block_rows},
+                               {"retrieve", r.retrieve},
+                               {"prefill_rows", r.prefill_rows},
+                               {"index", r.index},
+                               {"index_bytes", r.index_bytes},
+                               {"decode_seconds", r.decode_seconds},
+                               {"decode_read_bytes", r.read_bytes},
+                               {"prefill_seconds", r.prefill_seconds},
+                               {"kernel_bytes_per_second", r.kernel_bytes_per_second},
+                               {"memory_bytes_per_second", r.memory_bytes_per_second},
+                               {"kernel_share_of_memory", r.kernel_share}});
       return;
     }
     fmt::print("a layer over {} rows, {} of {} blocks chosen per KV head, all in memory\n",

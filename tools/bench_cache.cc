@@ -11,6 +11,7 @@
 #include "tools/cache_policy.h"
 #include "tools/cache_replay.h"
 #include "tools/flags.h"
+#include "tools/print_json.h"
 #include "tools/table_rate.h"
 
 namespace cairn {
@@ -93,7 +94,7 @@ class CacheBench final : public Command {
     }
     nlohmann::json tables = Tables();
     if (flags_.json) {
-      fmt::print("{}\n", nlohmann::json{{"traces", traces}, {"table", tables}}.dump());
+      PrintJson(nlohmann::json{{"traces", traces}, {"table", tables}});
     }
     return Ok();
   }

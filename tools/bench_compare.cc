@@ -10,6 +10,7 @@
 #include "tools/ladder_compare.h"
 #include "tools/ladder_json.h"
 #include "tools/ladder_text.h"
+#include "tools/print_json.h"
 
 namespace cairn {
 namespace {
@@ -44,7 +45,7 @@ class CompareBench final : public Command {
     CAIRN_TRY(const nlohmann::json after, ReadLadder(after_));
     const LadderComparison comparison = CompareLadders(before, after);
     if (flags_.json) {
-      fmt::print("{}\n", ToJson(comparison).dump());
+      PrintJson(ToJson(comparison));
     } else {
       Print(comparison);
     }

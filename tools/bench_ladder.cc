@@ -24,6 +24,7 @@
 #include "tools/ladder_text.h"
 #include "tools/miss_curve.h"
 #include "tools/new_file.h"
+#include "tools/print_json.h"
 
 namespace cairn {
 namespace {
@@ -151,7 +152,11 @@ Status LadderBench::Write(const LadderResult& result, const LadderOptions& optio
   if (!google_.empty()) {
     CAIRN_TRY(WriteNewFile(google_, GoogleBenchmarkJson(result, machine).dump(1) + "\n"));
   }
-  fmt::print("{}", flags_.json ? ladder.dump() + "\n" : LadderText(ladder));
+  if (flags_.json) {
+    PrintJson(ladder);
+  } else {
+    fmt::print("{}", LadderText(ladder));
+  }
   return Ok();
 }
 

@@ -18,6 +18,7 @@
 #include "tools/flags.h"
 #include "tools/interrupt.h"
 #include "tools/memory_session.h"
+#include "tools/print_json.h"
 #include "tools/recall_plot.h"
 #include "tools/text_file.h"
 
@@ -167,12 +168,11 @@ Status RecallBench::Report(const Recording& recording, const std::vector<RecallR
   if (flags_.json) {
     nlohmann::json list = nlohmann::json::array();
     for (const RecallRow& row : rows) list.push_back(ToJson(row));
-    fmt::print("{}\n", nlohmann::json{{"text", recording.text},
-                                      {"rows_read", recording.rows},
-                                      {"layers", recording.layers.size()},
-                                      {"probes", recording.probes.size()},
-                                      {"rows", std::move(list)}}
-                           .dump());
+    PrintJson(nlohmann::json{{"text", recording.text},
+                             {"rows_read", recording.rows},
+                             {"layers", recording.layers.size()},
+                             {"probes", recording.probes.size()},
+                             {"rows", std::move(list)}});
     return Ok();
   }
   fmt::print("{} rows of {}, {} layers, {} steps looked at\n", recording.rows, recording.text,

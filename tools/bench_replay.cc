@@ -13,6 +13,7 @@
 #include "tools/ladder_json.h"
 #include "tools/ladder_text.h"
 #include "tools/miss_curve.h"
+#include "tools/print_json.h"
 #include "tools/step_times.h"
 
 namespace cairn {
@@ -175,7 +176,7 @@ Status ReplayBench::Run() {
     traces.push_back(std::move(trace));
   }
   if (flags_.json) {
-    fmt::print("{}\n", json{{"block_bytes", block_bytes_}, {"traces", std::move(traces)}}.dump());
+    PrintJson(json{{"block_bytes", block_bytes_}, {"traces", std::move(traces)}});
     return Ok();
   }
   for (const json& trace : traces) Print(trace);

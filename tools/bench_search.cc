@@ -19,6 +19,7 @@
 #include "index/tile_dots.h"
 #include "tools/flags.h"
 #include "tools/interrupt.h"
+#include "tools/print_json.h"
 #include "tools/text_file.h"
 
 namespace cairn {
@@ -147,7 +148,7 @@ Status SearchBench::Run() {
   const nlohmann::json report = Report(rows);
   if (!out_.empty()) CAIRN_TRY(WriteTextAtomically(out_, report.dump(1) + "\n"));
   if (flags_.json) {
-    fmt::print("{}\n", report.dump());
+    PrintJson(report);
   } else {
     Print(rows);
   }

@@ -19,6 +19,7 @@
 #include "tools/bench_directory.h"
 #include "tools/flags.h"
 #include "tools/interrupt.h"
+#include "tools/print_json.h"
 
 namespace cairn {
 namespace {
@@ -245,10 +246,8 @@ Status StorageBench::Report(const std::vector<ColdBenchResult>& cold,
     for (const ColdBenchResult& result : cold) {
       for (const ReadRow& row : result.reads) reads.push_back(ToJson(row));
     }
-    fmt::print(
-        "{}\n",
-        nlohmann::json{{"read", std::move(reads)}, {"ingest", ToJson(cold)}, {"open", ToJson(open)}}
-            .dump());
+    PrintJson(nlohmann::json{
+        {"read", std::move(reads)}, {"ingest", ToJson(cold)}, {"open", ToJson(open)}});
     return Ok();
   }
   PrintReads(cold);

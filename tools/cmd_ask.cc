@@ -8,6 +8,7 @@
 
 #include "tools/command.h"
 #include "tools/conversation.h"
+#include "tools/print_json.h"
 #include "tools/text_file.h"
 #include "tools/tier_report.h"
 
@@ -27,11 +28,7 @@ class AskCommand : public Command {
     command->add_option("--max-tokens", max_tokens_, "Longest answer in tokens (default 128)")
         ->type_name("N");
     command->add_flag("--keep", keep_, "Keep questions and answers in the session");
-    flags_.AddShape(*command);
-    flags_.AddRetrieval(*command);
-    flags_.AddTrace(*command);
-    flags_.AddMemory(*command);
-    flags_.AddOutput(*command);
+    flags_.AddRun(*command);
     return command;
   }
 
@@ -97,7 +94,7 @@ class AskCommand : public Command {
     json["session"] = flags_.session;
     json["tokens"] = workspace.session().tokens();
     json["kept"] = keep_;
-    fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    PrintJson(json);
   }
 
   Flags flags_;

@@ -11,6 +11,7 @@
 #include "storage/store_copy.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
+#include "tools/print_json.h"
 #include "tools/session_check.h"
 #include "tools/unfinished_store.h"
 #include "tools/workspace.h"
@@ -105,11 +106,10 @@ class BackupCommand : public Command {
 
   void Report(const VerifyTotals& totals) const {
     if (flags_.json) {
-      fmt::print("{}\n", nlohmann::json{{"backup", target_},
-                                        {"sessions", totals.sessions},
-                                        {"block_records", totals.blocks},
-                                        {"payload_bytes", totals.payload_bytes}}
-                             .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+      PrintJson(nlohmann::json{{"backup", target_},
+                               {"sessions", totals.sessions},
+                               {"block_records", totals.blocks},
+                               {"payload_bytes", totals.payload_bytes}});
     } else if (!flags_.quiet) {
       fmt::print(stderr, "{} has {} sessions and {} of keys and values; all of it was verified\n",
                  ForTerminal(target_), totals.sessions, FormatByteSize(totals.payload_bytes));

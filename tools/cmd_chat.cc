@@ -23,11 +23,7 @@ class ChatCommand : public Command {
     flags_.AddModel(*command, false);
     command->add_option("--max-tokens", max_tokens_, "Longest answer in tokens (default 256)")
         ->type_name("N");
-    flags_.AddShape(*command);
-    flags_.AddRetrieval(*command);
-    flags_.AddTrace(*command);
-    flags_.AddMemory(*command);
-    flags_.AddOutput(*command);
+    flags_.AddRun(*command);
     return command;
   }
 

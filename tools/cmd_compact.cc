@@ -11,6 +11,7 @@
 #include "tools/command.h"
 #include "tools/flags.h"
 #include "tools/interrupt.h"
+#include "tools/print_json.h"
 
 namespace cairn {
 namespace {
@@ -86,7 +87,7 @@ class CompactCommand : public Command {
                                 {"removed_entries", removed_entries_},
                                 {"damaged_records", report_.damaged_records},
                                 {"damages", report_.damages}};
-      fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+      PrintJson(json);
     } else if (!flags_.quiet) {
       fmt::print(stderr, "{} in {} files, before {} in {}; {} rewritten\n",
                  FormatByteSize(after.disk_bytes), after.table_files,

@@ -7,6 +7,7 @@
 #include "tools/command.h"
 #include "tools/conform_case.h"
 #include "tools/flags.h"
+#include "tools/print_json.h"
 
 namespace cairn {
 namespace {
@@ -48,9 +49,7 @@ class ConformCommand : public Command {
                                          : "DIFFER");
     }
     if (flags_.json) {
-      fmt::print(
-          "{}\n",
-          nlohmann::json{{"cases", list}, {"tolerance", kTolerance}, {"failed", failed}}.dump());
+      PrintJson(nlohmann::json{{"cases", list}, {"tolerance", kTolerance}, {"failed", failed}});
     }
     if (failed == 0) return Ok();
     return Fail(Errc::kMismatch, "{} of {} cases differ by more than {} or chose other blocks",

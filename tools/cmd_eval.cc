@@ -13,6 +13,7 @@
 #include "tools/eval_run.h"
 #include "tools/eval_settings.h"
 #include "tools/heat_map.h"
+#include "tools/print_json.h"
 #include "tools/reader.h"
 #include "tools/scratch_directory.h"
 #include "tools/text_file.h"
@@ -103,11 +104,7 @@ class EvalCommand : public Command {
         ->type_name("FILE");
     app.add_option("--heat-map", heat_map_path_, "Draw accuracies by length and depth as SVG")
         ->type_name("FILE");
-    flags_.AddShape(app);
-    flags_.AddRetrieval(app);
-    flags_.AddTrace(app);
-    flags_.AddMemory(app);
-    flags_.AddOutput(app);
+    flags_.AddRun(app);
   }
 
   Status ReadSettings() {
@@ -210,7 +207,7 @@ class EvalCommand : public Command {
                         {"lengths", report.ToJson()},
                         {"texts", nlohmann::json::array()}};
     for (const EvalRecord& record : records) json["texts"].push_back(record.ToJson());
-    fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    PrintJson(json);
     return Ok();
   }
 

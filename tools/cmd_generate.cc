@@ -6,6 +6,7 @@
 
 #include "tools/command.h"
 #include "tools/conversation.h"
+#include "tools/print_json.h"
 #include "tools/tier_report.h"
 
 namespace cairn {
@@ -24,11 +25,7 @@ class GenerateCommand : public Command {
         ->type_name("T");
     command->add_option("--seed", seed_, "Of the draw, with a temperature (default 0)")
         ->type_name("S");
-    flags_.AddShape(*command);
-    flags_.AddRetrieval(*command);
-    flags_.AddTrace(*command);
-    flags_.AddMemory(*command);
-    flags_.AddOutput(*command);
+    flags_.AddRun(*command);
     return command;
   }
 
@@ -64,7 +61,7 @@ class GenerateCommand : public Command {
     json["prompt_tokens"] = answer.question_tokens;
     json["tokens"] = answer.answer_tokens;
     json["seconds_per_token"] = answer.seconds_per_token;
-    fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    PrintJson(json);
     return Ok();
   }
 

@@ -12,6 +12,7 @@
 #include "engine/stored_shape.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
+#include "tools/print_json.h"
 #include "tools/reader.h"
 #include "tools/shared_beginning.h"
 #include "tools/text_file.h"
@@ -41,11 +42,7 @@ class IngestCommand : public Command {
                       "A new session shares the blocks of another one that begins with the same "
                       "tokens");
     command->add_option("TEXT", text_path_, "Text file, or - for standard input")->required();
-    flags_.AddShape(*command);
-    flags_.AddRetrieval(*command);
-    flags_.AddTrace(*command);
-    flags_.AddMemory(*command);
-    flags_.AddOutput(*command);
+    flags_.AddRun(*command);
     return command;
   }
 
@@ -196,7 +193,7 @@ class IngestCommand : public Command {
       json["tokens_per_second"] = rate;
       json["index_bytes"] = session.index_bytes();
       if (dedup_) json["dedup"] = DedupJson();
-      fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+      PrintJson(json);
     }
     return Ok();
   }

@@ -15,6 +15,7 @@
 #include "tools/interrupt.h"
 #include "tools/memory_session.h"
 #include "tools/perplexity_grid.h"
+#include "tools/print_json.h"
 #include "tools/text_file.h"
 #include "tools/token_scorer.h"
 
@@ -144,7 +145,7 @@ class PerplexityCommand : public Command {
         {"perplexity", std::exp(mean)}, {"attention", attention_}, {"tokens_per_second", rate}};
     if (attention_ == "retrieval") json["selection"] = *flags_.selection;
     if (each_) json["nll"] = losses;
-    fmt::print("{}\n", json.dump());
+    PrintJson(json);
   }
 
   // Windows
@@ -182,7 +183,7 @@ class PerplexityCommand : public Command {
                               {"targets", options.targets},
                               {"attention", attention_},
                               {"settings", grid.Json(each_)}};
-    fmt::print("{}\n", json.dump());
+    PrintJson(json);
     return Ok();
   }
 

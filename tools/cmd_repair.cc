@@ -13,6 +13,7 @@
 #include "engine/summary.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
+#include "tools/print_json.h"
 #include "tools/recomputation.h"
 #include "tools/repair_plan.h"
 #include "tools/workspace.h"
@@ -193,10 +194,8 @@ class RepairCommand : public Command {
       repaired.push_back(std::move(json));
     }
     if (flags_.json) {
-      fmt::print(
-          "{}\n",
-          nlohmann::json{{"dry_run", dry_run_}, {"repaired", repaired}, {"hopeless", hopeless}}
-              .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+      PrintJson(
+          nlohmann::json{{"dry_run", dry_run_}, {"repaired", repaired}, {"hopeless", hopeless}});
     } else if (plans.empty()) {
       fmt::print("nothing is damaged; nothing was changed\n");
     } else {

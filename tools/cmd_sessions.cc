@@ -11,6 +11,7 @@
 #include "engine/stored_shape.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
+#include "tools/print_json.h"
 #include "tools/session_transfer.h"
 #include "tools/session_tree.h"
 #include "tools/stored_session.h"
@@ -214,7 +215,7 @@ class SessionsCommand : public Command {
     if (flags_.json) {
       const nlohmann::json json{
           {"sessions", sessions}, {"damaged", damaged}, {"disk_bytes", disk_bytes}};
-      fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+      PrintJson(json);
     } else {
       fmt::print("{} in all, {} on disk\n", count, FormatByteSize(disk_bytes));
     }
@@ -225,7 +226,7 @@ class SessionsCommand : public Command {
     CAIRN_TRY(auto record, catalog.Find(flags_.session));
     CAIRN_TRY(auto json, Describe(catalog, record));
     if (flags_.json) {
-      fmt::print("{}\n", json.dump());
+      PrintJson(json);
     } else {
       PrintText(json);
     }
@@ -265,12 +266,11 @@ class SessionsCommand : public Command {
     CAIRN_TRY(auto fork, catalog.Fork(source, new_name_, point));
     CAIRN_TRY(const uint64_t shared_bytes, BytesOf(fork, BlocksOf(fork)));
     if (flags_.json) {
-      fmt::print("{}\n", nlohmann::json{{"forked", source.name},
-                                        {"name", fork.name},
-                                        {"tokens", fork.tokens},
-                                        {"blocks", BlocksOf(fork)},
-                                        {"shared_bytes", shared_bytes}}
-                             .dump());
+      PrintJson(nlohmann::json{{"forked", source.name},
+                               {"name", fork.name},
+                               {"tokens", fork.tokens},
+                               {"blocks", BlocksOf(fork)},
+                               {"shared_bytes", shared_bytes}});
     } else if (!flags_.quiet) {
       fmt::print(stderr,
                  "session '{}' has the first {} of {} tokens of '{}' and shares {} with it\n",
@@ -282,7 +282,7 @@ class SessionsCommand : public Command {
   Status Rename(SessionCatalog& catalog) const {
     CAIRN_TRY(catalog.Rename(flags_.session, new_name_));
     if (flags_.json) {
-      fmt::print("{}\n", nlohmann::json{{"renamed", flags_.session}, {"name", new_name_}}.dump());
+      PrintJson(nlohmann::json{{"renamed", flags_.session}, {"name", new_name_}});
     } else if (!flags_.quiet) {
       fmt::print(stderr, "session '{}' is now '{}'\n", flags_.session, new_name_);
     }
@@ -302,7 +302,7 @@ class SessionsCommand : public Command {
     if (flags_.json) {
       nlohmann::json json{{"deleted", flags_.session}};
       json["freed_bytes"] = freed_bytes ? nlohmann::json(freed_bytes.value()) : nullptr;
-      fmt::print("{}\n", json.dump());
+      PrintJson(json);
     } else if (!flags_.quiet && freed_bytes) {
       const uint64_t kept_bytes = bytes_of(BlocksOf(record.value()) - freed).value();
       const char* why =

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tools/command.h"
+#include "tools/print_json.h"
 #include "tools/workspace.h"
 
 namespace cairn {
@@ -29,9 +30,8 @@ class UpgradeCommand : public Command {
     CAIRN_TRY(auto cold, OpenStore(flags_, false, true));
     CAIRN_TRY(SessionCatalog::Open(*cold, true));  // refuses newer ones
     if (flags_.json) {
-      fmt::print("{}\n", nlohmann::json{{"format_before", kStoreFormatVersion},
-                                        {"format", kStoreFormatVersion}}
-                             .dump());
+      PrintJson(
+          nlohmann::json{{"format_before", kStoreFormatVersion}, {"format", kStoreFormatVersion}});
     } else {
       fmt::print("the store {} is of the present format version, {}; nothing to do\n", flags_.store,
                  kStoreFormatVersion);

@@ -10,6 +10,7 @@
 #include "base/plain_text.h"
 #include "storage/verifier.h"
 #include "tools/command.h"
+#include "tools/print_json.h"
 #include "tools/session_check.h"
 #include "tools/workspace.h"
 
@@ -121,12 +122,11 @@ class VerifyCommand : public Command {
     if (flags_.json) {
       nlohmann::json damaged = nlohmann::json::array();
       for (const Finding& finding : findings) damaged.push_back(ToJson(finding));
-      fmt::print("{}\n", nlohmann::json{{"sessions", totals_.sessions},
-                                        {"entries", totals_.entries},
-                                        {"block_records", totals_.blocks},
-                                        {"payload_bytes", totals_.payload_bytes},
-                                        {"damaged", damaged}}
-                             .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+      PrintJson(nlohmann::json{{"sessions", totals_.sessions},
+                               {"entries", totals_.entries},
+                               {"block_records", totals_.blocks},
+                               {"payload_bytes", totals_.payload_bytes},
+                               {"damaged", damaged}});
     } else {
       for (const Finding& finding : findings) {
         fmt::print("{}\n", ForTerminal(ToText(finding)));

@@ -6,6 +6,7 @@
 
 #include "tools/answer_sources.h"
 #include "tools/command.h"
+#include "tools/print_json.h"
 #include "tools/text_file.h"
 #include "tools/tier_report.h"
 #include "tools/why_json.h"
@@ -35,11 +36,7 @@ class WhyCommand : public Command {
         ->type_name("WHAT");
     command->add_option("--html", html_path_, "Write a page with a map of what was read")
         ->type_name("FILE");
-    flags_.AddShape(*command);
-    flags_.AddRetrieval(*command);
-    flags_.AddTrace(*command);
-    flags_.AddMemory(*command);
-    flags_.AddOutput(*command);
+    flags_.AddRun(*command);
     return command;
   }
 
@@ -91,7 +88,7 @@ class WhyCommand : public Command {
     if (dense.has_value()) AddDense(*dense, text, &json);
     json["session"] = flags_.session;
     json["tokens"] = workspace.session().tokens();
-    fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    PrintJson(json);
     return Ok();
   }
 

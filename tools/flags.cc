@@ -112,6 +112,14 @@ void Flags::AddRetrieval(CLI::App& app, std::vector<int>* retrieve_list) {
       ->type_name("KIND");
 }
 
+void Flags::AddRun(CLI::App& app) {
+  AddShape(app);
+  AddRetrieval(app);
+  AddTrace(app);
+  AddMemory(app);
+  AddOutput(app);
+}
+
 void Flags::AddShape(CLI::App& app, std::vector<std::string>* selection_list) {
   app.add_option("--block-tokens", block_tokens,
                  "Tokens in a block, without landmarks (default 64)")

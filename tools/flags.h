@@ -45,6 +45,8 @@ struct Flags {
   /// --retrieve, --sinks, --recent, --query-stride, --index: how the past is used, per command.
   /// With `retrieve_list`, --retrieve takes numbers with commas between them, and puts them there.
   void AddRetrieval(CLI::App& app, std::vector<int>* retrieve_list = nullptr);
+  /// Those of a run over a session: shape, retrieval, trace, memory and output.
+  void AddRun(CLI::App& app);
   /// --block-tokens, --representatives, --kv-type, --chunk, --selection: what a session keeps.
   /// `selection_list` as above.
   void AddShape(CLI::App& app, std::vector<std::string>* selection_list = nullptr);

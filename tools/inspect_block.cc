@@ -10,6 +10,7 @@
 #include "storage/block_format.h"
 #include "tools/block_numbers.h"
 #include "tools/inspectors.h"
+#include "tools/print_json.h"
 #include "tools/stored_session.h"
 #include "tools/text_file.h"
 #include "tools/workspace.h"
@@ -119,7 +120,7 @@ class BlockInspector final : public Command {
       json["landmark"] = NumbersJson(*key);
     }
     if (flags_.json) {
-      fmt::print("{}\n", json.dump());
+      PrintJson(json);
       return;
     }
     fmt::print("block      {} of session '{}', layer {}, KV head {}: tokens {} to {}\n",

@@ -14,6 +14,7 @@
 #include "tools/html_page.h"
 #include "tools/inspectors.h"
 #include "tools/interrupt.h"
+#include "tools/print_json.h"
 #include "tools/stored_session.h"
 #include "tools/text_file.h"
 #include "tools/workspace.h"
@@ -245,7 +246,7 @@ class BlocksInspector final : public Command {
                           {"blocks", list},
                           {"unfinished_rows", tail_rows},
                           {"unfinished_bytes", session.record.tail_bytes}};
-      fmt::print("{}\n", document.dump(-1, ' ', false, json::error_handler_t::replace));
+      PrintJson(document);
       return;
     }
     fmt::print("{:>8} {:>21} {:>7} {:>8}{} {:<6} {:<5} {:>10}{}{}\n", "block", "tokens", "extent",

@@ -8,6 +8,7 @@
 #include "base/byte_size.h"
 #include "base/plain_text.h"
 #include "tools/inspectors.h"
+#include "tools/print_json.h"
 #include "tools/session_tree.h"
 #include "tools/stored_session.h"
 #include "tools/workspace.h"
@@ -44,7 +45,7 @@ class DiffInspector final : public Command {
     CAIRN_TRY(const SessionText text_b, stored_b.Of(catalog, b));
     const json document = Compare(a, b, text_a, text_b);
     if (flags_.json) {
-      fmt::print("{}\n", document.dump(-1, ' ', false, json::error_handler_t::replace));
+      PrintJson(document);
     } else {
       Print(document);
     }

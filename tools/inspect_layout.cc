@@ -7,6 +7,7 @@
 #include "base/byte_size.h"
 #include "base/plain_text.h"
 #include "tools/inspectors.h"
+#include "tools/print_json.h"
 #include "tools/stored_session.h"
 #include "tools/workspace.h"
 
@@ -40,7 +41,7 @@ class LayoutInspector final : public Command {
     document["sessions"] = Sessions(all);
     if (files_ || flags_.json) document["files"] = Names(files);
     if (flags_.json) {
-      fmt::print("{}\n", document.dump(-1, ' ', false, json::error_handler_t::replace));
+      PrintJson(document);
     } else {
       Print(document);
     }

@@ -8,6 +8,7 @@
 
 #include "base/plain_text.h"
 #include "tools/inspectors.h"
+#include "tools/print_json.h"
 #include "tools/stored_session.h"
 #include "tools/workspace.h"
 
@@ -61,7 +62,7 @@ class TextInspector final : public Command {
                                  {range.first / text.block_tokens(),
                                   (range.end + text.block_tokens() - 1) / text.block_tokens()}},
                                 {"text", shown}};
-      fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+      PrintJson(json);
     } else if (IsTerminal(STDOUT_FILENO)) {
       fmt::print("{}\n", ForTerminal(shown, Lines::kKeep));
     } else {

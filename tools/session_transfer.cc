@@ -12,6 +12,7 @@
 #include "engine/stored_shape.h"
 #include "storage/session_import.h"
 #include "tools/interrupt.h"
+#include "tools/print_json.h"
 #include "tools/workspace.h"
 
 namespace cairn {
@@ -70,11 +71,10 @@ Status ExportToFile(const Flags& flags, const std::string& path) {
   CAIRN_TRY(const uint64_t bytes,
             ExportSession(*cold, catalog, record, GridOf(shape), path, progress));
   if (flags.json) {
-    fmt::print("{}\n", nlohmann::json{{"exported", record.name},
-                                      {"tokens", record.tokens},
-                                      {"file", path},
-                                      {"file_bytes", bytes}}
-                           .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    PrintJson(nlohmann::json{{"exported", record.name},
+                             {"tokens", record.tokens},
+                             {"file", path},
+                             {"file_bytes", bytes}});
   } else if (!flags.quiet) {
     fmt::print(stderr, "session '{}' with {} tokens is in {}, {}\n", record.name, record.tokens,
                ForTerminal(path), FormatByteSize(bytes));
@@ -92,11 +92,10 @@ Status ImportFromFile(const Flags& flags, const std::string& path) {
   if (!imported) GiveUpNewStore(*cold, catalog);
   CAIRN_TRY(const auto record, imported);
   if (flags.json) {
-    fmt::print("{}\n", nlohmann::json{{"imported", record.name},
-                                      {"tokens", record.tokens},
-                                      {"blocks", session.blocks},
-                                      {"payload_bytes", session.blocks * session.grid.bytes()}}
-                           .dump());
+    PrintJson(nlohmann::json{{"imported", record.name},
+                             {"tokens", record.tokens},
+                             {"blocks", session.blocks},
+                             {"payload_bytes", session.blocks * session.grid.bytes()}});
   } else if (!flags.quiet) {
     fmt::print(stderr, "session '{}' has {} tokens, {} of keys and values\n", record.name,
                record.tokens, FormatByteSize(session.blocks * session.grid.bytes()));
