@@ -203,9 +203,9 @@
       ["Disk", machine.file_system],
       ["Measured", `${ladder.date} UTC in ${digits(ladder.seconds)} s; medians of ` +
         `${settings.repetitions} turns of ${digits(1000 * settings.turn_seconds)} ms`],
-      ["Noise", `calibration loop: spread ${digits(noise.spread_percent)} %, ` +
-        `drift between rounds ${digits(noise.drift_percent)} %; other programs had ` +
-        `${digits(noise.others_percent)} % of the cores`],
+      ["Noise", `nine of ten loops of fixed arithmetic lay within ${digits(noise.spread_percent)} %, ` +
+        `the medians of the rounds within ${Math.ceil(Math.max(1, noise.drift_percent))} %; ` +
+        `other programs had ${digits(noise.others_percent)} % of the cores`],
       ["The ladder itself", `at most ${digits(overhead.worst_percent)} % of a step it reports`],
     ];
     for (const one of [...ladder.tiers, ...ladder.peers]) {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
 #include <functional>
 #include <set>
 #include <vector>
@@ -206,10 +208,13 @@ std::string Quality(const json& ladder) {
   const json& overhead = ladder.at("overhead");
   std::string text = "\n" + Fio(ladder) + Proof(ladder);
   text += fmt::format(
-      "noise: calibration loop {}, spread of all loops {:.0f} %, slowest over fastest round {:.0f} "
-      "%; other programs had {:.0f} % of the cores\n",
+      "noise: a loop of fixed arithmetic before each turn took {}; nine of ten such loops lay "
+      "within "
+      "{:.0f} %, the medians of the rounds within {:.0f} %; other programs had {:.0f} % of the "
+      "cores\n",
       FormatNs(MedianOf(noise.at("calibration_ns"))), noise.at("spread_percent").get<double>(),
-      noise.at("drift_percent").get<double>(), noise.at("others_percent").get<double>());
+      std::ceil(std::max(1.0, noise.at("drift_percent").get<double>())),
+      noise.at("others_percent").get<double>());
   text += fmt::format(
       "the ladder itself: an empty step takes {} with two looks at the clock and {} with many "
       "between them, at most {:.2f} % of a step ({})\n",
