@@ -93,6 +93,10 @@ class Ladder(CliTest):
         for name, program in (("fio", "fio"), ("Redis", "redis-server")):
             (peer,) = [p for p in ladder["peers"] if p["name"] == name]
             self.assertEqual(peer["present"], shutil.which(program) is not None)
+        (lmcache,) = [p for p in ladder["peers"] if p["name"] == "LMCache"]
+        self.assertEqual(lmcache["present"], bool(self.points(tier="LMCache")))
+        if not lmcache["present"]:
+            self.assertRegex(lmcache["note"], "python3|local disk back end")
 
     def test_points_have_their_figures(self):
         for point in self.done.json["points"]:
