@@ -1,7 +1,8 @@
 """A stand-in for LMCache with the parts that bench/lmcache_driver.py uses.
 
 FAKE_LMCACHE says what is wrong with it: "absent", "other" (another back end than the driver knows),
-"lossy" (blocks from the 16th on get lost), "liar" (blocks come back with other bytes); else it works.
+"lossy" (blocks from the 16th on get lost), "liar" (blocks come back with other bytes); else it
+works.
 """
 
 import os
