@@ -193,11 +193,14 @@ std::vector<Ladder::Open> Ladder::OpenLoops(const LadderCases& cases) {
         Open open;
         open.point = result_.points.size();
         open.timed = cases.all()[i].get();
-        open.loop = {.rate_per_second = capacity * load / 100, .poisson = arrivals == kPoisson};
         LadderPoint point;
         point.key = key;
         point.key.variant = arrivals;
         point.key.load_percent = load;
+        const auto given = options_.rates.find(point.key.Name());
+        open.loop.rate_per_second =
+            given != options_.rates.end() ? given->second : capacity * load / 100;
+        open.loop.poisson = arrivals == kPoisson;
         point.operation_bytes = result_.points[i].operation_bytes;
         point.cold = result_.points[i].cold;
         point.rate_per_second = open.loop.rate_per_second;

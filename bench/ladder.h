@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -29,6 +30,9 @@ struct LadderOptions {
   double turn_seconds = 0.15;
   double fio_seconds = 1;
   int repetitions = 5;
+  /// Operations a second of open loops, by the name of their points; those that are not named get a
+  /// share of what their closed loop gave.
+  std::map<std::string, double> rates{};
 
   Status Validate() const;
   /// Disk space that it takes.

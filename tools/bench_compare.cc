@@ -72,6 +72,7 @@ class CompareBench final : public Command {
             {"regressions", comparison.Regressions(limit_)},
             {"only_before", comparison.only_before},
             {"only_after", comparison.only_after},
+            {"other_rate", comparison.other_rate},
             {"speed_ratio", comparison.speed_ratio},
             {"other_machine", comparison.other_machine}};
   }
@@ -89,6 +90,12 @@ class CompareBench final : public Command {
         comparison.changes.size(), comparison.compared,
         kChancePercent / 100 * static_cast<double>(comparison.compared), comparison.speed_ratio);
     if (comparison.other_machine) fmt::print("the machines differ, or their systems do\n");
+    if (!comparison.other_rate.empty()) {
+      fmt::print(
+          "{} open loops ran at other rates and were not compared; the later ladder with "
+          "--rates A.json runs them at the same\n",
+          comparison.other_rate.size());
+    }
     for (const auto& [which, names] : {std::pair("before", &comparison.only_before),
                                        std::pair("after", &comparison.only_after)}) {
       if (!names->empty())

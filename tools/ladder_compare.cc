@@ -1,6 +1,7 @@
 #include "tools/ladder_compare.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <optional>
 
@@ -14,6 +15,9 @@ struct Metric {
   bool more_is_worse;
 };
 constexpr Metric kMetrics[] = {{"p50_ns", true}, {"p99_ns", true}, {"bytes_per_second", false}};
+
+/// Of open loops that are compared: at high load a few percent more rate doubles a queue.
+constexpr double kMostRateDifference = 0.02;
 
 struct Bounds {
   double median, low, high;
@@ -74,6 +78,11 @@ size_t LadderComparison::Regressions(double limit_percent) const {
   }));
 }
 
+double OpenRate(const json& point) {
+  const json rate = point.is_object() ? point.value("rate_per_second", json()) : json();
+  return rate.is_number() ? std::max(0.0, rate.get<double>()) : 0;
+}
+
 LadderComparison CompareLadders(const json& before, const json& after) {
   LadderComparison comparison;
   const auto points = ByName(before), others = ByName(after);
@@ -83,7 +92,13 @@ LadderComparison CompareLadders(const json& before, const json& after) {
       comparison.only_before.push_back(name);
       continue;
     }
+    const double rate = OpenRate(*point), other_rate = OpenRate(*other->second);
+    if (std::abs(other_rate - rate) > kMostRateDifference * rate) {
+      comparison.other_rate.push_back(name);
+      continue;
+    }
     for (const Metric& metric : kMetrics) {
+      if (rate > 0 && !metric.more_is_worse) continue;
       CompareMetric(name, metric, *point, *other->second, comparison);
     }
   }

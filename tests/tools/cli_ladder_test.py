@@ -251,6 +251,23 @@ class Ladder(CliTest):
         self.refused("bench", "compare", ladder, self.made / "no.json", saying="cannot open")
         self.refused("bench", "compare", ladder, ladder, "--limit", "-1", saying="--limit -1")
 
+    def test_open_loops_at_given_rates(self):
+        document = self.done.json
+        # Of so small a store a closed loop may have nothing left, and then gives no rate.
+        names = {p["name"]: p for p in document["points"] if p.get("rate_per_second")}
+        for point in names.values():
+            point["rate_per_second"] *= 0.9
+        rates = self.file("rates.json", json.dumps(document))
+        again = self.good("bench", "ladder", "--store", self.store, "--no-peers", "--json",
+                          *tiny("--repetitions", "1"), "--rates", rates).json
+        found = [p for p in again["points"] if p["name"] in names]
+        self.assertGreater(len(found), 4)
+        for point in found:
+            given = names[point["name"]]["rate_per_second"]
+            self.assertAlmostEqual(point["rate_per_second"] / given, 1, delta=0.001)
+        self.refused("bench", "ladder", "--store", self.store, *tiny(), "--rates",
+                     self.file("no.json", "{}"), saying="is not a ladder")
+
     def test_replay_estimates_what_a_step_waits(self):
         text = self.file("text.txt", random_text(3000))
         self.ingest(text, "--adapter", LANDMARK, *SMALL_STEPS)
