@@ -250,7 +250,7 @@ std::string LadderText(const json& ladder) {
   const json& machine = ladder.at("machine");
   const json& settings = ladder.at("settings");
   std::string text = fmt::format(
-      "{}, {} cores, {}, {}, {}; {} UTC\nbatches of {} blocks of {}, {} reader(s); medians of {} "
+      "{}, {} cores, {}, {}, {}; {} UTC\nbatches of {} blocks of {}, {} at a time; medians of {} "
       "turns of {:.0f} ms\n",
       machine.at("cpu").get<std::string>(), machine.at("cores").get<int>(),
       machine.at("kernel").get<std::string>(), machine.at("system").get<std::string>(),
