@@ -62,6 +62,7 @@ struct FioComparison {
 
 struct LadderNoise {
   Estimate loop_ns;           ///< of the calibration loop, median of each round
+  Estimate memory_ns;         ///< of reading 4 MiB that no cache holds, median of each round
   double spread_percent = 0;  ///< 95th over 5th percentile of all loops, less one
   double drift_percent = 0;   ///< slowest over fastest round, less one
   double others_percent = 0;  ///< of all cores' time, taken by other programs meanwhile

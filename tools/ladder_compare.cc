@@ -45,9 +45,14 @@ std::map<std::string, const json*> ByName(const json& ladder) {
   return points;
 }
 
-double CalibrationOf(const json& ladder) {
-  const json::json_pointer at("/noise/calibration_ns/median");
-  return ladder.contains(at) && ladder.at(at).is_number() ? ladder.at(at).get<double>() : 0;
+/// Time of a loop of the noise's, after over before; nothing if one side has none.
+std::optional<double> RatioOf(const char* loop, const json& before, const json& after) {
+  const json::json_pointer at(std::string("/noise/") + loop + "/median");
+  const auto time = [&](const json& ladder) {
+    return ladder.contains(at) && ladder.at(at).is_number() ? ladder.at(at).get<double>() : 0;
+  };
+  if (time(before) <= 0 || time(after) <= 0) return std::nullopt;
+  return time(after) / time(before);
 }
 
 void CompareMetric(const std::string& name, const Metric& metric, const json& before,
@@ -109,8 +114,8 @@ LadderComparison CompareLadders(const json& before, const json& after) {
     if (a.worse != b.worse) return a.worse;
     return std::abs(a.percent) > std::abs(b.percent);
   });
-  const double loop = CalibrationOf(before), other_loop = CalibrationOf(after);
-  if (loop > 0 && other_loop > 0) comparison.speed_ratio = other_loop / loop;
+  comparison.speed_ratio = RatioOf("calibration_ns", before, after).value_or(1);
+  comparison.memory_ratio = RatioOf("memory_ns", before, after);
   comparison.other_machine = before.value("machine", json()) != after.value("machine", json());
   return comparison;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@ struct LadderComparison {
   std::vector<std::string> only_before{}, only_after{};
   std::vector<std::string> other_rate{};  ///< open loops at rates more than 2 % apart: not compared
   double speed_ratio = 1;                 ///< calibration loop: time after over time before
+  std::optional<double> memory_ratio{};   ///< reading memory: the same; older ladders have none
   bool other_machine = false;
 
   /// Changes for the worse by more than `limit_percent`.

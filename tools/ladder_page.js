@@ -208,6 +208,7 @@
       ["Noise", `nine of ten loops of fixed arithmetic lay within ${digits(noise.spread_percent)} %, ` +
         `the medians of the rounds within ${Math.ceil(Math.max(1, noise.drift_percent))} %; ` +
         `other programs had ${digits(noise.others_percent)} % of the cores`],
+      ["Memory", `4 MiB read by one core in ${time(median(noise.memory_ns))}`],
       ["The ladder itself", `at most ${digits(overhead.worst_percent)} % of a step it reports`],
     ];
     for (const one of [...ladder.tiers, ...ladder.peers]) {

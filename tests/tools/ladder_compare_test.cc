@@ -77,6 +77,18 @@ TEST(CompareLadders, OpenLoopsAreComparedAtEqualRatesAndByTheirTimes) {
   }
 }
 
+TEST(CompareLadders, TheMachinesOwnSpeedIsSaid) {
+  json before = Ladder(100, 100), after = Ladder(100, 100);
+  EXPECT_EQ(CompareLadders(before, after).speed_ratio, 1);
+  before["noise"]["calibration_ns"] = Estimate(200, 1);
+  after["noise"]["calibration_ns"] = Estimate(300, 1);
+  before["noise"]["memory_ns"] = Estimate(400, 1);
+  EXPECT_EQ(CompareLadders(before, after).speed_ratio, 1.5);
+  EXPECT_FALSE(CompareLadders(before, after).memory_ratio) << "an older ladder has none";
+  after["noise"]["memory_ns"] = Estimate(500, 1);
+  EXPECT_EQ(CompareLadders(before, after).memory_ratio, 1.25);
+}
+
 TEST(CompareLadders, EstimatesWithoutIntervalsAreNotCompared) {
   json before = Ladder(100, 100), after = Ladder(900, 100);
   after["points"][0]["p50_ns"]["low"] = nullptr;
