@@ -98,6 +98,38 @@ void JoinSumsOn(const int32_t* high, const int32_t* low, int64_t count, float un
                  : JoinSumsOf<true>(high, low, count, unit, offset, scores);
 }
 
+float JoinScaledSumsOn(const int32_t* HWY_RESTRICT high, int32_t high_bias,
+                       const int32_t* HWY_RESTRICT low, int32_t low_bias, int64_t count, float unit,
+                       float offset, const uint16_t* HWY_RESTRICT scales,
+                       float* HWY_RESTRICT scores) {
+  const DF d;
+  const DI di;
+  const hn::Rebind<hwy::bfloat16_t, DF> d16;
+  const auto* steps = reinterpret_cast<const hwy::bfloat16_t*>(scales);
+  const auto high_zero = hn::Set(di, high_bias);
+  const auto low_zero = hn::Set(di, low_bias);
+  const auto times = hn::Set(d, unit);
+  const auto constant = hn::Set(d, offset);
+  auto top = hn::Set(d, -HUGE_VALF);
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    auto sum = hn::ShiftLeft<7>(hn::Sub(hn::LoadU(di, high + i), high_zero));
+    if (low != nullptr) sum = hn::Add(sum, hn::Sub(hn::LoadU(di, low + i), low_zero));
+    const auto scale = hn::Mul(times, hn::PromoteTo(d, hn::LoadU(d16, steps + i)));
+    const auto score = hn::MulAdd(hn::ConvertTo(d, sum), scale, constant);
+    top = hn::Max(top, score);
+    hn::StoreU(score, d, scores + i);
+  }
+  float most = hn::GetLane(hn::MaxOfLanes(d, top));
+  for (; i < count; ++i) {
+    const int32_t sum = 128 * (high[i] - high_bias) + (low != nullptr ? low[i] - low_bias : 0);
+    // As above, where a product and a sum are rounded once.
+    scores[i] = std::fma(static_cast<float>(sum), unit * Bf16ToFloat(scales[i]), offset);
+    most = HWY_MAX(most, scores[i]);
+  }
+  return most;
+}
+
 // 2^x for x ≤ 80: a power of two by its exponent, the rest by the series of the exponential.
 HWY_INLINE VF PowerOfTwo(VF x) {
   const DF d;
@@ -112,6 +144,49 @@ HWY_INLINE VF PowerOfTwo(VF x) {
   power = hn::MulAdd(power, f, hn::Set(d, 1.0f));
   const DI di;
   return hn::BitCast(d, hn::Add(hn::BitCast(di, power), hn::ShiftLeft<23>(whole)));
+}
+
+FoldedSums FoldScaledSumsOn(const int32_t* HWY_RESTRICT high, int32_t high_bias,
+                            const int32_t* HWY_RESTRICT low, int32_t low_bias, int64_t count,
+                            float unit, float offset, const uint16_t* HWY_RESTRICT scales,
+                            float reference, float lse, float* HWY_RESTRICT best,
+                            float* HWY_RESTRICT scores) {
+  constexpr float kLog2E = 1.44269504f;
+  const DF d;
+  const DI di;
+  const hn::Rebind<hwy::bfloat16_t, DF> d16;
+  const auto* steps = reinterpret_cast<const hwy::bfloat16_t*>(scales);
+  const auto high_zero = hn::Set(di, high_bias);
+  const auto low_zero = hn::Set(di, low_bias);
+  const auto times = hn::Set(d, unit);
+  const auto constant = hn::Set(d, offset);
+  const auto less = hn::Set(d, lse);
+  const auto log2e = hn::Set(d, kLog2E);
+  const auto shift = hn::Set(d, -reference * kLog2E);
+  VF top = hn::Set(d, -HUGE_VALF);
+  VF total = hn::Zero(d);
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    auto sum = hn::ShiftLeft<7>(hn::Sub(hn::LoadU(di, high + i), high_zero));
+    if (low != nullptr) sum = hn::Add(sum, hn::Sub(hn::LoadU(di, low + i), low_zero));
+    const auto scale = hn::Mul(times, hn::PromoteTo(d, hn::LoadU(d16, steps + i)));
+    const VF score = hn::MulAdd(hn::ConvertTo(d, sum), scale, constant);
+    top = hn::Max(top, score);
+    if (scores != nullptr) hn::StoreU(score, d, scores + i);
+    total = hn::Add(total, PowerOfTwo(hn::MulAdd(score, log2e, shift)));
+    hn::StoreU(hn::Max(hn::LoadU(d, best + i), hn::Sub(score, less)), d, best + i);
+  }
+  FoldedSums folded = {hn::GetLane(hn::MaxOfLanes(d, top)), hn::GetLane(hn::SumOfLanes(d, total))};
+  for (; i < count; ++i) {
+    const int32_t sum = 128 * (high[i] - high_bias) + (low != nullptr ? low[i] - low_bias : 0);
+    // As above, where a product and a sum are rounded once.
+    const float score = std::fma(static_cast<float>(sum), unit * Bf16ToFloat(scales[i]), offset);
+    folded.max = HWY_MAX(folded.max, score);
+    folded.sum += std::exp(score - reference);
+    best[i] = HWY_MAX(best[i], score - lse);
+    if (scores != nullptr) scores[i] = score;
+  }
+  return folded;
 }
 
 template <bool kLow>
@@ -188,6 +263,8 @@ namespace cairn {
 
 HWY_EXPORT(SplitQueryOn);
 HWY_EXPORT(JoinSumsOn);
+HWY_EXPORT(JoinScaledSumsOn);
+HWY_EXPORT(FoldScaledSumsOn);
 HWY_EXPORT(FoldSumsOn);
 
 float SplitQuery(const float* query, const uint16_t* step, int64_t dim, int64_t padded_dim,
@@ -198,6 +275,21 @@ float SplitQuery(const float* query, const uint16_t* step, int64_t dim, int64_t 
 void JoinSums(const int32_t* high, const int32_t* low, int64_t count, float unit, float offset,
               float* scores) {
   HWY_DYNAMIC_DISPATCH(JoinSumsOn)(high, low, count, unit, offset, scores);
+}
+
+float JoinScaledSums(const int32_t* high, int32_t high_bias, const int32_t* low, int32_t low_bias,
+                     int64_t count, float unit, float offset, const uint16_t* scales,
+                     float* scores) {
+  return HWY_DYNAMIC_DISPATCH(JoinScaledSumsOn)(high, high_bias, low, low_bias, count, unit, offset,
+                                                scales, scores);
+}
+
+FoldedSums FoldScaledSums(const int32_t* high, int32_t high_bias, const int32_t* low,
+                          int32_t low_bias, int64_t count, float unit, float offset,
+                          const uint16_t* scales, float reference, float lse, float* best,
+                          float* scores) {
+  return HWY_DYNAMIC_DISPATCH(FoldScaledSumsOn)(high, high_bias, low, low_bias, count, unit, offset,
+                                                scales, reference, lse, best, scores);
 }
 
 FoldedSums FoldSums(const int32_t* high, const int32_t* low, int64_t count, float unit,
