@@ -98,33 +98,52 @@ void JoinSumsOn(const int32_t* high, const int32_t* low, int64_t count, float un
                  : JoinSumsOf<true>(high, low, count, unit, offset, scores);
 }
 
+// What is the same for all sums of a row.
+struct Join {
+  int32_t high_bias;
+  int32_t low_bias;
+  float unit;
+  float offset;
+};
+
+// Scores of a vector of sums; and of one, with the same bits.
+HWY_INLINE VF ScaledScore(const int32_t* HWY_RESTRICT high, const int32_t* HWY_RESTRICT low,
+                          const uint16_t* HWY_RESTRICT scales, const Join& join) {
+  const DF d;
+  const DI di;
+  const hn::Rebind<hwy::bfloat16_t, DF> d16;
+  const auto upper = hn::ConvertTo(d, hn::Sub(hn::LoadU(di, high), hn::Set(di, join.high_bias)));
+  const auto lower =
+      low == nullptr ? hn::Zero(d)
+                     : hn::ConvertTo(d, hn::Sub(hn::LoadU(di, low), hn::Set(di, join.low_bias)));
+  const auto* steps = reinterpret_cast<const hwy::bfloat16_t*>(scales);
+  const auto scale = hn::Mul(hn::Set(d, join.unit), hn::PromoteTo(d, hn::LoadU(d16, steps)));
+  return hn::MulAdd(hn::MulAdd(upper, hn::Set(d, 128.0f), lower), scale, hn::Set(d, join.offset));
+}
+
+HWY_INLINE float OneScaledScore(const int32_t* high, const int32_t* low, const uint16_t* scale,
+                                const Join& join) {
+  const auto upper = static_cast<float>(*high - join.high_bias);
+  const float lower = low == nullptr ? 0.0f : static_cast<float>(*low - join.low_bias);
+  return std::fma(std::fma(upper, 128.0f, lower), join.unit * Bf16ToFloat(*scale), join.offset);
+}
+
 float JoinScaledSumsOn(const int32_t* HWY_RESTRICT high, int32_t high_bias,
                        const int32_t* HWY_RESTRICT low, int32_t low_bias, int64_t count, float unit,
                        float offset, const uint16_t* HWY_RESTRICT scales,
                        float* HWY_RESTRICT scores) {
   const DF d;
-  const DI di;
-  const hn::Rebind<hwy::bfloat16_t, DF> d16;
-  const auto* steps = reinterpret_cast<const hwy::bfloat16_t*>(scales);
-  const auto high_zero = hn::Set(di, high_bias);
-  const auto low_zero = hn::Set(di, low_bias);
-  const auto times = hn::Set(d, unit);
-  const auto constant = hn::Set(d, offset);
+  const Join join{high_bias, low_bias, unit, offset};
   auto top = hn::Set(d, -HUGE_VALF);
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
-    auto sum = hn::ShiftLeft<7>(hn::Sub(hn::LoadU(di, high + i), high_zero));
-    if (low != nullptr) sum = hn::Add(sum, hn::Sub(hn::LoadU(di, low + i), low_zero));
-    const auto scale = hn::Mul(times, hn::PromoteTo(d, hn::LoadU(d16, steps + i)));
-    const auto score = hn::MulAdd(hn::ConvertTo(d, sum), scale, constant);
+    const VF score = ScaledScore(high + i, low == nullptr ? nullptr : low + i, scales + i, join);
     top = hn::Max(top, score);
     hn::StoreU(score, d, scores + i);
   }
   float most = hn::GetLane(hn::MaxOfLanes(d, top));
   for (; i < count; ++i) {
-    const int32_t sum = 128 * (high[i] - high_bias) + (low != nullptr ? low[i] - low_bias : 0);
-    // As above, where a product and a sum are rounded once.
-    scores[i] = std::fma(static_cast<float>(sum), unit * Bf16ToFloat(scales[i]), offset);
+    scores[i] = OneScaledScore(high + i, low == nullptr ? nullptr : low + i, scales + i, join);
     most = HWY_MAX(most, scores[i]);
   }
   return most;
@@ -153,13 +172,7 @@ FoldedSums FoldScaledSumsOn(const int32_t* HWY_RESTRICT high, int32_t high_bias,
                             float* HWY_RESTRICT scores) {
   constexpr float kLog2E = 1.44269504f;
   const DF d;
-  const DI di;
-  const hn::Rebind<hwy::bfloat16_t, DF> d16;
-  const auto* steps = reinterpret_cast<const hwy::bfloat16_t*>(scales);
-  const auto high_zero = hn::Set(di, high_bias);
-  const auto low_zero = hn::Set(di, low_bias);
-  const auto times = hn::Set(d, unit);
-  const auto constant = hn::Set(d, offset);
+  const Join join{high_bias, low_bias, unit, offset};
   const auto less = hn::Set(d, lse);
   const auto log2e = hn::Set(d, kLog2E);
   const auto shift = hn::Set(d, -reference * kLog2E);
@@ -167,10 +180,7 @@ FoldedSums FoldScaledSumsOn(const int32_t* HWY_RESTRICT high, int32_t high_bias,
   VF total = hn::Zero(d);
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
-    auto sum = hn::ShiftLeft<7>(hn::Sub(hn::LoadU(di, high + i), high_zero));
-    if (low != nullptr) sum = hn::Add(sum, hn::Sub(hn::LoadU(di, low + i), low_zero));
-    const auto scale = hn::Mul(times, hn::PromoteTo(d, hn::LoadU(d16, steps + i)));
-    const VF score = hn::MulAdd(hn::ConvertTo(d, sum), scale, constant);
+    const VF score = ScaledScore(high + i, low == nullptr ? nullptr : low + i, scales + i, join);
     top = hn::Max(top, score);
     if (scores != nullptr) hn::StoreU(score, d, scores + i);
     total = hn::Add(total, PowerOfTwo(hn::MulAdd(score, log2e, shift)));
@@ -178,9 +188,8 @@ FoldedSums FoldScaledSumsOn(const int32_t* HWY_RESTRICT high, int32_t high_bias,
   }
   FoldedSums folded = {hn::GetLane(hn::MaxOfLanes(d, top)), hn::GetLane(hn::SumOfLanes(d, total))};
   for (; i < count; ++i) {
-    const int32_t sum = 128 * (high[i] - high_bias) + (low != nullptr ? low[i] - low_bias : 0);
-    // As above, where a product and a sum are rounded once.
-    const float score = std::fma(static_cast<float>(sum), unit * Bf16ToFloat(scales[i]), offset);
+    const float score =
+        OneScaledScore(high + i, low == nullptr ? nullptr : low + i, scales + i, join);
     folded.max = HWY_MAX(folded.max, score);
     folded.sum += std::exp(score - reference);
     best[i] = HWY_MAX(best[i], score - lse);

@@ -32,8 +32,8 @@ struct IndexOptions {
   int32_t representatives = 1;  ///< R per block
   DType dtype = DType::kBF16;   ///< kF32 or kBF16: how representatives are kept, if not as codes
   Status Validate() const;
-  /// What `kind` comes to for partitions of so many blocks. Auto keeps f32 exactly; else it is
-  /// int8, and lists where there are many.
+  /// What `kind` comes to for partitions of so many blocks. Auto is exact, and lists where there
+  /// are many, but for f32.
   IndexKind Chosen(int64_t blocks) const;
 };
 

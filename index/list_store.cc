@@ -119,11 +119,11 @@ std::vector<uint8_t> TwoMeans(const std::vector<float>& vectors, int32_t dim) {
 
 }  // namespace
 
-ListStore::ListStore(int32_t dim, int32_t representatives, int64_t listed_from)
+ListStore::ListStore(DType type, int32_t dim, int32_t representatives, int64_t listed_from)
     : dim_(dim),
       representatives_(representatives),
       listed_from_(listed_from),
-      unlisted_(dim, representatives) {}
+      unlisted_(type, dim, representatives) {}
 
 void ListStore::Append(int64_t count, const float* vectors) {
   CAIRN_CHECK(vectors_ + count * representatives_ <= int64_t{1} << 32);
@@ -136,8 +136,14 @@ void ListStore::Append(int64_t count, const float* vectors) {
     count -= added;
     if (vectors_ >= listed_from_) MakeLists();
   }
+  // Rounded as those before the lists: equal ones stay equal.
+  std::vector<float> vector(static_cast<size_t>(dim_));
   for (int64_t i = 0; i < count * representatives_; ++i, vectors += dim_) {
-    AppendVector(vectors, static_cast<uint32_t>(vectors_));
+    std::copy_n(vectors, dim_, vector.begin());
+    if (unlisted_.type() == DType::kBF16) {
+      for (float& element : vector) element = Widen(FloatToBf16(element));
+    }
+    AppendVector(vector.data(), static_cast<uint32_t>(vectors_));
     ++vectors_;
   }
 }
@@ -168,7 +174,7 @@ void ListStore::MakeLists() {
     step_[d] =
         FloatToBf16(static_cast<float>(most == 0 ? 1.0 : std::max(kLeast, deviation[d] / most)));
   }
-  unlisted_ = CodeStore(dim_, representatives_);
+  unlisted_.Truncate(0);
   codes_.resize(static_cast<size_t>(padded_dim()));
   lists_.emplace_back();
   for (int64_t v = 0; v < vectors_; ++v) {
@@ -182,8 +188,11 @@ void ListStore::MakeLists() {
 // All vectors [vectors, D] before there are lists.
 std::vector<float> ListStore::ReadUnlisted() const {
   std::vector<float> vectors(static_cast<size_t>(vectors_ * dim_));
-  for (int64_t b = 0; b < size(); ++b) {
-    unlisted_.Read(b, vectors.data() + b * representatives_ * dim_);
+  const int64_t block_floats = int64_t{representatives_} * dim_;
+  for (int64_t b = 0; b < size(); b += unlisted_.chunk_blocks()) {
+    const int64_t blocks = std::min(unlisted_.chunk_blocks(), size() - b);
+    ConvertToFloat(unlisted_.type(), unlisted_.chunk(b / unlisted_.chunk_blocks()),
+                   vectors.data() + b * block_floats, static_cast<size_t>(blocks * block_floats));
   }
   return vectors;
 }
@@ -358,9 +367,7 @@ void ListStore::SetSpread(int64_t index) {
 
 void ListStore::CopyCodes(const VectorList& list, int64_t place, uint8_t* codes) const {
   const int64_t padded = padded_dim();
-  for (int64_t d = 0; d < padded; d += kCodesAtOnce) {
-    std::copy_n(list.tiles() + At(place, d, padded), kCodesAtOnce, codes + d);
-  }
+  for (int64_t d = 0; d < padded; ++d) codes[d] = list.tiles()[At(place, d, padded)];
 }
 
 void ListStore::Read(const VectorList& list, int64_t place, float* vector) const {
@@ -379,7 +386,7 @@ void ListStore::Truncate(int64_t size) {
   if (size >= this->size()) return;
   const int64_t kept = size * representatives_;
   if (!listed() || size == 0) {
-    if (listed()) *this = ListStore(dim_, representatives_, listed_from_);
+    if (listed()) *this = ListStore(unlisted_.type(), dim_, representatives_, listed_from_);
     unlisted_.Truncate(size);
     vectors_ = kept;
     return;

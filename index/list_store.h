@@ -5,7 +5,7 @@
 // that has grown too long is parted in two (two means of its vectors). So lists grow with what is
 // appended, without ever being made anew. Codes are steps from one centre of the whole partition,
 // with a scale of each vector's own; a list that is parted takes its codes along as they are.
-// Before there are so many vectors that lists are worth having, they are in a CodeStore. What is
+// Before there are so many vectors that lists are worth having, they stay as they came. What is
 // held depends on the vectors and their order alone, not on how many were appended at once;
 // Truncate is the exception: lists stay parted as they were. Owns its memory. One writer or any
 // number of readers at a time.
@@ -15,7 +15,7 @@
 #include <span>
 #include <vector>
 
-#include "index/code_store.h"
+#include "index/representative_store.h"
 #include "index/tile_dots.h"
 
 namespace cairn {
@@ -45,8 +45,8 @@ struct alignas(64) SumLine {
 class ListStore {
  public:
   /// A block has `representatives` vectors of `dim` elements; there are lists from `listed_from`
-  /// vectors on, at least 256.
-  ListStore(int32_t dim, int32_t representatives, int64_t listed_from);
+  /// vectors on, at least 256, and before that they are kept as `type` (kF32 or kBF16).
+  ListStore(DType type, int32_t dim, int32_t representatives, int64_t listed_from);
 
   /// Appends `count` blocks; `vectors` is [count, representatives, dim] f32, finite as bf16.
   /// There is room for 2³² vectors.
@@ -62,7 +62,7 @@ class ListStore {
 
   /// Whether there are lists; else unlisted() has all vectors.
   bool listed() const { return !lists_.empty(); }
-  const CodeStore& unlisted() const { return unlisted_; }
+  const RepresentativeStore& unlisted() const { return unlisted_; }
   std::span<const VectorList> lists() const { return lists_; }
   /// The centres of all lists, coded as vectors are.
   const VectorList& centres() const { return centres_; }
@@ -101,7 +101,7 @@ class ListStore {
   int32_t representatives_;
   int64_t listed_from_;
   int64_t vectors_ = 0;
-  CodeStore unlisted_;
+  RepresentativeStore unlisted_;
   std::vector<float> centre_;   // [D]
   std::vector<uint16_t> step_;  // [D]
   std::vector<VectorList> lists_;

@@ -40,7 +40,7 @@ std::string_view IndexKindName(IndexKind kind) {
 IndexKind IndexOptions::Chosen(int64_t blocks) const {
   if (kind != IndexKind::kAuto) return kind;
   if (dtype == DType::kF32) return IndexKind::kExact;
-  return blocks * representatives < kListedFrom ? IndexKind::kInt8 : IndexKind::kLists;
+  return blocks * representatives < kListedFrom ? IndexKind::kExact : IndexKind::kLists;
 }
 
 Status IndexOptions::Validate() const {

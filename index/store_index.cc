@@ -49,7 +49,7 @@ struct Lists {
   using Store = ListStore;
   static constexpr std::string_view kName = "lists";
   static Store Make(const IndexOptions& options) {
-    return {options.dim, options.representatives, kLeastListed};
+    return {options.dtype, options.dim, options.representatives, kLeastListed};
   }
   static void Search(const IndexOptions& options, const std::vector<const Store*>& stores,
                      const SearchRequest& request, SearchResult* result) {
@@ -59,9 +59,9 @@ struct Lists {
       result->lse_exact = false;
       SearchLists({options, stores, request, result});
     } else if (listed == 0) {
-      std::vector<const CodeStore*> codes;
-      for (const Store* store : stores) codes.push_back(&store->unlisted());
-      Int8::Search(options, codes, request, result);
+      std::vector<const RepresentativeStore*> unlisted;
+      for (const Store* store : stores) unlisted.push_back(&store->unlisted());
+      Exact::Search(options, unlisted, request, result);
     } else {
       SearchApart(options, stores, request, result);
     }
@@ -99,7 +99,7 @@ struct Lists {
 struct Auto : Lists {
   static constexpr std::string_view kName = "auto";
   static Store Make(const IndexOptions& options) {
-    return {options.dim, options.representatives, kListedFrom};
+    return {options.dtype, options.dim, options.representatives, kListedFrom};
   }
 };
 

@@ -4,7 +4,7 @@
 // (code_store.h): half the memory of bf16 with about the same error, and faster; its lse is that of
 // the codes and so marked as estimated. The one of lists (list_store.h) keeps 8-bit codes in lists
 // of near vectors and leaves out lists that are not likely to hold a choice: what it does grows
-// slower than the number of blocks, and its lse is estimated. `auto` is int8 up to kListedFrom
+// slower than the number of blocks, and its lse is estimated. `auto` is exact up to kListedFrom
 // vectors of a partition and lists from there on.
 #pragma once
 
@@ -14,8 +14,8 @@
 
 namespace cairn {
 
-/// Below, all codes are scored about as fast as lists are looked up (docs/benchmarks.md).
-inline constexpr int64_t kListedFrom = 16'384;
+/// Below, all vectors are scored about as fast as lists are looked up (docs/benchmarks.md).
+inline constexpr int64_t kListedFrom = 8'192;
 
 /// `options` are valid.
 std::unique_ptr<LandmarkIndex> MakeExactIndex(const IndexOptions& options);

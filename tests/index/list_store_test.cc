@@ -49,22 +49,22 @@ std::vector<float> ReadAll(const ListStore& store) {
 TEST(ListStore, KeepsEveryVectorNearItself) {
   for (const int32_t dim : {20, 64}) {
     for (const int32_t representatives : {1, 3}) {
-      ListStore store(dim, representatives, kFrom);
+      ListStore store(DType::kBF16, dim, representatives, kFrom);
       const int64_t blocks = 3000 / representatives;
       const std::vector<float> given = Grouped(blocks * representatives, dim, 40, 1);
       store.Append(blocks, given.data());
       ASSERT_TRUE(store.listed());
       EXPECT_EQ(store.size(), blocks);
       const std::vector<float> held = ReadAll(store);
-      // Within half a step of a scale that reaches the largest element, or a step of the codes
-      // that the first vectors were held in before.
+      // Within half a step of a scale that reaches the largest element; the first vectors were
+      // bf16 before.
       for (size_t i = 0; i < held.size(); ++i) ASSERT_NEAR(held[i], given[i], 0.15f) << i;
     }
   }
 }
 
 TEST(ListStore, PartsListsThatGrow) {
-  ListStore store(32, 1, kFrom);
+  ListStore store(DType::kBF16, 32, 1, kFrom);
   const std::vector<float> given = Grouped(8000, 32, 100, 2);
   store.Append(8000, given.data());
   EXPECT_GT(store.lists().size(), 8000u / 128);
@@ -80,7 +80,7 @@ TEST(ListStore, PartsListsThatGrow) {
 }
 
 TEST(ListStore, EqualVectorsStayTogether) {
-  ListStore store(16, 1, kFrom);
+  ListStore store(DType::kBF16, 16, 1, kFrom);
   const std::vector<float> one = TestRandom(3).Normals(16);
   std::vector<float> given;
   for (int v = 0; v < 1000; ++v) given.insert(given.end(), one.begin(), one.end());
@@ -91,7 +91,7 @@ TEST(ListStore, EqualVectorsStayTogether) {
 }
 
 TEST(ListStore, TruncatesAndGoesOn) {
-  ListStore store(16, 2, kFrom);
+  ListStore store(DType::kBF16, 16, 2, kFrom);
   const std::vector<float> given = Grouped(4000, 16, 20, 4);
   store.Append(2000, given.data());
   const std::vector<float> before = ReadAll(store);
@@ -116,7 +116,7 @@ TEST(ListStore, TruncatesAndGoesOn) {
 }
 
 TEST(ListStore, Extremes) {
-  ListStore store(4, 1, kFrom);
+  ListStore store(DType::kBF16, 4, 1, kFrom);
   std::vector<float> given;
   for (int v = 0; v < 600; ++v) {
     given.insert(given.end(), {v % 3 == 0 ? 3e38f : -3e38f, 1e-38f * static_cast<float>(v % 7),
