@@ -52,7 +52,10 @@ Result<nlohmann::json> Describe(const SessionCatalog& catalog, const SessionReco
   json["commits"] = record.commits;
   json["extents"] = record.ranges.size();
   json["digest"] = digest;
-  json["index"] = IndexKindName(IndexOptions().Chosen());
+  CAIRN_TRY(const auto shape, ParseShape(stored.shape));
+  const IndexOptions index{.representatives = shape.representatives,
+                           .dtype = shape.block.dtype == DType::kF32 ? DType::kF32 : DType::kBF16};
+  json["index"] = IndexKindName(index.Chosen(static_cast<int64_t>(BlocksOf(record))));
   CAIRN_TRY(const auto all, catalog.List());
   CAIRN_TRY(const uint64_t own_bytes, BytesOf(record, OwnBlocks(record, all.sessions)));
   json["own_bytes"] = own_bytes;
