@@ -105,6 +105,7 @@ Result<double> AttentionBench::Step(Session& session, int32_t rows) {
 Result<std::unique_ptr<Session>> AttentionBench::Build(Engine& engine) {
   SessionOptions options;
   options.retrieve = 1;
+  options.index = options_.index;
   options.max_step_rows = kBuildRows;
   options.query_stride = kBuildRows;
   CAIRN_TRY(auto session, engine.CreateSession("bench", shape_, options, "{}"));
@@ -192,9 +193,11 @@ Result<AttentionBenchResult> AttentionBench::Run() {
   result.retrieve = options_.retrieve;
   result.prefill_rows = options_.prefill_rows;
   SessionOptions decode;
+  decode.index = options_.index;
   decode.retrieve = options_.retrieve;
   decode.selection = Selection::kPerToken;
   SessionOptions prefill;
+  prefill.index = options_.index;
   prefill.retrieve = options_.retrieve;
   prefill.max_step_rows = options_.prefill_rows;
   CAIRN_TRY(prefill.Validate(shape_));

@@ -9,13 +9,15 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "engine/options.h"
+#include "index/landmark_index.h"
 
 namespace cairn {
 
 struct AttentionBenchOptions {
   int64_t tokens = 131072;
-  int32_t layers = 2;                  ///< attended in turns, so that a layer finds the caches used
-  int32_t retrieve = 8;                ///< blocks chosen per KV head
+  int32_t layers = 2;    ///< attended in turns, so that a layer finds the caches used
+  int32_t retrieve = 8;  ///< blocks chosen per KV head
+  IndexKind index = IndexKind::kAuto;
   int32_t prefill_rows = 256;          ///< of a step that reads
   int32_t decode_steps = 200;          ///< of a round
   int32_t prefill_steps = 10;          ///< of a round

@@ -98,6 +98,57 @@ void JoinSumsOn(const int32_t* high, const int32_t* low, int64_t count, float un
                  : JoinSumsOf<true>(high, low, count, unit, offset, scores);
 }
 
+// What is the same for all sums of a row.
+struct Join {
+  int32_t high_bias;
+  int32_t low_bias;
+  float unit;
+  float offset;
+};
+
+// Scores of a vector of sums; and of one, with the same bits.
+HWY_INLINE VF ScaledScore(const int32_t* HWY_RESTRICT high, const int32_t* HWY_RESTRICT low,
+                          const uint16_t* HWY_RESTRICT scales, const Join& join) {
+  const DF d;
+  const DI di;
+  const hn::Rebind<hwy::bfloat16_t, DF> d16;
+  const auto upper = hn::ConvertTo(d, hn::Sub(hn::LoadU(di, high), hn::Set(di, join.high_bias)));
+  const auto lower =
+      low == nullptr ? hn::Zero(d)
+                     : hn::ConvertTo(d, hn::Sub(hn::LoadU(di, low), hn::Set(di, join.low_bias)));
+  const auto* steps = reinterpret_cast<const hwy::bfloat16_t*>(scales);
+  const auto scale = hn::Mul(hn::Set(d, join.unit), hn::PromoteTo(d, hn::LoadU(d16, steps)));
+  return hn::MulAdd(hn::MulAdd(upper, hn::Set(d, 128.0f), lower), scale, hn::Set(d, join.offset));
+}
+
+HWY_INLINE float OneScaledScore(const int32_t* high, const int32_t* low, const uint16_t* scale,
+                                const Join& join) {
+  const auto upper = static_cast<float>(*high - join.high_bias);
+  const float lower = low == nullptr ? 0.0f : static_cast<float>(*low - join.low_bias);
+  return std::fma(std::fma(upper, 128.0f, lower), join.unit * Bf16ToFloat(*scale), join.offset);
+}
+
+float JoinScaledSumsOn(const int32_t* HWY_RESTRICT high, int32_t high_bias,
+                       const int32_t* HWY_RESTRICT low, int32_t low_bias, int64_t count, float unit,
+                       float offset, const uint16_t* HWY_RESTRICT scales,
+                       float* HWY_RESTRICT scores) {
+  const DF d;
+  const Join join{high_bias, low_bias, unit, offset};
+  auto top = hn::Set(d, -HUGE_VALF);
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    const VF score = ScaledScore(high + i, low == nullptr ? nullptr : low + i, scales + i, join);
+    top = hn::Max(top, score);
+    hn::StoreU(score, d, scores + i);
+  }
+  float most = hn::GetLane(hn::MaxOfLanes(d, top));
+  for (; i < count; ++i) {
+    scores[i] = OneScaledScore(high + i, low == nullptr ? nullptr : low + i, scales + i, join);
+    most = HWY_MAX(most, scores[i]);
+  }
+  return most;
+}
+
 // 2^x for x ≤ 80: a power of two by its exponent, the rest by the series of the exponential.
 HWY_INLINE VF PowerOfTwo(VF x) {
   const DF d;
@@ -112,6 +163,39 @@ HWY_INLINE VF PowerOfTwo(VF x) {
   power = hn::MulAdd(power, f, hn::Set(d, 1.0f));
   const DI di;
   return hn::BitCast(d, hn::Add(hn::BitCast(di, power), hn::ShiftLeft<23>(whole)));
+}
+
+FoldedSums FoldScaledSumsOn(const int32_t* HWY_RESTRICT high, int32_t high_bias,
+                            const int32_t* HWY_RESTRICT low, int32_t low_bias, int64_t count,
+                            float unit, float offset, const uint16_t* HWY_RESTRICT scales,
+                            float reference, float lse, float* HWY_RESTRICT best,
+                            float* HWY_RESTRICT scores) {
+  constexpr float kLog2E = 1.44269504f;
+  const DF d;
+  const Join join{high_bias, low_bias, unit, offset};
+  const auto less = hn::Set(d, lse);
+  const auto log2e = hn::Set(d, kLog2E);
+  const auto shift = hn::Set(d, -reference * kLog2E);
+  VF top = hn::Set(d, -HUGE_VALF);
+  VF total = hn::Zero(d);
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    const VF score = ScaledScore(high + i, low == nullptr ? nullptr : low + i, scales + i, join);
+    top = hn::Max(top, score);
+    if (scores != nullptr) hn::StoreU(score, d, scores + i);
+    total = hn::Add(total, PowerOfTwo(hn::MulAdd(score, log2e, shift)));
+    hn::StoreU(hn::Max(hn::LoadU(d, best + i), hn::Sub(score, less)), d, best + i);
+  }
+  FoldedSums folded = {hn::GetLane(hn::MaxOfLanes(d, top)), hn::GetLane(hn::SumOfLanes(d, total))};
+  for (; i < count; ++i) {
+    const float score =
+        OneScaledScore(high + i, low == nullptr ? nullptr : low + i, scales + i, join);
+    folded.max = HWY_MAX(folded.max, score);
+    folded.sum += std::exp(score - reference);
+    best[i] = HWY_MAX(best[i], score - lse);
+    if (scores != nullptr) scores[i] = score;
+  }
+  return folded;
 }
 
 template <bool kLow>
@@ -188,6 +272,8 @@ namespace cairn {
 
 HWY_EXPORT(SplitQueryOn);
 HWY_EXPORT(JoinSumsOn);
+HWY_EXPORT(JoinScaledSumsOn);
+HWY_EXPORT(FoldScaledSumsOn);
 HWY_EXPORT(FoldSumsOn);
 
 float SplitQuery(const float* query, const uint16_t* step, int64_t dim, int64_t padded_dim,
@@ -198,6 +284,21 @@ float SplitQuery(const float* query, const uint16_t* step, int64_t dim, int64_t 
 void JoinSums(const int32_t* high, const int32_t* low, int64_t count, float unit, float offset,
               float* scores) {
   HWY_DYNAMIC_DISPATCH(JoinSumsOn)(high, low, count, unit, offset, scores);
+}
+
+float JoinScaledSums(const int32_t* high, int32_t high_bias, const int32_t* low, int32_t low_bias,
+                     int64_t count, float unit, float offset, const uint16_t* scales,
+                     float* scores) {
+  return HWY_DYNAMIC_DISPATCH(JoinScaledSumsOn)(high, high_bias, low, low_bias, count, unit, offset,
+                                                scales, scores);
+}
+
+FoldedSums FoldScaledSums(const int32_t* high, int32_t high_bias, const int32_t* low,
+                          int32_t low_bias, int64_t count, float unit, float offset,
+                          const uint16_t* scales, float reference, float lse, float* best,
+                          float* scores) {
+  return HWY_DYNAMIC_DISPATCH(FoldScaledSumsOn)(high, high_bias, low, low_bias, count, unit, offset,
+                                                scales, reference, lse, best, scores);
 }
 
 FoldedSums FoldSums(const int32_t* high, const int32_t* low, int64_t count, float unit,

@@ -15,11 +15,25 @@ float SplitQuery(const float* query, const uint16_t* step, int64_t dim, int64_t 
 void JoinSums(const int32_t* high, const int32_t* low, int64_t count, float unit, float offset,
               float* scores);
 
+/// scores[i] = offset + unit·scale[i]·(128·(high[i] − high_bias) + low[i] − low_bias) for `count`
+/// sums; scales are bf16; `low` may be null for low_bias everywhere. Returns the largest; count
+/// ≥ 1.
+float JoinScaledSums(const int32_t* high, int32_t high_bias, const int32_t* low, int32_t low_bias,
+                     int64_t count, float unit, float offset, const uint16_t* scales,
+                     float* scores);
+
 /// What FoldSums finds.
 struct FoldedSums {
   float max;
   float sum;  ///< Σ exp(score − reference)
 };
+
+/// Scores as JoinScaledSums makes them: best[i] = max(best[i], score − lse). They are kept if
+/// `scores` is not null. Exponentials as FoldSums makes them.
+FoldedSums FoldScaledSums(const int32_t* high, int32_t high_bias, const int32_t* low,
+                          int32_t low_bias, int64_t count, float unit, float offset,
+                          const uint16_t* scales, float reference, float lse, float* best,
+                          float* scores);
 
 /// Scores as JoinSums makes them, without keeping them; maxima[t] is
 /// the largest of each 16, the last being short. Exponentials are right to 3 parts in a million

@@ -23,18 +23,18 @@ inline constexpr int32_t kManyRows = 16;
 /// and result->lse holds what the caller joins. One of `stores` and `code_stores` is empty.
 struct ExactSearch {
   const IndexOptions& options;
-  const std::vector<RepresentativeStore>& stores;
-  const std::vector<CodeStore>& code_stores;
+  std::vector<const RepresentativeStore*> stores;  ///< of the request's partitions
+  std::vector<const CodeStore*> code_stores;
   const SearchRequest& request;
   SearchResult* result;
   BlockRange range;
 
   bool codes() const { return !code_stores.empty(); }
   const RepresentativeStore& store(int64_t partition) const {
-    return stores[static_cast<size_t>(request.first_partition + partition)];
+    return *stores[static_cast<size_t>(partition)];
   }
   const CodeStore& code_store(int64_t partition) const {
-    return code_stores[static_cast<size_t>(request.first_partition + partition)];
+    return *code_stores[static_cast<size_t>(partition)];
   }
   const float* queries_of(int64_t partition) const {
     return request.queries + partition * request.rows * options.dim;

@@ -3,7 +3,7 @@
 //
 // A partition is one sequence of blocks (one per layer and KV head of a session). Each block has R
 // representatives of dimension D; its score for a query is the largest of their inner products.
-// Implementations: exact and int8 (exact_index.h) and FAISS (faiss_cpu_index.cc), made by
+// Implementations: exact, int8 and lists (store_index.h) and FAISS (faiss_cpu_index.cc), made by
 // MakeIndex; one contract suite runs over all. One writer at a time; searches of other partitions
 // may run beside.
 #pragma once
@@ -20,8 +20,8 @@
 
 namespace cairn {
 
-enum class IndexKind : uint8_t { kAuto, kExact, kFaiss, kInt8 };
-/// "auto", "exact", "int8" or "faiss".
+enum class IndexKind : uint8_t { kAuto, kExact, kFaiss, kInt8, kLists };
+/// "auto", "exact", "int8", "lists" or "faiss".
 Result<IndexKind> ParseIndexKind(std::string_view text);
 std::string_view IndexKindName(IndexKind kind);
 
@@ -30,10 +30,11 @@ struct IndexOptions {
   int32_t partitions = 0;
   int32_t dim = 0;              ///< D
   int32_t representatives = 1;  ///< R per block
-  DType dtype = DType::kBF16;   ///< kF32 or kBF16: how representatives are kept, but by int8
+  DType dtype = DType::kBF16;   ///< kF32 or kBF16: how representatives are kept, if not as codes
   Status Validate() const;
-  /// What `kind` comes to: auto is exact.
-  IndexKind Chosen() const;
+  /// What `kind` comes to for partitions of so many blocks. Auto is exact, and lists where there
+  /// are many, but for f32.
+  IndexKind Chosen(int64_t blocks) const;
 };
 
 /// Queries of `partition_count` consecutive partitions over blocks [begin, end).

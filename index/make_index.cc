@@ -1,7 +1,7 @@
 // Chooses the implementation of LandmarkIndex by IndexOptions::kind.
-#include "index/exact_index.h"
 #include "index/faiss_cpu_index.h"
 #include "index/landmark_index.h"
+#include "index/store_index.h"
 
 namespace cairn {
 namespace {
@@ -15,9 +15,10 @@ Result<IndexKind> ParseIndexKind(std::string_view text) {
   if (text == "auto") return IndexKind::kAuto;
   if (text == "exact") return IndexKind::kExact;
   if (text == "int8") return IndexKind::kInt8;
+  if (text == "lists") return IndexKind::kLists;
   if (text == "faiss") return IndexKind::kFaiss;
-  return Fail(Errc::kInvalidArgument, "'{}' is not a kind of index; use auto, exact, int8 or faiss",
-              text);
+  return Fail(Errc::kInvalidArgument,
+              "'{}' is not a kind of index; use auto, exact, int8, lists or faiss", text);
 }
 
 std::string_view IndexKindName(IndexKind kind) {
@@ -30,12 +31,16 @@ std::string_view IndexKindName(IndexKind kind) {
       return "faiss";
     case IndexKind::kInt8:
       return "int8";
+    case IndexKind::kLists:
+      return "lists";
   }
   return "unknown";
 }
 
-IndexKind IndexOptions::Chosen() const {
-  return kind == IndexKind::kAuto ? IndexKind::kExact : kind;
+IndexKind IndexOptions::Chosen(int64_t blocks) const {
+  if (kind != IndexKind::kAuto) return kind;
+  if (dtype == DType::kF32) return IndexKind::kExact;
+  return blocks * representatives < kListedFrom ? IndexKind::kExact : IndexKind::kLists;
 }
 
 Status IndexOptions::Validate() const {
@@ -58,14 +63,20 @@ Status IndexOptions::Validate() const {
 
 Result<std::unique_ptr<LandmarkIndex>> MakeIndex(const IndexOptions& options) {
   CAIRN_TRY(options.Validate());
-  switch (options.Chosen()) {
+  switch (options.kind) {
+    case IndexKind::kAuto:
+      if (options.dtype != DType::kF32) return MakeAutoIndex(options);
+      break;
+    case IndexKind::kExact:
+      break;
     case IndexKind::kFaiss:
       return MakeFaissCpuIndex(options);
     case IndexKind::kInt8:
       return MakeInt8Index(options);
-    default:
-      return MakeExactIndex(options);
+    case IndexKind::kLists:
+      return MakeListIndex(options);
   }
+  return MakeExactIndex(options);
 }
 
 }  // namespace cairn

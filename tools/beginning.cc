@@ -21,10 +21,9 @@ int64_t NextStepEnd(const SessionProfile& profile, int64_t first) {
 }  // namespace
 
 std::string ReadingText(const SessionProfile& profile, const SessionOptions& options) {
-  const IndexOptions index{.kind = options.index};
   nlohmann::json json{{"retrieve", options.retrieve},
                       {"query_stride", options.query_stride},
-                      {"index", IndexKindName(index.Chosen())},
+                      {"index", IndexKindName(options.index)},
                       {"threads", Threads()}};
   if (profile.mode == AttentionMode::kUnmodified) {
     json["sinks"] = options.sinks;

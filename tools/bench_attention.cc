@@ -28,6 +28,9 @@ class AttentionBenchCommand final : public Command {
     command->add_option("--retrieve", options_.retrieve, "Blocks chosen per KV head")
         ->type_name("K")
         ->capture_default_str();
+    command->add_option("--index", index_, "Kind of index, as for --index elsewhere")
+        ->type_name("KIND")
+        ->capture_default_str();
     command->add_option("--rounds", options_.rounds, "Of which medians are taken")
         ->type_name("N")
         ->capture_default_str();
@@ -37,6 +40,7 @@ class AttentionBenchCommand final : public Command {
 
   Status Run() override {
     CAIRN_TRY(flags_.Apply());
+    CAIRN_TRY(options_.index, ParseIndexKind(index_));
     CAIRN_TRY(AtLeastOne("--retrieve", options_.retrieve));
     CAIRN_TRY(AtLeastOne("--rounds", options_.rounds));
     if (options_.tokens < kLeastTokens) {
@@ -84,6 +88,7 @@ class AttentionBenchCommand final : public Command {
   }
 
   AttentionBenchOptions options_;
+  std::string index_ = "auto";
   Flags flags_;
 };
 

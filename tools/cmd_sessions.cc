@@ -65,7 +65,10 @@ Result<nlohmann::json> Describe(const SessionCatalog& catalog, const StoredSessi
   json["digest"] = digest;
   json.update(OtherBytes(session));
   json["history"] = HistoryJson(history, session.ordinal_bytes());
-  json["index"] = IndexKindName(IndexOptions().Chosen());
+  const IndexOptions index{
+      .representatives = session.shape.representatives,
+      .dtype = session.shape.block.dtype == DType::kF32 ? DType::kF32 : DType::kBF16};
+  json["index"] = IndexKindName(index.Chosen(session.blocks.size()));
   CAIRN_TRY(const auto all, catalog.List());
   json["own_bytes"] = OwnBlocks(record, all.sessions) * session.ordinal_bytes();
   for (const SessionTreeEntry& entry : TreeOf(all.sessions)) {

@@ -177,7 +177,9 @@ TEST_P(IndexContract, CountsItsMemory) {
     test.AddRandom(4, ++seed);
     const uint64_t used = static_cast<uint64_t>(test.size()) * block_bytes;
     EXPECT_GE(test.index->memory_bytes(), used);
-    if (codes) {  // and scales, and what is not coded yet: less than 256 vectors as f32
+    if (test.leaves_out()) {  // and tiles that are not full, scales, numbers and centres
+      EXPECT_LE(test.index->memory_bytes(), used + used / 2 + 2 * 256 * 64 * 4);
+    } else if (codes) {  // and scales, and what is not coded yet: less than 256 vectors as f32
       EXPECT_LE(test.index->memory_bytes(), used + used / 25 + 2 * 256 * 64 * 4);
     } else {  // doubling, then whole chunks of 1,024 vectors; at least 64 vectors each
       EXPECT_LE(test.index->memory_bytes(), 2 * used + 2 * 64 * 64 * element);
@@ -280,6 +282,34 @@ TEST_P(IndexContract, SearchesOnePartitionWhileAnotherGrows) {
 
 INSTANTIATE_TEST_SUITE_P(Settings, IndexContract, testing::ValuesIn(AllSettings()),
                          [](const auto& info) { return SettingName(info.param); });
+
+// Exact up to so many vectors, and lists from there on.
+TEST(AutoIndex, GoesOverToLists) {
+  constexpr int32_t kDim = 16;
+  IndexUnderTest test({IndexKind::kAuto, DType::kBF16, 1}, 2, kDim);
+  test.AddRandom(8'188, 1);
+  const uint64_t before = test.index->memory_bytes();
+  TestRandom random(2);
+  SearchRequest request;
+  request.rows = 3;
+  request.rows_per_group = 3;
+  request.begin = 5;
+  request.k = 8;
+  for (int step = 0; step < 3; ++step) {
+    request.end = test.size() - 1;
+    const SearchResult result = test.SearchAndCheck(request, random.Normals(2 * 3 * kDim, 0.5f));
+    EXPECT_EQ(result.lse_exact, step == 0);
+    test.AddRandom(4, 3 + static_cast<uint64_t>(step));
+  }
+  EXPECT_LT(test.index->memory_bytes(), 3 * before);
+  // One partition may have lists while another has not.
+  const std::vector<float> more = random.Normals(40 * kDim);
+  IndexUnderTest apart({IndexKind::kAuto, DType::kBF16, 1}, 2, kDim);
+  apart.AddRandom(8'170, 1);
+  ASSERT_TRUE(apart.index->Add(1, 1, 40, more.data()).has_value());
+  request.end = apart.size();
+  apart.SearchAndCheck(request, random.Normals(2 * 3 * kDim, 0.5f));
+}
 
 // Scores of all rows would take more memory than a search may use at once.
 TEST(ExactIndex, ManyBlocks) {

@@ -14,11 +14,15 @@ IndexOptions Valid() {
 
 TEST(MakeIndex, MakesTheKindAskedFor) {
   IndexOptions options = Valid();
+  EXPECT_EQ(MakeIndex(options).value()->name(), "auto");
+  options.dtype = DType::kF32;
   EXPECT_EQ(MakeIndex(options).value()->name(), "exact");
   options.kind = IndexKind::kExact;
   EXPECT_EQ(MakeIndex(options).value()->name(), "exact");
   options.kind = IndexKind::kInt8;
   EXPECT_EQ(MakeIndex(options).value()->name(), "int8");
+  options.kind = IndexKind::kLists;
+  EXPECT_EQ(MakeIndex(options).value()->name(), "lists");
   options.kind = IndexKind::kFaiss;
   EXPECT_EQ(MakeIndex(options).value()->name(), "faiss");
 }
@@ -49,10 +53,11 @@ TEST(MakeIndex, ParsesKinds) {
   EXPECT_EQ(ParseIndexKind("auto").value(), IndexKind::kAuto);
   EXPECT_EQ(ParseIndexKind("exact").value(), IndexKind::kExact);
   EXPECT_EQ(ParseIndexKind("int8").value(), IndexKind::kInt8);
+  EXPECT_EQ(ParseIndexKind("lists").value(), IndexKind::kLists);
   EXPECT_EQ(ParseIndexKind("faiss").value(), IndexKind::kFaiss);
   const auto bad = ParseIndexKind("hnsw");
-  for (const IndexKind kind :
-       {IndexKind::kAuto, IndexKind::kExact, IndexKind::kInt8, IndexKind::kFaiss}) {
+  for (const IndexKind kind : {IndexKind::kAuto, IndexKind::kExact, IndexKind::kInt8,
+                               IndexKind::kLists, IndexKind::kFaiss}) {
     EXPECT_EQ(ParseIndexKind(IndexKindName(kind)).value(), kind);
   }
   ASSERT_TRUE(bad.has_error());

@@ -123,5 +123,50 @@ TEST(CodeKernels, JoinsSums) {
   }
 }
 
+// Against the same in plain loops and double.
+TEST(CodeKernels, JoinsAndFoldsScaledSums) {
+  constexpr int32_t kHighBias = 40'000;
+  constexpr int32_t kLowBias = -700;
+  constexpr float kUnit = 1e-6f;
+  constexpr float kOffset = -3.5f;
+  for (const int64_t count : {1, 15, 16, 37, 128}) {
+    TestRandom random(5);
+    std::vector<int32_t> high, low;
+    std::vector<uint16_t> scales;
+    for (int64_t i = 0; i < count; ++i) {
+      high.push_back(static_cast<int32_t>(random.Int(-60'000'000, 60'000'000)));
+      low.push_back(static_cast<int32_t>(random.Int(-1'000'000, 1'000'000)));
+      scales.push_back(FloatToBf16(1e-4f * static_cast<float>(random.Int(0, 20))));
+    }
+    for (const bool coarse : {false, true}) {
+      const int32_t* lower = coarse ? nullptr : low.data();
+      std::vector<float> scores(static_cast<size_t>(count));
+      std::vector<float> kept = scores;
+      std::vector<float> best(scores.size(), -2.0f);
+      best.back() = 1e6f;
+      const float most = JoinScaledSums(high.data(), kHighBias, lower, kLowBias, count, kUnit,
+                                        kOffset, scales.data(), scores.data());
+      const FoldedSums folded =
+          FoldScaledSums(high.data(), kHighBias, lower, kLowBias, count, kUnit, kOffset,
+                         scales.data(), -2.0f, 1.5f, best.data(), kept.data());
+      double sum = 0;
+      double largest = -1e30;
+      for (size_t i = 0; i < scores.size(); ++i) {
+        const double codes = 128.0 * (high[i] - kHighBias) + (coarse ? 0 : low[i] - kLowBias);
+        const double expected = double{kUnit} * Bf16ToFloat(scales[i]) * codes + kOffset;
+        EXPECT_NEAR(scores[i], expected, 1e-5 * (1 + std::fabs(expected)));
+        const bool last = i + 1 == scores.size();
+        EXPECT_EQ(best[i], last ? 1e6f : std::max(-2.0f, scores[i] - 1.5f));
+        largest = std::max(largest, double{scores[i]});
+        sum += std::exp(double{scores[i]} + 2.0);
+      }
+      EXPECT_EQ(kept, scores);
+      EXPECT_EQ(most, folded.max);
+      EXPECT_EQ(most, static_cast<float>(largest));
+      EXPECT_NEAR(folded.sum, sum, 1e-5 * sum);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace cairn

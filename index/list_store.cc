@@ -1,0 +1,419 @@
+#include "index/list_store.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <numeric>
+
+#include "base/check.h"
+#include "base/dtype.h"
+#include "index/code_kernels.h"
+#include "index/score_kernels.h"
+
+namespace cairn {
+namespace {
+
+constexpr double kLargestCode = 127.0;
+constexpr int64_t kShortList = 128;
+constexpr int kRounds = 6;  // of two means
+
+int64_t At(int64_t place, int64_t dimension, int64_t padded_dim) {
+  return place / kTileVectors * TileBytes(padded_dim) +
+         (dimension / kCodesAtOnce * kTileVectors + place % kTileVectors) * kCodesAtOnce +
+         dimension % kCodesAtOnce;
+}
+
+uint8_t* Bytes(VectorList* list) { return list->codes.data()->bytes; }
+
+uint64_t MemoryOf(const VectorList& list) {
+  return list.codes.capacity() * sizeof(VectorList::Line) +
+         list.scales.capacity() * sizeof(uint16_t) + list.numbers.capacity() * sizeof(uint32_t);
+}
+
+float Widen(uint16_t bf16) { return std::bit_cast<float>(uint32_t{bf16} << 16); }
+
+// |a − b|², in 16 sums side by side.
+float Distance(const float* a, const float* b, int32_t dim) {
+  constexpr int32_t kSums = 16;
+  float sums[kSums] = {};
+  int32_t d = 0;
+  for (; d + kSums <= dim; d += kSums) {
+    for (int32_t i = 0; i < kSums; ++i) {
+      const float difference = a[d + i] - b[d + i];
+      sums[i] += difference * difference;
+    }
+  }
+  for (; d < dim; ++d) sums[d % kSums] += (a[d] - b[d]) * (a[d] - b[d]);
+  return std::accumulate(sums, sums + kSums, 0.0f);
+}
+
+// Sums of the vectors [n, dim] of either side, and their numbers.
+struct Halves {
+  std::vector<double> sums[2];
+  int64_t counts[2] = {0, 0};
+
+  Halves(const std::vector<float>& vectors, const std::vector<uint8_t>& side, int32_t dim)
+      : sums{std::vector<double>(static_cast<size_t>(dim)),
+             std::vector<double>(static_cast<size_t>(dim))} {
+    for (size_t v = 0; v < side.size(); ++v) {
+      ++counts[side[v]];
+      double* sum = sums[side[v]].data();
+      const float* vector = vectors.data() + v * static_cast<size_t>(dim);
+      for (int32_t d = 0; d < dim; ++d) sum[d] += vector[d];
+    }
+  }
+  std::vector<float> Mean(int which) const {
+    std::vector<float> mean;
+    for (const double sum : sums[which]) {
+      mean.push_back(static_cast<float>(sum / static_cast<double>(counts[which])));
+    }
+    return mean;
+  }
+};
+
+// The vector of [n, dim] that is farthest from `from`.
+std::vector<float> Farthest(const std::vector<float>& vectors, const std::vector<float>& from) {
+  const auto dim = static_cast<int32_t>(from.size());
+  const float* best = vectors.data();
+  float most = -1;
+  for (size_t at = 0; at < vectors.size(); at += from.size()) {
+    const float distance = Distance(vectors.data() + at, from.data(), dim);
+    if (distance > most) {
+      most = distance;
+      best = vectors.data() + at;
+    }
+  }
+  return {best, best + dim};
+}
+
+// Which vectors of [n, dim] belong to the second of two means; some, and not all.
+std::vector<uint8_t> TwoMeans(const std::vector<float>& vectors, int32_t dim) {
+  const size_t n = vectors.size() / static_cast<size_t>(dim);
+  std::vector<uint8_t> side(n);
+  std::vector<float> a = Farthest(vectors, Halves(vectors, side, dim).Mean(0));
+  std::vector<float> b = Farthest(vectors, a);
+  std::vector<float> scores(n + 3);
+  std::vector<float> across(a.size());
+  for (int round = 0; round < kRounds; ++round) {
+    float middle = 0;
+    for (size_t d = 0; d < a.size(); ++d) {
+      across[d] = b[d] - a[d];
+      middle += 0.5f * (a[d] + b[d]) * across[d];
+    }
+    ScanScores(DType::kF32, reinterpret_cast<const std::byte*>(vectors.data()),
+               static_cast<int64_t>(n), dim, across.data(), 1, scores.data(),
+               static_cast<int64_t>(n) + 3);
+    std::vector<uint8_t> now(n);
+    for (size_t v = 0; v < n; ++v) now[v] = scores[v] > middle ? 1 : 0;
+    const Halves halves(vectors, now, dim);
+    if (halves.counts[0] == 0 || halves.counts[1] == 0 || now == side) break;
+    side = now;
+    a = halves.Mean(0);
+    b = halves.Mean(1);
+  }
+  if (std::count(side.begin(), side.end(), 1) == 0) {  // not told apart: parted in the middle
+    for (size_t v = n / 2; v < n; ++v) side[v] = 1;
+  }
+  return side;
+}
+
+}  // namespace
+
+ListStore::ListStore(DType type, int32_t dim, int32_t representatives, int64_t listed_from)
+    : dim_(dim),
+      representatives_(representatives),
+      listed_from_(listed_from),
+      unlisted_(type, dim, representatives) {}
+
+void ListStore::Append(int64_t count, const float* vectors) {
+  CAIRN_CHECK(vectors_ + count * representatives_ <= int64_t{1} << 32);
+  if (!listed()) {
+    const int64_t room = (listed_from_ - vectors_ + representatives_ - 1) / representatives_;
+    const int64_t added = std::min(count, room);
+    unlisted_.Append(added, vectors);
+    vectors_ += added * representatives_;
+    vectors += added * representatives_ * dim_;
+    count -= added;
+    if (vectors_ >= listed_from_) MakeLists();
+  }
+  // Rounded as those before the lists: equal ones stay equal.
+  std::vector<float> vector(static_cast<size_t>(dim_));
+  for (int64_t i = 0; i < count * representatives_; ++i, vectors += dim_) {
+    std::copy_n(vectors, dim_, vector.begin());
+    if (unlisted_.type() == DType::kBF16) {
+      for (float& element : vector) element = Widen(FloatToBf16(element));
+    }
+    AppendVector(vector.data(), static_cast<uint32_t>(vectors_));
+    ++vectors_;
+  }
+}
+
+// Takes the centre and the steps of all codes from the vectors so far, and lists these.
+void ListStore::MakeLists() {
+  const std::vector<float> vectors = ReadUnlisted();
+  centre_.resize(static_cast<size_t>(dim_));
+  step_.resize(static_cast<size_t>(dim_));
+  std::vector<double> deviation(static_cast<size_t>(dim_));
+  for (int32_t d = 0; d < dim_; ++d) {
+    double sum = 0;
+    for (int64_t v = 0; v < vectors_; ++v) sum += vectors[static_cast<size_t>(v * dim_ + d)];
+    const double mean = sum / static_cast<double>(vectors_);
+    double squares = 0;
+    for (int64_t v = 0; v < vectors_; ++v) {
+      const double difference = vectors[static_cast<size_t>(v * dim_ + d)] - mean;
+      squares += difference * difference;
+    }
+    centre_[static_cast<size_t>(d)] = static_cast<float>(mean);
+    deviation[static_cast<size_t>(d)] = std::sqrt(squares / static_cast<double>(vectors_));
+  }
+  // Steps are relative: scales do the rest. None is so small that a later vector, which deviates
+  // where these did not, would take all of its scale there.
+  constexpr double kLeast = 1.0 / 64;
+  const double most = *std::max_element(deviation.begin(), deviation.end());
+  for (size_t d = 0; d < step_.size(); ++d) {
+    step_[d] =
+        FloatToBf16(static_cast<float>(most == 0 ? 1.0 : std::max(kLeast, deviation[d] / most)));
+  }
+  unlisted_.Truncate(0);
+  codes_.resize(static_cast<size_t>(padded_dim()));
+  lists_.emplace_back();
+  for (int64_t v = 0; v < vectors_; ++v) {
+    const uint16_t scale = Encode(vectors.data() + v * dim_, codes_.data());
+    Put(&lists_.front(), codes_.data(), scale, static_cast<uint32_t>(v));
+  }
+  SetCentre(0, centre_);
+  Part(0);
+}
+
+// All vectors [vectors, D] before there are lists.
+std::vector<float> ListStore::ReadUnlisted() const {
+  std::vector<float> vectors(static_cast<size_t>(vectors_ * dim_));
+  const int64_t block_floats = int64_t{representatives_} * dim_;
+  for (int64_t b = 0; b < size(); b += unlisted_.chunk_blocks()) {
+    const int64_t blocks = std::min(unlisted_.chunk_blocks(), size() - b);
+    ConvertToFloat(unlisted_.type(), unlisted_.chunk(b / unlisted_.chunk_blocks()),
+                   vectors.data() + b * block_floats, static_cast<size_t>(blocks * block_floats));
+  }
+  return vectors;
+}
+
+uint16_t ListStore::Encode(const float* vector, uint8_t* codes) const {
+  std::fill_n(codes, padded_dim(), uint8_t{128});
+  double most = 0;
+  for (int32_t d = 0; d < dim_; ++d) {
+    const auto at = static_cast<size_t>(d);
+    most = std::max(most, std::fabs(double{vector[d]} - centre_[at]) / Widen(step_[at]));
+  }
+  // The next bf16 above, so that no code passes 127.
+  const auto exact = static_cast<float>(std::min(most / kLargestCode, 3e38));
+  auto scale = static_cast<uint16_t>(std::bit_cast<uint32_t>(exact) >> 16);
+  if (Widen(scale) < exact) ++scale;
+  const double unit = Widen(scale);
+  if (unit == 0) return 0;
+  for (int32_t d = 0; d < dim_; ++d) {
+    const auto at = static_cast<size_t>(d);
+    const double steps = (double{vector[d]} - centre_[at]) / (unit * Widen(step_[at]));
+    // Halves are added, as what is converted is cut off; 128 keeps it positive.
+    codes[d] = static_cast<uint8_t>(static_cast<int>(std::clamp(steps, -127.0, 127.0) + 128.5));
+  }
+  return scale;
+}
+
+void ListStore::Write(VectorList* list, int64_t place, const uint8_t* codes) const {
+  const int64_t padded = padded_dim();
+  uint8_t* bytes = Bytes(list) + At(place, 0, padded);
+  for (int64_t d = 0; d < padded; ++d) {
+    bytes[d / kCodesAtOnce * kTileVectors * kCodesAtOnce + d % kCodesAtOnce] = codes[d];
+  }
+}
+
+void ListStore::Put(VectorList* list, const uint8_t* codes, uint16_t scale, uint32_t number) const {
+  const int64_t place = list->count();
+  const int64_t padded = padded_dim();
+  if (place % kTileVectors == 0) {
+    const size_t lines = list->codes.size() + static_cast<size_t>(TileBytes(padded)) / 64;
+    list->codes.reserve(lines);
+    list->codes.resize(lines);
+  }
+  Write(list, place, codes);
+  if (place > 0 && list->equal) {
+    list->equal = scale == list->scales.front();
+    for (int64_t d = 0; d < padded && list->equal; ++d) {
+      list->equal = codes[d] == list->tiles()[At(0, d, padded)];
+    }
+  }
+  list->scales.push_back(scale);
+  list->numbers.push_back(number);
+  if (place == 0) list->first = number;
+  list->last = number;
+}
+
+int64_t ListStore::NearestList(const float* vector) {
+  const auto count = static_cast<int64_t>(lists_.size());
+  const int64_t tiles = (count + kTileVectors - 1) / kTileVectors;
+  const int64_t padded = padded_dim();
+  query_.resize(static_cast<size_t>(2 * padded));
+  sums_.resize(static_cast<size_t>(2 * tiles));
+  scores_.resize(static_cast<size_t>(count));
+  int8_t* high = query_.data();
+  int8_t* low = high + padded;
+  const float unit = SplitQuery(vector, step_.data(), dim_, padded, high, low);
+  TileDots({.tiles = centres_.tiles(),
+            .count = tiles,
+            .padded_dim = padded,
+            .queries = high,
+            .rows = 2,
+            .sums = sums_.data()->sums,
+            .stride = tiles * kTileVectors});
+  // The product with centre_ is the same for all lists.
+  JoinScaledSums(sums_.data()->sums, 128 * std::accumulate(high, low, 0),
+                 sums_[static_cast<size_t>(tiles)].sums,
+                 128 * std::accumulate(low, low + padded, 0), count, unit, 0.0f,
+                 centres_.scales.data(), scores_.data());
+  float least = squares_[0] - 2 * scores_[0];
+  for (int64_t j = 0; j < count; ++j) {
+    const auto at = static_cast<size_t>(j);
+    scores_[at] = squares_[at] - 2 * scores_[at];
+    least = std::min(least, scores_[at]);
+  }
+  return std::min(count - 1, std::find(scores_.begin(), scores_.end(), least) - scores_.begin());
+}
+
+void ListStore::AppendVector(const float* vector, uint32_t number) {
+  const int64_t nearest = NearestList(vector);
+  VectorList& list = lists_[static_cast<size_t>(nearest)];
+  const uint16_t scale = Encode(vector, codes_.data());
+  Put(&list, codes_.data(), scale, number);
+  std::vector<float> centre(static_cast<size_t>(dim_));
+  Read(centres_, nearest, centre.data());
+  list.squares += Distance(vector, centre.data(), dim_);
+  SetSpread(nearest);
+  Part(nearest);
+}
+
+int64_t ListStore::LongestList() const {
+  const auto root = static_cast<int64_t>(std::sqrt(static_cast<double>(vectors_)));
+  return std::max(kShortList, root / 4);
+}
+
+void ListStore::Part(int64_t index) {
+  std::vector<int64_t> open = {index};
+  while (!open.empty()) {
+    const int64_t now = open.back();
+    open.pop_back();
+    const VectorList list = lists_[static_cast<size_t>(now)].count() > LongestList() &&
+                                    !lists_[static_cast<size_t>(now)].equal
+                                ? std::move(lists_[static_cast<size_t>(now)])
+                                : VectorList();
+    if (list.count() == 0) continue;
+    std::vector<float> vectors(static_cast<size_t>(list.count() * dim_));
+    for (int64_t v = 0; v < list.count(); ++v) Read(list, v, vectors.data() + v * dim_);
+    const std::vector<uint8_t> side = TwoMeans(vectors, dim_);
+    const auto other = static_cast<int64_t>(lists_.size());
+    lists_[static_cast<size_t>(now)] = VectorList();
+    lists_.emplace_back();
+    std::vector<uint8_t> codes(static_cast<size_t>(padded_dim()));
+    for (int64_t v = 0; v < list.count(); ++v) {
+      const auto at = static_cast<size_t>(v);
+      CopyCodes(list, v, codes.data());
+      Put(&lists_[static_cast<size_t>(side[at] != 0 ? other : now)], codes.data(), list.scales[at],
+          list.numbers[at]);
+    }
+    const Halves halves(vectors, side, dim_);
+    SetCentre(now, halves.Mean(0));
+    SetCentre(other, halves.Mean(1));
+    open.push_back(other);
+    open.push_back(now);
+  }
+}
+
+void ListStore::SetCentre(int64_t index, const std::vector<float>& centre) {
+  const auto at = static_cast<size_t>(index);
+  const uint16_t scale = Encode(centre.data(), codes_.data());
+  if (index == centres_.count()) {
+    Put(&centres_, codes_.data(), scale, static_cast<uint32_t>(index));
+    squares_.push_back(0);
+    spreads_.push_back(0);
+    logs_.push_back(0);
+  } else {
+    Write(&centres_, index, codes_.data());
+    centres_.scales[at] = scale;
+  }
+  const std::vector<float> zero(centre.size());
+  squares_[at] = Distance(centre.data(), zero.data(), dim_);
+  Measure(index);
+}
+
+void ListStore::Measure(int64_t index) {
+  VectorList& list = lists_[static_cast<size_t>(index)];
+  std::vector<float> centre(static_cast<size_t>(dim_));
+  std::vector<float> vector(centre.size());
+  Read(centres_, index, centre.data());
+  list.squares = 0;
+  for (int64_t v = 0; v < list.count(); ++v) {
+    Read(list, v, vector.data());
+    list.squares += Distance(vector.data(), centre.data(), dim_);
+  }
+  SetSpread(index);
+}
+
+void ListStore::SetSpread(int64_t index) {
+  const VectorList& list = lists_[static_cast<size_t>(index)];
+  const double elements = static_cast<double>(list.count()) * dim_;
+  spreads_[static_cast<size_t>(index)] =
+      elements == 0 ? 0.0f : static_cast<float>(std::sqrt(list.squares / elements));
+  logs_[static_cast<size_t>(index)] = std::log(static_cast<float>(list.count()));
+}
+
+void ListStore::CopyCodes(const VectorList& list, int64_t place, uint8_t* codes) const {
+  const int64_t padded = padded_dim();
+  for (int64_t d = 0; d < padded; ++d) codes[d] = list.tiles()[At(place, d, padded)];
+}
+
+void ListStore::Read(const VectorList& list, int64_t place, float* vector) const {
+  const float scale = Widen(list.scales[static_cast<size_t>(place)]);
+  const int64_t padded = padded_dim();
+  for (int32_t d = 0; d < dim_; ++d) {
+    const auto at = static_cast<size_t>(d);
+    const auto steps = static_cast<float>(list.tiles()[At(place, d, padded)] - 128);
+    // Halves, because the range of two finite numbers may be infinite.
+    vector[d] = 2.0f * (0.5f * centre_[at] + steps * (0.5f * scale * Widen(step_[at])));
+  }
+}
+
+void ListStore::Truncate(int64_t size) {
+  CAIRN_CHECK(size >= 0);
+  if (size >= this->size()) return;
+  const int64_t kept = size * representatives_;
+  if (!listed() || size == 0) {
+    if (listed()) *this = ListStore(unlisted_.type(), dim_, representatives_, listed_from_);
+    unlisted_.Truncate(size);
+    vectors_ = kept;
+    return;
+  }
+  for (size_t j = 0; j < lists_.size(); ++j) {
+    VectorList& list = lists_[j];
+    const auto end = std::lower_bound(list.numbers.begin(), list.numbers.end(), kept);
+    if (end == list.numbers.end()) continue;
+    const auto left = static_cast<size_t>(end - list.numbers.begin());
+    list.numbers.resize(left);
+    list.scales.resize(left);
+    if (left > 0) list.last = list.numbers.back();
+    list.codes.resize((left + kTileVectors - 1) / kTileVectors *
+                      static_cast<size_t>(TileBytes(padded_dim())) / 64);
+    Measure(static_cast<int64_t>(j));
+  }
+  vectors_ = kept;
+}
+
+uint64_t ListStore::memory_bytes() const {
+  uint64_t bytes =
+      (centre_.capacity() + squares_.capacity() + spreads_.capacity() + logs_.capacity()) *
+          sizeof(float) +
+      step_.capacity() * sizeof(uint16_t) + lists_.capacity() * sizeof(VectorList) +
+      MemoryOf(centres_) + unlisted_.memory_bytes();
+  for (const VectorList& list : lists_) bytes += MemoryOf(list);
+  return bytes;
+}
+
+}  // namespace cairn

@@ -1,0 +1,120 @@
+// ListStore: the representatives of one partition's blocks as 8-bit codes, in lists of vectors that
+// are near each other, so that a search need not look at all of them.
+//
+// A list has a centre and a spread. A new vector goes to the list whose centre is nearest; a list
+// that has grown too long is parted in two (two means of its vectors). So lists grow with what is
+// appended, without ever being made anew. Codes are steps from one centre of the whole partition,
+// with a scale of each vector's own; a list that is parted takes its codes along as they are.
+// Before there are so many vectors that lists are worth having, they stay as they came. What is
+// held depends on the vectors and their order alone, not on how many were appended at once;
+// Truncate is the exception: lists stay parted as they were. Owns its memory. One writer or any
+// number of readers at a time.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "index/representative_store.h"
+#include "index/tile_dots.h"
+
+namespace cairn {
+
+/// Vectors of one list; vector r of block b has the number b·R + r.
+struct VectorList {
+  struct alignas(64) Line {
+    uint8_t bytes[64];
+  };
+  std::vector<Line> codes;        ///< tiles (tile_dots.h) of code + 128
+  std::vector<uint16_t> scales;   ///< bf16
+  std::vector<uint32_t> numbers;  ///< ascending
+  uint32_t first = 0;             ///< numbers.front() and .back(), where a search looks anyway
+  uint32_t last = 0;
+  double squares = 0;  ///< Σ |vector − centre|²
+  bool equal = true;   ///< all codes and scales are the same
+
+  int64_t count() const { return static_cast<int64_t>(numbers.size()); }
+  const uint8_t* tiles() const { return codes.data()->bytes; }
+};
+
+/// Sums of a tile.
+struct alignas(64) SumLine {
+  int32_t sums[kTileVectors];
+};
+
+class ListStore {
+ public:
+  /// A block has `representatives` vectors of `dim` elements; there are lists from `listed_from`
+  /// vectors on, at least 256, and before that they are kept as `type` (kF32 or kBF16).
+  ListStore(DType type, int32_t dim, int32_t representatives, int64_t listed_from);
+
+  /// Appends `count` blocks; `vectors` is [count, representatives, dim] f32, finite as bf16.
+  /// There is room for 2³² vectors.
+  void Append(int64_t count, const float* vectors);
+  /// Forgets blocks with ordinal ≥ size.
+  void Truncate(int64_t size);
+
+  int64_t size() const { return vectors_ / representatives_; }
+  int32_t dim() const { return dim_; }
+  int32_t representatives() const { return representatives_; }
+  int64_t padded_dim() const { return (dim_ + kCodesAtOnce - 1) / kCodesAtOnce * kCodesAtOnce; }
+  uint64_t memory_bytes() const;
+
+  /// Whether there are lists; else unlisted() has all vectors.
+  bool listed() const { return !lists_.empty(); }
+  const RepresentativeStore& unlisted() const { return unlisted_; }
+  std::span<const VectorList> lists() const { return lists_; }
+  /// The centres of all lists, coded as vectors are.
+  const VectorList& centres() const { return centres_; }
+  /// [lists]: log of how many vectors a list has; −infinity for none.
+  const float* logs() const { return logs_.data(); }
+  /// [lists]: root mean square of an element of a list's vectors around its centre.
+  const float* spreads() const { return spreads_.data(); }
+
+  /// Element d of a vector is centre()[d] + scale·step()[d]·(code − 128); step is bf16.
+  const float* centre() const { return centre_.data(); }
+  const uint16_t* step() const { return step_.data(); }
+  /// The vector at `place` of a list as f32 [D].
+  void Read(const VectorList& list, int64_t place, float* vector) const;
+
+ private:
+  void AppendVector(const float* vector, uint32_t number);
+  void MakeLists();
+  std::vector<float> ReadUnlisted() const;
+  /// Codes [padded_dim] of a vector, in `codes`; returns the scale.
+  uint16_t Encode(const float* vector, uint8_t* codes) const;
+  void Put(VectorList* list, const uint8_t* codes, uint16_t scale, uint32_t number) const;
+  void Write(VectorList* list, int64_t place, const uint8_t* codes) const;
+  /// Parts a list until it and what came of it are short enough.
+  void Part(int64_t list);
+  int64_t NearestList(const float* vector);
+  /// Makes room for it if `list` is a new one.
+  void SetCentre(int64_t list, const std::vector<float>& centre);
+  /// Sums a list's squares anew.
+  void Measure(int64_t list);
+  void SetSpread(int64_t list);
+  /// How many vectors a list may have.
+  int64_t LongestList() const;
+  void CopyCodes(const VectorList& list, int64_t place, uint8_t* codes) const;
+
+  int32_t dim_;
+  int32_t representatives_;
+  int64_t listed_from_;
+  int64_t vectors_ = 0;
+  RepresentativeStore unlisted_;
+  std::vector<float> centre_;   // [D]
+  std::vector<uint16_t> step_;  // [D]
+  std::vector<VectorList> lists_;
+  VectorList centres_;
+  std::vector<float> squares_;  // [lists]: |centre|²
+  std::vector<float> spreads_;
+  std::vector<float> logs_;
+
+  // Of the vector that is appended.
+  std::vector<uint8_t> codes_;
+  std::vector<int8_t> query_;
+  std::vector<SumLine> sums_;
+  std::vector<float> scores_;
+};
+
+}  // namespace cairn

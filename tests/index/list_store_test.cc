@@ -1,0 +1,134 @@
+#include "index/list_store.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "base/dtype.h"
+#include "tests/support/random.h"
+
+namespace cairn {
+namespace {
+
+constexpr int64_t kFrom = 256;
+
+// Vectors around `groups` points: what lists are for.
+std::vector<float> Grouped(int64_t count, int32_t dim, int64_t groups, uint64_t seed) {
+  TestRandom random(seed);
+  const std::vector<float> points = random.Normals(static_cast<size_t>(groups * dim), 4.0f);
+  std::vector<float> vectors = random.Normals(static_cast<size_t>(count * dim));
+  for (int64_t v = 0; v < count; ++v) {
+    const int64_t group = random.Int(0, groups - 1);
+    for (int32_t d = 0; d < dim; ++d) {
+      vectors[static_cast<size_t>(v * dim + d)] += points[static_cast<size_t>(group * dim + d)];
+    }
+  }
+  return vectors;
+}
+
+// All vectors of a listed store by their numbers; every number must be there once.
+std::vector<float> ReadAll(const ListStore& store) {
+  const int64_t count = store.size() * store.representatives();
+  std::vector<float> all(static_cast<size_t>(count * store.dim()));
+  std::vector<int> seen(static_cast<size_t>(count));
+  for (const VectorList& list : store.lists()) {
+    EXPECT_TRUE(std::is_sorted(list.numbers.begin(), list.numbers.end()));
+    EXPECT_EQ(list.scales.size(), list.numbers.size());
+    for (int64_t place = 0; place < list.count(); ++place) {
+      const auto number = static_cast<size_t>(list.numbers[static_cast<size_t>(place)]);
+      ++seen[number];
+      store.Read(list, place, all.data() + number * static_cast<size_t>(store.dim()));
+    }
+  }
+  EXPECT_EQ(std::count(seen.begin(), seen.end(), 1), count);
+  return all;
+}
+
+TEST(ListStore, KeepsEveryVectorNearItself) {
+  for (const int32_t dim : {20, 64}) {
+    for (const int32_t representatives : {1, 3}) {
+      ListStore store(DType::kBF16, dim, representatives, kFrom);
+      const int64_t blocks = 3000 / representatives;
+      const std::vector<float> given = Grouped(blocks * representatives, dim, 40, 1);
+      store.Append(blocks, given.data());
+      ASSERT_TRUE(store.listed());
+      EXPECT_EQ(store.size(), blocks);
+      const std::vector<float> held = ReadAll(store);
+      // Within half a step of a scale that reaches the largest element; the first vectors were
+      // bf16 before.
+      for (size_t i = 0; i < held.size(); ++i) ASSERT_NEAR(held[i], given[i], 0.15f) << i;
+    }
+  }
+}
+
+TEST(ListStore, PartsListsThatGrow) {
+  ListStore store(DType::kBF16, 32, 1, kFrom);
+  const std::vector<float> given = Grouped(8000, 32, 100, 2);
+  store.Append(8000, given.data());
+  EXPECT_GT(store.lists().size(), 8000u / 128);
+  EXPECT_EQ(static_cast<size_t>(store.centres().count()), store.lists().size());
+  double spread = 0;
+  for (size_t j = 0; j < store.lists().size(); ++j) {
+    EXPECT_LE(store.lists()[j].count(), 128);
+    spread += store.spreads()[j] * static_cast<double>(store.lists()[j].count()) / 8000;
+    EXPECT_FLOAT_EQ(store.logs()[j], std::log(static_cast<float>(store.lists()[j].count())));
+  }
+  // All around one centre it would be 4.1; around their own points 1.
+  EXPECT_LT(spread, 2.0);
+}
+
+TEST(ListStore, EqualVectorsStayTogether) {
+  ListStore store(DType::kBF16, 16, 1, kFrom);
+  const std::vector<float> one = TestRandom(3).Normals(16);
+  std::vector<float> given;
+  for (int v = 0; v < 1000; ++v) given.insert(given.end(), one.begin(), one.end());
+  store.Append(1000, given.data());
+  ASSERT_EQ(store.lists().size(), 1u);
+  EXPECT_TRUE(store.lists()[0].equal);
+  EXPECT_EQ(store.lists()[0].count(), 1000);
+}
+
+TEST(ListStore, TruncatesAndGoesOn) {
+  ListStore store(DType::kBF16, 16, 2, kFrom);
+  const std::vector<float> given = Grouped(4000, 16, 20, 4);
+  store.Append(2000, given.data());
+  const std::vector<float> before = ReadAll(store);
+  store.Truncate(3000);
+  EXPECT_EQ(store.size(), 2000);
+  for (const int64_t kept : {1500, 700, 20}) {
+    store.Truncate(kept);
+    EXPECT_EQ(store.size(), kept);
+    std::vector<float> left = ReadAll(store);
+    EXPECT_TRUE(std::equal(left.begin(), left.end(), before.begin()));
+  }
+  store.Append(1980, given.data() + 20 * 2 * 16);
+  EXPECT_EQ(store.size(), 2000);
+  ReadAll(store);
+  const uint64_t bytes = store.memory_bytes();
+  store.Truncate(0);
+  EXPECT_FALSE(store.listed());
+  EXPECT_LT(store.memory_bytes(), bytes / 100);
+  store.Append(100, given.data());
+  EXPECT_FALSE(store.listed());
+  EXPECT_EQ(store.unlisted().size(), 100);
+}
+
+TEST(ListStore, Extremes) {
+  ListStore store(DType::kBF16, 4, 1, kFrom);
+  std::vector<float> given;
+  for (int v = 0; v < 600; ++v) {
+    given.insert(given.end(), {v % 3 == 0 ? 3e38f : -3e38f, 1e-38f * static_cast<float>(v % 7),
+                               0.0f, static_cast<float>(v % 5)});
+  }
+  store.Append(600, given.data());
+  const std::vector<float> held = ReadAll(store);
+  for (size_t i = 0; i < held.size(); i += 4) {
+    EXPECT_NEAR(held[i] / given[i], 1.0f, 0.05f);
+    EXPECT_TRUE(std::isfinite(held[i + 3]));
+  }
+}
+
+}  // namespace
+}  // namespace cairn
