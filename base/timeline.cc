@@ -23,11 +23,29 @@ double Microseconds(Timeline::Clock::duration passed) {
 void Timeline::Add(const char* name, int64_t number, Clock::time_point begin,
                    Clock::time_point end) {
   const std::lock_guard lock(mutex_);
+  if (options_.latencies) AddLatency(name, end - begin);
+  if (!options_.slices) return;
   if (entries_.size() >= kMostSlices) {
     ++left_out_;
     return;
   }
   entries_.push_back({name, number, begin, end, ThisThread()});
+}
+
+void Timeline::AddLatency(const char* name, Clock::duration passed) {
+  auto found = std::ranges::find(latencies_, name, &decltype(latencies_)::value_type::first);
+  if (found == latencies_.end()) found = latencies_.insert(found, {name, LatencyHistogram()});
+  found->second.Record(
+      static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(passed).count()));
+}
+
+LatencyHistogram Timeline::Latency(std::string_view name) {
+  const std::lock_guard lock(mutex_);
+  LatencyHistogram all;
+  for (const auto& [one, latency] : latencies_) {
+    if (one == name) all.Merge(latency);
+  }
+  return all;
 }
 
 size_t Timeline::size() {

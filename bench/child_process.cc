@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,12 +33,12 @@ std::string ReadAll(int fd) {
 }
 
 /// In the child: its streams, then the program. Ends with this process even if that is killed.
-[[noreturn]] void Become(const std::vector<std::string>& arguments, int out, int err,
+[[noreturn]] void Become(const std::vector<std::string>& arguments, int in, int out, int err,
                          pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(kNotStarted);
   const int null = open("/dev/null", O_RDWR);
-  dup2(null, STDIN_FILENO);
+  dup2(in >= 0 ? in : null, STDIN_FILENO);
   dup2(out >= 0 ? out : null, STDOUT_FILENO);
   dup2(err >= 0 ? err : null, STDERR_FILENO);
   std::vector<char*> argv;
@@ -63,8 +64,20 @@ Result<ChildProcess> ChildProcess::Start(const std::vector<std::string>& argumen
   const pid_t parent = getpid();
   const pid_t pid = fork();
   if (pid < 0) return Fail(Errc::kIo, "cannot start {}: {}", arguments[0], std::strerror(errno));
-  if (pid == 0) Become(arguments, -1, -1, parent);
+  if (pid == 0) Become(arguments, -1, -1, -1, parent);
   return ChildProcess(pid);
+}
+
+Result<ChildProcess> ChildProcess::StartTalking(const std::vector<std::string>& arguments) {
+  int ends[2] = {-1, -1};
+  const pid_t parent = getpid();
+  const pid_t pid = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0 ? fork() : -1;
+  if (pid == 0) Become(arguments, ends[1], ends[1], -1, parent);
+  const int code = errno;
+  if (ends[1] >= 0) close(ends[1]);
+  if (pid >= 0) return ChildProcess(pid, ends[0]);
+  if (ends[0] >= 0) close(ends[0]);
+  return Fail(Errc::kIo, "cannot start {}: {}", arguments[0], std::strerror(code));
 }
 
 Result<std::string> ChildProcess::Output(const std::vector<std::string>& arguments) {
@@ -72,7 +85,7 @@ Result<std::string> ChildProcess::Output(const std::vector<std::string>& argumen
   int out[2] = {-1, -1};
   const pid_t parent = getpid();
   const pid_t pid = pipe2(out, O_CLOEXEC) == 0 ? fork() : -1;
-  if (pid == 0) Become(arguments, out[1], errors, parent);
+  if (pid == 0) Become(arguments, -1, out[1], errors, parent);
   const int code = errno;
   std::string output, said;
   int status = 0;
@@ -97,13 +110,15 @@ Result<std::string> ChildProcess::Output(const std::vector<std::string>& argumen
 }
 
 ChildProcess::~ChildProcess() {
+  if (stream_ >= 0) close(stream_);
   if (pid_ < 0) return;
   kill(pid_, SIGKILL);
   while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
   }
 }
 
-ChildProcess::ChildProcess(ChildProcess&& other) noexcept : pid_(std::exchange(other.pid_, -1)) {}
+ChildProcess::ChildProcess(ChildProcess&& other) noexcept
+    : pid_(std::exchange(other.pid_, -1)), stream_(std::exchange(other.stream_, -1)) {}
 
 bool ChildProcess::ended() {
   if (pid_ < 0 || waitpid(pid_, nullptr, WNOHANG) == 0) return pid_ < 0;

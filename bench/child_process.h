@@ -18,6 +18,8 @@ class ChildProcess {
  public:
   /// Starts arguments[0], found through PATH, with no input and its output thrown away.
   static Result<ChildProcess> Start(const std::vector<std::string>& arguments);
+  /// The same with a socket, `stream()`, as its input and output.
+  static Result<ChildProcess> StartTalking(const std::vector<std::string>& arguments);
   /// Runs it to its end and gives what it wrote to stdout. kIo with the end of what it wrote to
   /// stderr if it failed.
   static Result<std::string> Output(const std::vector<std::string>& arguments);
@@ -28,10 +30,13 @@ class ChildProcess {
 
   /// It has ended by itself.
   bool ended();
+  /// -1 if there is none.
+  int stream() const { return stream_; }
 
  private:
-  explicit ChildProcess(pid_t pid) : pid_(pid) {}
+  explicit ChildProcess(pid_t pid, int stream = -1) : pid_(pid), stream_(stream) {}
   pid_t pid_;  // -1: nothing to end
+  int stream_;
 };
 
 }  // namespace cairn

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "storage/log_buckets.h"
+#include "base/log_buckets.h"
 
 namespace cairn {
 

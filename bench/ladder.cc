@@ -8,11 +8,13 @@
 #include <fstream>
 #include <numeric>
 #include <random>
+#include <span>
 #include <utility>
 
 #include "bench/child_process.h"
 #include "bench/ladder_cases.h"
 #include "bench/ladder_steps.h"
+#include "bench/ladder_store.h"
 #include "bench/process_usage.h"
 #include "bench/raw_peer.h"
 
@@ -25,6 +27,7 @@ constexpr uint32_t kMostTogether = 20'000;
 constexpr double kWarmUpShare = 0.3;  // of a turn
 constexpr uint32_t kEmptyTogether = 10'000;
 constexpr int kCalibrationRounds = 200'000;
+constexpr size_t kMemoryBytes = 64 << 20, kMemoryPiece = 4 << 20;
 constexpr int kLoadPercent = 70;
 constexpr double kLeastOpenStarts = 200;  // in one turn
 constexpr double kMostOpenSeconds = 1.5;
@@ -43,6 +46,31 @@ uint64_t Calibrate() {
   asm volatile("" : : "r"(state));
   return static_cast<uint64_t>(watch.Seconds() * 1e12);
 }
+
+/// How fast memory is at this moment: reads a piece of what was not read for long.
+class MemoryLoop {
+ public:
+  /// Picoseconds for a piece.
+  uint64_t Run() {
+    const std::span piece = bytes_.all().subspan(next_, kMemoryPiece);
+    next_ = (next_ + kMemoryPiece) % kMemoryBytes;
+    const Stopwatch watch;
+    uint64_t sum = 0;
+    const auto* numbers = reinterpret_cast<const uint64_t*>(piece.data());
+    for (size_t i = 0; i < kMemoryPiece / sizeof *numbers; ++i) sum += numbers[i];
+    asm volatile("" : : "r"(sum));
+    return static_cast<uint64_t>(watch.Seconds() * 1e12);
+  }
+
+ private:
+  RandomBytes bytes_{kMemoryBytes, 12};
+  size_t next_ = 0;
+};
+
+/// Loops of one round.
+struct NoiseRound {
+  FineHistogram arithmetic, memory;
+};
 
 double CoresOnline() { return static_cast<double>(sysconf(_SC_NPROCESSORS_ONLN)); }
 
@@ -85,7 +113,8 @@ class Ladder {
   };
 
   Status Stop(const std::string& what) {
-    noise_.back().Record(Calibrate());
+    noise_.back().arithmetic.Record(Calibrate());
+    noise_.back().memory.Record(memory_.Run());
     if (!progress_(what)) return Ok();
     return Fail(Errc::kInterrupted, "stopped; what the ladder had made is removed");
   }
@@ -103,7 +132,8 @@ class Ladder {
   FunctionRef<bool(const std::string&)> progress_;
   const DeviceCounters device_;
   LadderResult result_;
-  std::vector<FineHistogram> noise_{1};  // calibration loops by round, the warm-up's first
+  std::vector<NoiseRound> noise_{1};  // the warm-up's first
+  MemoryLoop memory_;
 };
 
 Status Ladder::MeasureEmptyStep() {
@@ -193,11 +223,14 @@ std::vector<Ladder::Open> Ladder::OpenLoops(const LadderCases& cases) {
         Open open;
         open.point = result_.points.size();
         open.timed = cases.all()[i].get();
-        open.loop = {.rate_per_second = capacity * load / 100, .poisson = arrivals == kPoisson};
         LadderPoint point;
         point.key = key;
         point.key.variant = arrivals;
         point.key.load_percent = load;
+        const auto given = options_.rates.find(point.key.Name());
+        open.loop.rate_per_second =
+            given != options_.rates.end() ? given->second : capacity * load / 100;
+        open.loop.poisson = arrivals == kPoisson;
         point.operation_bytes = result_.points[i].operation_bytes;
         point.cold = result_.points[i].cold;
         point.rate_per_second = open.loop.rate_per_second;
@@ -252,11 +285,13 @@ void Ladder::LeaveOutTooSmall() {
 
 void Ladder::SumUpNoise() {
   FineHistogram all;
-  std::vector<double> medians;
-  for (const FineHistogram& round : noise_) {
-    all.Merge(round);
-    medians.push_back(static_cast<double>(round.Percentile(0.5)) * 1e-3);
+  std::vector<double> medians, memory;
+  for (const NoiseRound& round : noise_) {
+    all.Merge(round.arithmetic);
+    medians.push_back(static_cast<double>(round.arithmetic.Percentile(0.5)) * 1e-3);
+    memory.push_back(static_cast<double>(round.memory.Percentile(0.5)) * 1e-3);
   }
+  result_.noise.memory_ns = MedianOf(std::move(memory));
   const auto [least, greatest] = std::ranges::minmax(medians);
   result_.noise.loop_ns = MedianOf(medians);
   result_.noise.drift_percent = 100 * (greatest / std::max(least, 1e-3) - 1);

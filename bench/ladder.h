@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -29,6 +30,9 @@ struct LadderOptions {
   double turn_seconds = 0.15;
   double fio_seconds = 1;
   int repetitions = 5;
+  /// Operations a second of open loops, by the name of their points; those that are not named get a
+  /// share of what their closed loop gave.
+  std::map<std::string, double> rates{};
 
   Status Validate() const;
   /// Disk space that it takes.
@@ -58,6 +62,7 @@ struct FioComparison {
 
 struct LadderNoise {
   Estimate loop_ns;           ///< of the calibration loop, median of each round
+  Estimate memory_ns;         ///< of reading 4 MiB that no cache holds, median of each round
   double spread_percent = 0;  ///< 95th over 5th percentile of all loops, less one
   double drift_percent = 0;   ///< slowest over fastest round, less one
   double others_percent = 0;  ///< of all cores' time, taken by other programs meanwhile

@@ -1,9 +1,9 @@
 #include "bench/ladder_cases.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
-#include "bench/child_process.h"
 #include "bench/ladder_steps.h"
 #include "bench/ladder_tiers.h"
 #include "bench/raw_peer.h"
@@ -165,17 +165,46 @@ Status LadderCases::AddRedis() {
   return Ok();
 }
 
+Status LadderCases::AddLmcache(FunctionRef<bool(const std::string&)> progress) {
+  const auto absent = [&](const Error& error) {
+    lmcache_.reset();
+    peers_.push_back({"LMCache", false, error.message});
+    return Ok();
+  };
+  auto started = LmcachePeer::Start(options_.directory);
+  if (!started) return absent(started.error());
+  lmcache_ = std::move(started).value();
+  std::vector<std::unique_ptr<LadderCase>> cases;
+  for (const uint64_t block_bytes : options_.block_bytes) {
+    if (progress(fmt::format("filling LMCache with blocks of {}", FormatByteSize(block_bytes)))) {
+      return Fail(Errc::kInterrupted, "stopped; what the ladder had made is removed");
+    }
+    const auto blocks = static_cast<uint32_t>(
+        std::min<uint64_t>(LmcachePeer::kMostBlocks, options_.store_bytes / block_bytes));
+    const Status filled = lmcache_->Fill(block_bytes, blocks);
+    if (!filled) return absent(filled.error());
+    for (const Shape& shape : Shapes(1)) {
+      if (shape.block_bytes != block_bytes || shape.batch > blocks) continue;
+      for (const bool direct : {true, false}) {
+        LadderKey key = Key("LMCache", "fetch", shape, direct ? "direct" : "page cache");
+        cases.push_back(lmcache_->MakeCase(std::move(key), blocks, direct));
+      }
+    }
+  }
+  std::ranges::move(cases, std::back_inserter(cases_));
+  peers_.push_back({"LMCache", true,
+                    fmt::format("{}, local disk back end in a Python process, one reader",
+                                lmcache_->version())});
+  return Ok();
+}
+
 Status LadderCases::AddPeers(FunctionRef<bool(const std::string&)> progress) {
   for (const Shape& shape : Shapes(INT32_MAX)) {
     cases_.push_back(MakeRawFetch(Key("raw device", "fetch", shape), *file_));
   }
   peers_.push_back({"raw device", true, "a plain file, read by the same reader as the store's"});
   CAIRN_TRY(AddRocks(progress));
-  // Looked for, so that a report says what it lacks.
-  const bool lmcache = ChildProcess::Output({"python3", "-c", "import lmcache"}).has_value();
-  peers_.push_back({"LMCache", false,
-                    lmcache ? "installed, and not driven by this program yet"
-                            : "python3 cannot import lmcache"});
+  CAIRN_TRY(AddLmcache(progress));
   return AddRedis();
 }
 

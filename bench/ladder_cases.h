@@ -8,6 +8,7 @@
 #include "bench/ladder.h"
 #include "bench/ladder_store.h"
 #include "bench/ladder_turn.h"
+#include "bench/lmcache_peer.h"
 #include "bench/redis_peer.h"
 #include "bench/rocks_peer.h"
 
@@ -43,6 +44,7 @@ class LadderCases {
   Status AddPeers(FunctionRef<bool(const std::string&)> progress);
   Status AddRocks(FunctionRef<bool(const std::string&)> progress);
   Status AddRedis();
+  Status AddLmcache(FunctionRef<bool(const std::string&)> progress);
   static LadderKey Key(const char* tier, const char* step, const Shape& shape,
                        std::string variant = "");
 
@@ -52,6 +54,7 @@ class LadderCases {
   std::unique_ptr<LadderFile> file_;
   std::vector<std::unique_ptr<RocksPeer>> rocks_;
   std::unique_ptr<RedisPeer> redis_;
+  std::unique_ptr<LmcachePeer> lmcache_;
   std::vector<std::unique_ptr<LadderCase>> cases_;
   std::vector<Presence> tiers_, peers_;
   std::vector<std::string> skipped_;

@@ -26,6 +26,11 @@ bool ThreadExecutor::Post(std::function<void()> job) {
   return true;
 }
 
+size_t ThreadExecutor::waiting() const {
+  std::lock_guard lock(mutex_);
+  return jobs_.size();
+}
+
 void ThreadExecutor::Serve() {
   std::unique_lock lock(mutex_);
   for (;;) {

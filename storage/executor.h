@@ -18,6 +18,8 @@ class Executor {
   virtual ~Executor() = default;
   /// Takes the job, or returns false if the queue is full; then the caller does the work itself.
   virtual bool Post(std::function<void()> job) = 0;
+  /// Jobs that were posted and have not begun.
+  virtual size_t waiting() const = 0;
 };
 
 class ThreadExecutor final : public Executor {
@@ -26,12 +28,13 @@ class ThreadExecutor final : public Executor {
   /// Runs what was posted, then ends.
   ~ThreadExecutor() override;
   bool Post(std::function<void()> job) override;
+  size_t waiting() const override;
 
  private:
   void Serve();
 
   const size_t queue_limit_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable work_;
   std::deque<std::function<void()>> jobs_;
   bool stop_ = false;
@@ -45,7 +48,7 @@ class ManualExecutor final : public Executor {
   bool Post(std::function<void()> job) override;
   /// Runs the oldest job in the calling thread; false if there is none.
   bool RunOne();
-  size_t waiting() const;
+  size_t waiting() const override;
 
  private:
   const size_t queue_limit_;

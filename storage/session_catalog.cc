@@ -317,24 +317,40 @@ Result<uint64_t> SessionCatalog::RemoveLeftovers() {
   return found;
 }
 
-Result<std::vector<uint32_t>> SessionCatalog::ReadTokens(const SessionRecord& record) const {
+Result<std::vector<std::vector<uint32_t>>> SessionCatalog::ReadTokenEntries(
+    const SessionRecord& record) const {
   CAIRN_TRY(MetaEntries entries, cold_->ScanMeta(TokensPrefix(record.id)));
-  std::vector<uint32_t> tokens;
+  std::vector<std::vector<uint32_t>> parts;
+  uint64_t found = 0;
   for (auto& [key, value] : entries) {
-    if (tokens.size() >= record.tokens) break;  // damage behind them is not theirs
+    if (found >= record.tokens) break;  // damage behind them is not theirs
     CAIRN_TRY(const uint64_t first, FirstTokenInKey(key));
-    if (first != tokens.size()) break;
+    if (first != found) break;
     CAIRN_TRY(const std::string body, OpenValue(key, std::move(value)));
-    CAIRN_TRY(const std::vector<uint32_t> part, DecodeTokens(key, body));
-    tokens.insert(tokens.end(), part.begin(), part.end());
+    CAIRN_TRY(parts.emplace_back(), DecodeTokens(key, body));
+    const uint64_t left = record.tokens - found;
+    if (parts.back().size() > left) parts.back().resize(left);
+    found += parts.back().size();
   }
-  if (tokens.size() < record.tokens) {
-    return Fail(Errc::kCorruption,
-                "session '{}' has {} tokens and the store holds the first {}; it is damaged",
-                record.name, record.tokens, tokens.size());
-  }
-  tokens.resize(record.tokens);
+  if (found == record.tokens) return parts;
+  return Fail(Errc::kCorruption,
+              "session '{}' has {} tokens and the store holds the first {}; it is damaged",
+              record.name, record.tokens, found);
+}
+
+Result<std::vector<uint32_t>> SessionCatalog::ReadTokens(const SessionRecord& record) const {
+  CAIRN_TRY(const auto parts, ReadTokenEntries(record));
+  std::vector<uint32_t> tokens;
+  tokens.reserve(record.tokens);
+  for (const auto& part : parts) tokens.insert(tokens.end(), part.begin(), part.end());
   return tokens;
+}
+
+Result<std::vector<uint64_t>> SessionCatalog::ReadTokenCounts(const SessionRecord& record) const {
+  CAIRN_TRY(const auto parts, ReadTokenEntries(record));
+  std::vector<uint64_t> counts;
+  for (const auto& part : parts) counts.push_back(part.size());
+  return counts;
 }
 
 Result<std::string> SessionCatalog::ReadTail(const SessionRecord& record) const {

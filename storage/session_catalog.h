@@ -123,6 +123,9 @@ class SessionCatalog {
   Result<uint64_t> RemoveLeftovers();
 
   Result<std::vector<uint32_t>> ReadTokens(const SessionRecord& record) const;
+  /// How many tokens each step of the session brought, in order: a commit that had any, or all that
+  /// a fork, an import or a repair began with.
+  Result<std::vector<uint64_t>> ReadTokenCounts(const SessionRecord& record) const;
   Result<std::string> ReadTail(const SessionRecord& record) const;
   /// Sections of one layer and type (none: of all types) that lie in the record's ranges, in
   /// session order. A section reaching past a range is cut to it.
@@ -140,6 +143,8 @@ class SessionCatalog {
   /// Adds to `batch` what a session loses whose commit `before` another one replaces.
   Status AddReplaced(const SessionRecord& before, const SessionRecord& after,
                      MetaBatch& batch) const;
+  /// The tokens, by entry.
+  Result<std::vector<std::vector<uint32_t>>> ReadTokenEntries(const SessionRecord& record) const;
   Status DeleteUnreadable(std::string_view name, const SessionList& all);
   Result<std::string> NamesForMessage() const;
   ColdStore* cold_;

@@ -241,6 +241,8 @@ void TieredStore::Locate(std::span<const BlockId> ids, std::span<StoreTier> tier
 
 std::vector<TierReport> TieredStore::Report() const { return impl_->Report(); }
 
+StoreQueues TieredStore::Queues() const { return impl_->Queues(); }
+
 uint64_t TieredStore::DirtyBytes(uint64_t extent) const { return impl_->DirtyBytes(extent); }
 
 }  // namespace cairn

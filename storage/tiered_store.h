@@ -15,12 +15,12 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/latency_histogram.h"
 #include "base/timeline.h"
 #include "storage/access_trace.h"
 #include "storage/block_id.h"
 #include "storage/cold_store.h"
 #include "storage/executor.h"
-#include "storage/latency_histogram.h"
 
 namespace cairn {
 
@@ -39,15 +39,23 @@ struct TieredStoreOptions {
 
 /// What one tier did since open.
 struct TierReport {
-  const char* name = "";        ///< "compute", "host" or "cold"
-  uint64_t capacity_bytes = 0;  ///< 0: unlimited
-  uint64_t held_bytes = 0;      ///< payload bytes in it now (cold: written by this process or not)
-  uint64_t fetched_blocks = 0;  ///< look-ups that reached this tier
-  uint64_t hit_blocks = 0;      ///< of them, found here
-  uint64_t bytes_in = 0;        ///< payload bytes copied or read into it
-  uint64_t ahead_blocks = 0;    ///< host: blocks that ReadAhead brought there
-  uint64_t waited_ns = 0;       ///< of the fastest tier: time that callers stood in Fetch and Wait
-  LatencyHistogram latency_ns;  ///< of a batch served by this tier, per batch
+  const char* name = "";         ///< "compute", "host" or "cold"
+  uint64_t capacity_bytes = 0;   ///< 0: unlimited
+  uint64_t held_bytes = 0;       ///< payload bytes in it now (cold: written by this process or not)
+  uint64_t fetched_blocks = 0;   ///< look-ups that reached this tier
+  uint64_t hit_blocks = 0;       ///< of them, found here
+  uint64_t bytes_in = 0;         ///< payload bytes copied or read into it
+  uint64_t ahead_blocks = 0;     ///< host: blocks that ReadAhead brought there
+  uint64_t verify_failures = 0;  ///< cold: batches with a record that was not what it should be
+  uint64_t waited_ns = 0;        ///< of the fastest tier: time that callers stood in Fetch and Wait
+  LatencyHistogram latency_ns;   ///< of a batch served by this tier, per batch
+};
+
+/// What waits inside a store at a moment.
+struct StoreQueues {
+  uint64_t fetches = 0;           ///< batches that the I/O thread has not begun
+  uint64_t hints = 0;             ///< of ReadAhead, not begun
+  uint64_t unwritten_blocks = 0;  ///< sealed, and not yet on disk
 };
 
 enum class StoreTier : uint8_t { kCompute, kHost, kCold };
@@ -146,6 +154,7 @@ class TieredStore {
   void Locate(std::span<const BlockId> ids, std::span<StoreTier> tiers) const;
   /// Reports of the tiers present, fastest first.
   std::vector<TierReport> Report() const;
+  StoreQueues Queues() const;
   /// Payload bytes of `extent` or of all extents (0) that are only in memory, waiting for a Flush.
   uint64_t DirtyBytes(uint64_t extent = 0) const;
 

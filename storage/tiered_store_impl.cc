@@ -324,7 +324,10 @@ Status TieredStore::Impl::LoadFromCold(std::span<const SlottedBlock> blocks) {
   }
   std::lock_guard lock(mutex);
   cold_counters.fetched_blocks += ids.size();
-  if (!status) return status;
+  if (!status) {
+    if (status.error().code == Errc::kCorruption) ++verify_failures;
+    return status;
+  }
   cold_counters.hit_blocks += ids.size();
   cold_counters.latency_ns.Record(passed_ns);
   host_counters.bytes_in += ids.size() * options.payload_bytes;
@@ -377,6 +380,7 @@ std::vector<TierReport> TieredStore::Impl::Report() {
                       .hit_blocks = counters.hit_blocks,
                       .bytes_in = counters.bytes_in,
                       .ahead_blocks = 0,
+                      .verify_failures = 0,
                       .waited_ns = 0,
                       .latency_ns = counters.latency_ns};
   };
@@ -390,7 +394,15 @@ std::vector<TierReport> TieredStore::Impl::Report() {
   reports.back().ahead_blocks = ahead_blocks;
   reports.front().waited_ns = waited_ns;
   reports.push_back(report("cold", cold_counters, 0, on_disk.payload_bytes));
+  reports.back().verify_failures = verify_failures;
   return reports;
+}
+
+StoreQueues TieredStore::Impl::Queues() {
+  std::lock_guard lock(mutex);
+  return {.fetches = executor->waiting(),
+          .hints = ahead == nullptr ? 0 : ahead->waiting(),
+          .unwritten_blocks = dirty.size()};
 }
 
 void TieredStore::Impl::Locate(std::span<const BlockId> ids, std::span<StoreTier> tiers) {

@@ -68,6 +68,7 @@ struct TieredStore::Impl {
   /// Posts the reading of what is in no memory, if there is something and the queue takes it.
   void StartReadAhead(std::span<const BlockId> ids);
   std::vector<TierReport> Report();
+  StoreQueues Queues();
   void Locate(std::span<const BlockId> ids, std::span<StoreTier> tiers);
   uint64_t DirtyBytes(uint64_t extent);
 
@@ -109,8 +110,9 @@ struct TieredStore::Impl {
   TierCounters cold_counters;
   std::atomic<uint64_t> waited_ns = 0;
   uint64_t ahead_blocks = 0;  // that were read ahead
-  size_t reading_ahead = 0;   // blocks being read ahead now; `loaded` tells when they are there
-  bool discarding = false;    // nothing may be read ahead
+  uint64_t verify_failures = 0;
+  size_t reading_ahead = 0;  // blocks being read ahead now; `loaded` tells when they are there
+  bool discarding = false;   // nothing may be read ahead
   std::unique_ptr<Executor> executor;
   std::unique_ptr<Executor> ahead;  // null: nothing is read ahead
 };

@@ -20,13 +20,14 @@ FOREIGN = [
     (r"faiss/", r"(index/faiss_cpu_index|bench/flat_faiss)\.cc$"),
     (r"rocksdb/", r"(storage/(rocks_\w+|sst_writer)|bench/rocks_peer|tests/support/power_cut_\w+)"
                   r"\.(h|cc)$"),
+    (r"prometheus/", r"tools/metrics_server\.cc$"),
     (r"(oneapi/dnnl/|oneapi/dnnl\.|dnnl)", r"base/matmul\.cc$"),
     (r"(oneapi/tbb|tbb/)", r"base/parallel\.cc$"),
     (r"(cuda|cublas|cub/|thrust/|cooperative_groups)", r"(base|kernels)/\w+\.(cu|cuh)$"),
 ]
 LARGE_DATA = r"(tests/data/[\w.-]+\.jsonl|model/adapters/[\w.-]+\.gguf)$"
 THROWERS = r"(index/faiss_cpu_index\.cc|storage/rocks_\w+\.cc|storage/sst_writer\.cc)$"
-SHARED_OWNERS = r"(storage/rocks_\w+|tests/support/power_cut_\w+)\.(h|cc)$"
+SHARED_OWNERS = r"(storage/rocks_\w+|tests/support/power_cut_\w+|tools/metrics_server)\.(h|cc)$"
 CODE = (".h", ".cc", ".cu", ".cuh")
 NARROW = CODE + (".cmake", "CMakeLists.txt", ".py", ".sh")
 WIDE = "tools/reference/"  # generators of test data: tables, kept as they were run

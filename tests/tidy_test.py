@@ -34,6 +34,7 @@ CASES = [
     ("tests/a.h", '#include "tools/b.h"\n', None),
     ("index/a.h", "#include <faiss/Index.h>\n", "adapter"),
     ("storage/tiered.h", "#include <rocksdb/db.h>\n", "adapter"),
+    ("tools/a.h", "#include <prometheus/exposer.h>\n", "adapter"),
     ("base/a.h", "#include <oneapi/dnnl/dnnl.hpp>\n", "adapter"),
     ("base/a.h", "#include <oneapi/tbb/parallel_for.h>\n", "adapter"),
     ("base/a.h", "#include <tbb/parallel_for.h>\n", "adapter"),

@@ -72,7 +72,10 @@ class CompareBench final : public Command {
             {"regressions", comparison.Regressions(limit_)},
             {"only_before", comparison.only_before},
             {"only_after", comparison.only_after},
+            {"other_rate", comparison.other_rate},
             {"speed_ratio", comparison.speed_ratio},
+            {"memory_ratio",
+             comparison.memory_ratio ? nlohmann::json(*comparison.memory_ratio) : nlohmann::json()},
             {"other_machine", comparison.other_machine}};
   }
 
@@ -84,11 +87,20 @@ class CompareBench final : public Command {
                  change.metric, change.point);
     }
     fmt::print(
-        "{} of {} figures changed beyond noise; by chance about {:.0f} would. The calibration loop "
-        "took {:.2f} times as long as before\n",
+        "{} of {} figures changed beyond noise; by chance about {:.0f} would. A loop of arithmetic "
+        "took {:.2f} times as long as before{}\n",
         comparison.changes.size(), comparison.compared,
-        kChancePercent / 100 * static_cast<double>(comparison.compared), comparison.speed_ratio);
+        kChancePercent / 100 * static_cast<double>(comparison.compared), comparison.speed_ratio,
+        comparison.memory_ratio
+            ? fmt::format(", reading memory {:.2f} times", *comparison.memory_ratio)
+            : "");
     if (comparison.other_machine) fmt::print("the machines differ, or their systems do\n");
+    if (!comparison.other_rate.empty()) {
+      fmt::print(
+          "{} open loops ran at other rates and were not compared; the later ladder with "
+          "--rates A.json runs them at the same\n",
+          comparison.other_rate.size());
+    }
     for (const auto& [which, names] : {std::pair("before", &comparison.only_before),
                                        std::pair("after", &comparison.only_after)}) {
       if (!names->empty())

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -19,6 +20,7 @@
 #include "tools/bench_directory.h"
 #include "tools/flags.h"
 #include "tools/interrupt.h"
+#include "tools/ladder_compare.h"
 #include "tools/ladder_json.h"
 #include "tools/ladder_page.h"
 #include "tools/ladder_text.h"
@@ -41,6 +43,17 @@ std::string CommandLine() {
   while (!line.empty() && line.back() == '\0') line.pop_back();
   for (char& c : line) c = c == '\0' ? ' ' : c;
   return line;
+}
+
+/// Rates of the open loops of a ladder, by point.
+Result<std::map<std::string, double>> RatesOf(const std::string& path) {
+  CAIRN_TRY(const nlohmann::json ladder, ReadLadder(path));
+  std::map<std::string, double> rates;
+  for (const nlohmann::json& point : ladder.at("points")) {
+    const double rate = OpenRate(point);
+    if (rate > 0) rates[point.value("name", "")] = rate;
+  }
+  return rates;
 }
 
 /// The accesses of the ladder's Zipf mix, for a curve where no trace is given.
@@ -69,7 +82,7 @@ class LadderBench final : public Command {
   std::vector<std::string> sizes_, traces_;
   std::vector<uint32_t> batches_;
   std::vector<int> readers_;
-  std::string size_ = "256MiB", csv_, html_, google_;
+  std::string size_ = "256MiB", csv_, html_, google_, rates_;
   int turn_ms_ = 150, repetitions_ = 5, fio_ms_ = 1000;
   bool full_ = false, no_peers_ = false;
 };
@@ -101,6 +114,9 @@ CLI::App* LadderBench::Add(CLI::App& bench) {
   command->add_option("--trace", traces_, "For the miss-ratio curve; may be repeated")
       ->type_name("FILE")
       ->allow_extra_args(false);
+  command
+      ->add_option("--rates", rates_, "Open loops at the rates of this ladder, to compare with it")
+      ->type_name("LADDER.json");
   command->add_option("--csv", csv_, "Write the points as a table")->type_name("FILE");
   command->add_option("--html", html_, "Write a page with plots")->type_name("FILE");
   command->add_option("--google-benchmark", google_, "Write JSON as Google Benchmark has it")
@@ -128,6 +144,9 @@ Result<LadderOptions> LadderBench::Options() const {
   options.fio_seconds = 1e-3 * fio_ms_;
   options.repetitions = repetitions_;
   CAIRN_TRY(options.Validate());
+  if (!rates_.empty()) {
+    CAIRN_TRY(options.rates, RatesOf(rates_));
+  }
   return options;
 }
 

@@ -29,6 +29,7 @@ class AskCommand : public Command {
         ->type_name("N");
     command->add_flag("--keep", keep_, "Keep questions and answers in the session");
     flags_.AddRun(*command);
+    flags_.AddMetrics(*command);
     return command;
   }
 

@@ -24,6 +24,7 @@ class ChatCommand : public Command {
     command->add_option("--max-tokens", max_tokens_, "Longest answer in tokens (default 256)")
         ->type_name("N");
     flags_.AddRun(*command);
+    flags_.AddMetrics(*command);
     return command;
   }
 

@@ -43,6 +43,7 @@ class IngestCommand : public Command {
                       "tokens");
     command->add_option("TEXT", text_path_, "Text file, or - for standard input")->required();
     flags_.AddRun(*command);
+    flags_.AddMetrics(*command);
     return command;
   }
 
@@ -60,7 +61,7 @@ class IngestCommand : public Command {
     CAIRN_TRY(auto text, ReadText(text_path_));
     CAIRN_TRY(auto workspace, Open(text));
     CAIRN_TRY(auto started, Begin(*workspace, text));
-    if (!started) return Report(*workspace, 0, 0);
+    if (!started) return Report(*workspace, 0);
     return Read(*workspace, text);
   }
 
@@ -165,11 +166,12 @@ class IngestCommand : public Command {
     });
     progress.Finish();
     CAIRN_TRY(read);
-    return Report(workspace, std::ssize(tokens) - before, SecondsSince(start));
+    return Report(workspace, SecondsSince(start));
   }
 
-  Status Report(Workspace& workspace, int64_t read, double seconds) const {
+  Status Report(Workspace& workspace, double seconds) const {
     const Session& session = workspace.session();
+    const uint64_t read = workspace.counters().tokens_read;
     const double rate = seconds > 0 ? static_cast<double>(read) / seconds : 0;
     if (!flags_.quiet) {
       if (read == 0 && !shared_) {

@@ -9,9 +9,11 @@
 #include "engine/fork_point.h"
 #include "engine/session.h"
 #include "engine/stored_shape.h"
+#include "engine/summary.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
 #include "tools/print_json.h"
+#include "tools/session_history.h"
 #include "tools/session_transfer.h"
 #include "tools/session_tree.h"
 #include "tools/stored_session.h"
@@ -38,27 +40,37 @@ Result<uint64_t> BytesOf(const SessionRecord& record, uint64_t blocks) {
   return blocks * GridOf(shape).bytes();
 }
 
-Result<nlohmann::json> Describe(const SessionCatalog& catalog, const SessionRecord& record) {
-  CAIRN_TRY(auto stored, ParseStoredShape(record.properties));
-  CAIRN_TRY(auto profile, SessionProfile::FromJson(stored.properties));
+/// What the session has on disk beside its blocks' keys and values.
+nlohmann::json OtherBytes(const StoredSession& session) {
+  const uint64_t per_block =
+      SummaryBytes(session.shape) * static_cast<uint64_t>(session.shape.layers);
+  return {{"landmark_bytes", static_cast<uint64_t>(session.blocks.size()) * per_block},
+          {"token_bytes", session.record.tokens * sizeof(uint32_t)},
+          {"tail_bytes", session.record.tail_bytes}};
+}
+
+Result<nlohmann::json> Describe(const SessionCatalog& catalog, const StoredSession& session,
+                                const std::vector<HistoryStep>& history) {
+  const SessionRecord& record = session.record;
+  const SessionProfile& profile = session.profile;
   CAIRN_TRY(auto digest, SessionDigest(catalog, record, profile.DigestText()));
-  CAIRN_TRY(const uint64_t payload_bytes, BytesOf(record, BlocksOf(record)));
   nlohmann::json json = nlohmann::json::parse(profile.ToJson(), nullptr, false);
   json["name"] = record.name;
   json["tokens"] = record.tokens;
   json["rows"] = record.rows;
   json["blocks"] = BlocksOf(record);
-  json["payload_bytes"] = payload_bytes;
+  json["payload_bytes"] = session.payload_bytes();
   json["commits"] = record.commits;
   json["extents"] = record.ranges.size();
   json["digest"] = digest;
-  CAIRN_TRY(const auto shape, ParseShape(stored.shape));
-  const IndexOptions index{.representatives = shape.representatives,
-                           .dtype = shape.block.dtype == DType::kF32 ? DType::kF32 : DType::kBF16};
-  json["index"] = IndexKindName(index.Chosen(static_cast<int64_t>(BlocksOf(record))));
+  json.update(OtherBytes(session));
+  json["history"] = HistoryJson(history, session.ordinal_bytes());
+  const IndexOptions index{
+      .representatives = session.shape.representatives,
+      .dtype = session.shape.block.dtype == DType::kF32 ? DType::kF32 : DType::kBF16};
+  json["index"] = IndexKindName(index.Chosen(session.blocks.size()));
   CAIRN_TRY(const auto all, catalog.List());
-  CAIRN_TRY(const uint64_t own_bytes, BytesOf(record, OwnBlocks(record, all.sessions)));
-  json["own_bytes"] = own_bytes;
+  json["own_bytes"] = OwnBlocks(record, all.sessions) * session.ordinal_bytes();
   for (const SessionTreeEntry& entry : TreeOf(all.sessions)) {
     if (all.sessions[entry.session].id != record.id) continue;
     json["shares_with"] =
@@ -74,7 +86,7 @@ Result<nlohmann::json> Describe(const SessionCatalog& catalog, const SessionReco
   return json;
 }
 
-void PrintText(const nlohmann::json& json) {
+void PrintText(const nlohmann::json& json, const std::string& growth) {
   fmt::print("session    {}\n", json["name"].get<std::string>());
   fmt::print("tokens     {} in {} rows, {} sealed blocks, {}\n", json["tokens"].get<uint64_t>(),
              json["rows"].get<uint64_t>(), json["blocks"].get<uint64_t>(),
@@ -101,10 +113,13 @@ void PrintText(const nlohmann::json& json) {
   }
   const uint64_t payload = json["payload_bytes"].get<uint64_t>();
   const uint64_t own = json["own_bytes"].get<uint64_t>();
-  fmt::print("on disk    {} of its own, {} shared\n", FormatByteSize(own),
-             FormatByteSize(payload - own));
+  const auto size = [&](const char* key) { return FormatByteSize(json[key].get<uint64_t>()); };
+  fmt::print("on disk    {} of its own, {} shared; landmarks {}, tokens {}, unfinished block {}\n",
+             FormatByteSize(own), FormatByteSize(payload - own), size("landmark_bytes"),
+             size("token_bytes"), size("tail_bytes"));
   fmt::print("commits    {} in {} extents\n", json["commits"].get<uint64_t>(),
              json["extents"].get<uint64_t>());
+  fmt::print("growth     {}\n", growth);
   fmt::print("digest     {}\n", json["digest"].get<std::string>());
 }
 
@@ -117,6 +132,7 @@ class SessionsCommand : public Command {
     list_ = AddAction(*command, "list", "All sessions of a store");
     show_ = AddAction(*command, "show", "One session in full");
     show_->add_option("NAME", flags_.session, "The session")->required();
+    show_->add_flag("--history", history_, "Also how it grew, a line for each step");
     fork_ = AddAction(*command, "fork", "Make a session that shares another one's past");
     fork_->add_option("SRC", flags_.session, "The session to share")->required();
     fork_->add_option("DST", new_name_, "Name of the fork")->required();
@@ -227,12 +243,15 @@ class SessionsCommand : public Command {
 
   Status Show(const SessionCatalog& catalog) const {
     CAIRN_TRY(auto record, catalog.Find(flags_.session));
-    CAIRN_TRY(auto json, Describe(catalog, record));
+    CAIRN_TRY(const auto session, StoredSession::FromRecord(std::move(record)));
+    CAIRN_TRY(const auto history, HistoryOf(catalog, session));
+    CAIRN_TRY(auto json, Describe(catalog, session, history));
     if (flags_.json) {
       PrintJson(json);
-    } else {
-      PrintText(json);
+      return Ok();
     }
+    PrintText(json, DescribeGrowth(history, session.ordinal_bytes()));
+    if (history_) fmt::print("\n{}", HistoryTable(history, session.ordinal_bytes()));
     return Ok();
   }
 
@@ -325,6 +344,7 @@ class SessionsCommand : public Command {
   std::string new_name_;
   std::string file_;
   std::optional<int64_t> at_;
+  bool history_ = false;
   CLI::App* list_ = nullptr;
   CLI::App* show_ = nullptr;
   CLI::App* fork_ = nullptr;

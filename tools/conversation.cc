@@ -68,6 +68,8 @@ Status Conversation::FeedAndRecord(const std::vector<uint32_t>& tokens, std::vec
                                    StepKind kind) {
   CAIRN_TRY(workspace_.runner().Feed(tokens, logits, kind));
   workspace_.session().AddTokens(tokens);
+  RunCounters& counters = workspace_.counters();
+  (kind == StepKind::kDecode ? counters.tokens_generated : counters.tokens_read) += tokens.size();
   return Ok();
 }
 

@@ -1,7 +1,10 @@
 #include "tools/flags.h"
 
+#include <fmt/core.h>
+
 #include "base/byte_size.h"
 #include "storage/access_trace.h"
+#include "tools/metrics_server.h"
 #include "tools/text_file.h"
 
 namespace cairn {
@@ -76,6 +79,12 @@ void Flags::AddTrace(CLI::App& app) {
       ->type_name("FILE");
 }
 
+void Flags::AddMetrics(CLI::App& app) {
+  app.add_option("--metrics-port", metrics_port,
+                 "Serve counters for Prometheus on this port of 127.0.0.1 (0: any that is free)")
+      ->type_name("PORT");
+}
+
 void Flags::AddStore(CLI::App& app, bool required) {
   auto* store_option = app.add_option("--store", store, "Directory of the store")->type_name("DIR");
   auto* session_option = app.add_option("--session", session,
@@ -145,13 +154,27 @@ Status Flags::Apply() const {
   return Ok();
 }
 
-Status Flags::WithTimeline(FunctionRef<Status()> body) {
-  if (!perfetto.has_value()) return body();
-  CAIRN_TRY(CheckTarget(*perfetto));
-  Timeline timeline;
-  timeline_ = &timeline;
+Status Flags::WithMetrics(FunctionRef<Status()> body) {
+  if (!metrics_port.has_value()) return body();
+  RunMetrics metrics(*timeline_);
+  CAIRN_TRY(const auto server, MetricsServer::Start(metrics, *metrics_port));
+  if (!quiet || *metrics_port == 0) {
+    fmt::print(stderr, "metrics on http://127.0.0.1:{}/metrics\n", server->port());
+  }
+  metrics_ = &metrics;
   const Status done = body();
+  metrics_ = nullptr;
+  return done;
+}
+
+Status Flags::WithTimeline(FunctionRef<Status()> body) {
+  if (!perfetto.has_value() && !metrics_port.has_value()) return body();
+  if (perfetto.has_value()) CAIRN_TRY(CheckTarget(*perfetto));
+  Timeline timeline({.slices = perfetto.has_value(), .latencies = metrics_port.has_value()});
+  timeline_ = &timeline;
+  const Status done = WithMetrics(body);
   timeline_ = nullptr;
+  if (!perfetto.has_value()) return done;
   if (!done.has_value() && timeline.size() == 0) return done;  // an older file stays
   const Status written = WriteTextAtomically(*perfetto, timeline.ToJson());
   return done.has_value() ? written : done;

@@ -12,6 +12,7 @@
 #include "base/parallel.h"
 #include "engine/engine.h"
 #include "engine/options.h"
+#include "tools/run_metrics.h"
 #include "tools/session_profile.h"
 
 namespace cairn {
@@ -24,7 +25,7 @@ struct Flags {
   bool json = false;
   bool quiet = false;
   bool read_ahead = false;
-  std::optional<int> threads;
+  std::optional<int> threads, metrics_port;
   std::optional<std::string> host_memory, compute_memory, disk_limit, trace, perfetto;
 
   std::string store, session, model;
@@ -38,6 +39,8 @@ struct Flags {
   void AddMemory(CLI::App& app);
   /// --trace, --perfetto.
   void AddTrace(CLI::App& app);
+  /// --metrics-port.
+  void AddMetrics(CLI::App& app);
   /// --store and --session.
   void AddStore(CLI::App& app, bool required);
   /// --model and --adapter.
@@ -53,11 +56,13 @@ struct Flags {
 
   /// Applies --threads; call once, before any work.
   Status Apply() const;
-  /// Runs `body`; with --trace or --perfetto, every session opened in it is traced, also if it
-  /// fails.
+  /// Runs `body`; with --trace, --perfetto or --metrics-port, every session opened in it is
+  /// watched, also if it fails.
   Status Traced(FunctionRef<Status()> body);
   Result<EngineOptions> ToEngineOptions() const;
   Timeline* timeline() const { return timeline_; }
+  /// What is served meanwhile; null without --metrics-port.
+  RunMetrics* metrics() const { return metrics_; }
   /// The model of --model and --adapter, headers only.
   Result<std::unique_ptr<LoadedModel>> OpenModel() const;
   Result<std::vector<AdapterSource>> AdapterSources() const;
@@ -74,9 +79,11 @@ struct Flags {
 
  private:
   Status WithTimeline(FunctionRef<Status()> body);
+  Status WithMetrics(FunctionRef<Status()> body);
 
   AccessTrace* recorder_ = nullptr;  // inside Traced
   Timeline* timeline_ = nullptr;     // inside Traced
+  RunMetrics* metrics_ = nullptr;    // inside Traced
   /// kInvalidArgument if an option was given that a landmark adapter decides.
   Status RefuseUnmodifiedOptions() const;
 };

@@ -19,7 +19,7 @@ p, li, dd, td { overflow-wrap: anywhere; }
 .note, .scale, dt { color: var(--dim); font-size: .9rem; }
 .answer { font-size: 1.1rem; white-space: pre-wrap; }
 .passage { background: var(--card); border-left: 4px solid var(--mark); padding: .5rem .75rem;
-  margin: .5rem 0; white-space: pre-wrap; overflow-wrap: anywhere; max-height: 16rem;
+  margin: .5rem 0; white-space: pre-wrap; overflow-wrap: anywhere; max-height: 24rem;
   overflow-y: auto; }
 .passage:empty { display: none; }
 .passage b { display: block; font-size: .9rem; }
@@ -88,6 +88,8 @@ const char* const kPageScript = R"js(
     pen.lineWidth = 2 * ratio;
     pen.strokeRect(cursor.column * wide, cursor.layer * high, Math.max(wide, 2 * ratio), high);
   };
+  const amount = (value) => !data.percent ? String(value)
+    : (100 * value).toFixed(value < 0.1 ? 1 : 0) + " %";
   const describe = () => {
     const cell = cells.get(cursor.layer * columns + cursor.column);
     let block = cell ? cell.block : -1;
@@ -100,9 +102,9 @@ const char* const kPageScript = R"js(
     const passage = data.passages[block];
     title.textContent = "layer " + cursor.layer + (passage
       ? ", block " + block + ", tokens " + passage[0] + " to " + passage[1] + ": " +
-        (cell ? cell.value : "no") + " " + data.what
+        (cell ? amount(cell.value) : "no") + " " + data.what
       : ": nothing was read here");
-    text.textContent = passage ? passage[2] : "";
+    text.textContent = passage ? passage[2].trim() : "";
     place.replaceChildren(title, text);
   };
   const go = (column, layer) => {
@@ -152,7 +154,8 @@ const char* const kPageScript = R"js(
   window.addEventListener("resize", again);
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   again();
-  strongest();
+  const first = document.querySelector("[data-block]");  // what counts most
+  if (first) first.click(); else strongest();
 })();
 )js";
 

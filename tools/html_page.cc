@@ -24,11 +24,8 @@ json SeriesJson(const TextHeat::Series& series) {
 }  // namespace
 
 std::string HeatSection(const TextHeat& heat) {
-  json data{{"blocks", heat.blocks},
-            {"layers", heat.layers},
-            {"what", heat.what},
-            {"series", json::array()},
-            {"passages", json::object()}};
+  json data{{"blocks", heat.blocks},   {"layers", heat.layers},   {"what", heat.what},
+            {"percent", heat.percent}, {"series", json::array()}, {"passages", json::object()}};
   std::string buttons;
   for (size_t i = 0; i < heat.series.size(); ++i) {
     data["series"].push_back(SeriesJson(heat.series[i]));
@@ -44,15 +41,16 @@ std::string HeatSection(const TextHeat& heat) {
   const std::string text = data.dump(-1, ' ', true, json::error_handler_t::replace);
   return fmt::format(
       "<section aria-label=\"Map\">\n<h2>Where it was read</h2>\n"
-      "<p class=\"note\">Blocks of the text from left to right, layers from top to bottom; the "
-      "darker, the larger the {}. Point at a place, or focus the map and use the arrow keys.</p>\n"
+      "<p class=\"note\">Blocks of the text from left to right, layers from 0 at the top to {} at "
+      "the bottom; the stronger a place, {}. Point at a place, or focus the map and use the arrow "
+      "keys.</p>\n"
       "<div class=\"series\" role=\"group\" aria-label=\"What the map shows\">\n{}</div>\n"
       "<canvas id=\"map\" tabindex=\"0\" role=\"application\" aria-describedby=\"place\" "
       "aria-label=\"Map of {} blocks and {} layers; arrow keys move\"></canvas>\n"
       "<div class=\"scale\" aria-hidden=\"true\"><span>token 0</span><span id=\"last\"></span>"
       "</div>\n<div id=\"place\" class=\"passage\" aria-live=\"polite\"></div>\n"
       "<script type=\"application/json\" id=\"data\">{}</script>\n</section>\n",
-      ForHtml(heat.what), buttons, heat.blocks, heat.layers, JsonForHtml(text));
+      heat.layers - 1, ForHtml(heat.scale), buttons, heat.blocks, heat.layers, JsonForHtml(text));
 }
 
 std::string HtmlPage(std::string_view title, std::string_view body) {

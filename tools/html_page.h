@@ -32,7 +32,9 @@ struct TextHeat {
 
   int64_t blocks = 0;
   int32_t layers = 0;
-  std::string what;                     ///< the values are, e.g. "share of a head's attention"
+  std::string what;   ///< behind a value: "fetches"
+  bool percent;       ///< values are shares, shown in percent
+  std::string scale;  ///< what it means that a place is strong: "the more of it was fetched"
   std::vector<Series> series;           ///< the reader picks one
   std::map<int64_t, Passage> passages;  ///< of blocks that have cells
 };

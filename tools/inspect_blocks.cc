@@ -168,6 +168,8 @@ class BlocksInspector final : public Command {
     TextHeat heat{.blocks = session.blocks.size(),
                   .layers = session.shape.layers,
                   .what = "fetches",
+                  .percent = false,
+                  .scale = "the oftener it was fetched",
                   .series = {{.label = "all KV heads", .cells = {}}},
                   .passages = {}};
     for (int64_t block = 0; block < heat.blocks; ++block) {

@@ -1,6 +1,7 @@
 #include "tools/ladder_compare.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <optional>
 
@@ -14,6 +15,9 @@ struct Metric {
   bool more_is_worse;
 };
 constexpr Metric kMetrics[] = {{"p50_ns", true}, {"p99_ns", true}, {"bytes_per_second", false}};
+
+/// Of open loops that are compared: at high load a few percent more rate doubles a queue.
+constexpr double kMostRateDifference = 0.02;
 
 struct Bounds {
   double median, low, high;
@@ -41,9 +45,14 @@ std::map<std::string, const json*> ByName(const json& ladder) {
   return points;
 }
 
-double CalibrationOf(const json& ladder) {
-  const json::json_pointer at("/noise/calibration_ns/median");
-  return ladder.contains(at) && ladder.at(at).is_number() ? ladder.at(at).get<double>() : 0;
+/// Time of a loop of the noise's, after over before; nothing if one side has none.
+std::optional<double> RatioOf(const char* loop, const json& before, const json& after) {
+  const json::json_pointer at(std::string("/noise/") + loop + "/median");
+  const auto time = [&](const json& ladder) {
+    return ladder.contains(at) && ladder.at(at).is_number() ? ladder.at(at).get<double>() : 0;
+  };
+  if (time(before) <= 0 || time(after) <= 0) return std::nullopt;
+  return time(after) / time(before);
 }
 
 void CompareMetric(const std::string& name, const Metric& metric, const json& before,
@@ -74,6 +83,11 @@ size_t LadderComparison::Regressions(double limit_percent) const {
   }));
 }
 
+double OpenRate(const json& point) {
+  const json rate = point.is_object() ? point.value("rate_per_second", json()) : json();
+  return rate.is_number() ? std::max(0.0, rate.get<double>()) : 0;
+}
+
 LadderComparison CompareLadders(const json& before, const json& after) {
   LadderComparison comparison;
   const auto points = ByName(before), others = ByName(after);
@@ -83,7 +97,13 @@ LadderComparison CompareLadders(const json& before, const json& after) {
       comparison.only_before.push_back(name);
       continue;
     }
+    const double rate = OpenRate(*point), other_rate = OpenRate(*other->second);
+    if (std::abs(other_rate - rate) > kMostRateDifference * rate) {
+      comparison.other_rate.push_back(name);
+      continue;
+    }
     for (const Metric& metric : kMetrics) {
+      if (rate > 0 && !metric.more_is_worse) continue;
       CompareMetric(name, metric, *point, *other->second, comparison);
     }
   }
@@ -94,8 +114,8 @@ LadderComparison CompareLadders(const json& before, const json& after) {
     if (a.worse != b.worse) return a.worse;
     return std::abs(a.percent) > std::abs(b.percent);
   });
-  const double loop = CalibrationOf(before), other_loop = CalibrationOf(after);
-  if (loop > 0 && other_loop > 0) comparison.speed_ratio = other_loop / loop;
+  comparison.speed_ratio = RatioOf("calibration_ns", before, after).value_or(1);
+  comparison.memory_ratio = RatioOf("memory_ns", before, after);
   comparison.other_machine = before.value("machine", json()) != after.value("machine", json());
   return comparison;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,14 +20,20 @@ struct LadderComparison {
   size_t compared = 0;                  ///< figures that have intervals on both sides
   std::vector<LadderChange> changes{};  ///< the worst first
   std::vector<std::string> only_before{}, only_after{};
-  double speed_ratio = 1;  ///< calibration loop: time after over time before
+  std::vector<std::string> other_rate{};  ///< open loops at rates more than 2 % apart: not compared
+  double speed_ratio = 1;                 ///< calibration loop: time after over time before
+  std::optional<double> memory_ratio{};   ///< reading memory: the same; older ladders have none
   bool other_machine = false;
 
   /// Changes for the worse by more than `limit_percent`.
   size_t Regressions(double limit_percent) const;
 };
 
-/// Compares p50, p99 and bandwidth of the points that both have.
+/// Operations a second at which an open loop was run, which is not a result; 0 for other points.
+double OpenRate(const nlohmann::json& point);
+
+/// Compares p50, p99 and bandwidth of the points that both have; of open loops p50 and p99, as
+/// their bandwidth is their rate.
 LadderComparison CompareLadders(const nlohmann::json& before, const nlohmann::json& after);
 
 }  // namespace cairn

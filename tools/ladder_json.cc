@@ -160,6 +160,7 @@ json LadderJson(const LadderResult& result, const LadderOptions& options, const 
           {"histogram_error_percent", Rounded(FineHistogram::kErrorPercent)},
           {"noise",
            {{"calibration_ns", ToJson(result.noise.loop_ns)},
+            {"memory_ns", ToJson(result.noise.memory_ns)},
             {"spread_percent", Rounded(result.noise.spread_percent)},
             {"drift_percent", Rounded(result.noise.drift_percent)},
             {"others_percent", Rounded(result.noise.others_percent)}}},

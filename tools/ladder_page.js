@@ -31,6 +31,8 @@
   }
   const rate = (bytes) => (bytes === null ? "–" : digits(bytes / 1e6) + " MB/s");
   const percent = (share) => digits(100 * share) + " %";
+  const tick = (share) => 100 * share + " %";  // of whole percents
+  const counted = (count, what) => count + " " + what + (count === 1 ? "" : "s");
   const median = (estimate) => (estimate ? estimate.median : null);
   function nameOf(point) {
     return point.tier + ": " + point.step + (point.variant ? ", " + point.variant : "");
@@ -191,7 +193,7 @@
   const fetches = crossing.filter((p) => p.step === "fetch" || p.step === "fetch + copy");
   const tiers = fetches.filter((p) => p.tier !== "mix");
   const batch = `${settings.base_batch} blocks of ${size(settings.base_block_bytes)}, ` +
-                `${settings.base_readers} reader(s) in flight`;
+                counted(settings.base_readers, "reader") + " in flight";
   const quantiles = [["p50", "p50_ns"], ["p90", "p90_ns"], ["p99", "p99_ns"], ["p99.9", "p999_ns"]];
 
   function header() {
@@ -203,9 +205,10 @@
       ["Disk", machine.file_system],
       ["Measured", `${ladder.date} UTC in ${digits(ladder.seconds)} s; medians of ` +
         `${settings.repetitions} turns of ${digits(1000 * settings.turn_seconds)} ms`],
-      ["Noise", `calibration loop: spread ${digits(noise.spread_percent)} %, ` +
-        `drift between rounds ${digits(noise.drift_percent)} %; other programs had ` +
-        `${digits(noise.others_percent)} % of the cores`],
+      ["Noise", `nine of ten loops of fixed arithmetic lay within ${digits(noise.spread_percent)} %, ` +
+        `the medians of the rounds within ${Math.ceil(Math.max(1, noise.drift_percent))} %; ` +
+        `other programs had ${digits(noise.others_percent)} % of the cores`],
+      ["Memory", `4 MiB read by one core in ${time(median(noise.memory_ns))}`],
       ["The ladder itself", `at most ${digits(overhead.worst_percent)} % of a step it reports`],
     ];
     for (const one of [...ladder.tiers, ...ladder.peers]) {
@@ -282,7 +285,7 @@
     if (all.length === 0) return;
     figure("cdf", "Distribution", `Share of fetches that had ended by then. ${batch}.`,
       (width) => lines(width, "Share of fetches over time", all,
-        { xLog: true, small: true, yTicks: [0, 0.25, 0.5, 0.75, 1], yName: percent,
+        { xLog: true, small: true, yTicks: [0, 0.25, 0.5, 0.75, 1], yName: tick,
           xName: (ns) => time(ns).replace(".00", "").replace(".0", ""), xTitle: "time" }),
       ["", "time", "share"],
       all.flatMap((line) => line.points.map((p) => [line.name, time(p.x), percent(p.y)])));
@@ -317,10 +320,10 @@
       const all = policies.map((name) => ({ name, points: curve.points.map((p) => ({
         x: p.percent, y: p.miss_ratio[name],
         text: `${digits(p.percent)} % in memory, ${percent(p.miss_ratio[name])} missed` })) }));
-      figure("misses-" + number, "Miss-ratio curve", `${curve.name}: share of fetched blocks that ` +
-        `are not in memory, by how much of its ${curve.distinct_blocks} blocks memory holds.`,
+      figure("misses-" + number, "Miss-ratio curve", `Share of fetched blocks that are not in ` +
+        `memory, by how much of its ${curve.distinct_blocks} blocks memory holds: ${curve.name}.`,
         (width) => lines(width, "Misses against memory", all,
-          { yTicks: [0, 0.25, 0.5, 0.75, 1], yName: percent, xTicks: [0, 20, 40, 60, 80, 100],
+          { yTicks: [0, 0.25, 0.5, 0.75, 1], yName: tick, xTicks: [0, 20, 40, 60, 80, 100],
             xName: (value) => value + " %", xTitle: "memory, percent of the blocks" }),
         ["", "memory, %", "missed"],
         all.flatMap((line) => line.points.map((p) => [line.name, digits(p.x), percent(p.y)])));

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
 #include <functional>
 #include <set>
 #include <vector>
@@ -204,12 +206,17 @@ std::string Proof(const json& ladder) {
 std::string Quality(const json& ladder) {
   const json& noise = ladder.at("noise");
   const json& overhead = ladder.at("overhead");
-  std::string text = "\n" + Fio(ladder) + Proof(ladder);
+  std::string text = "\n";
+  text += Fio(ladder) + Proof(ladder);
   text += fmt::format(
-      "noise: calibration loop {}, spread of all loops {:.0f} %, slowest over fastest round {:.0f} "
-      "%; other programs had {:.0f} % of the cores\n",
-      FormatNs(MedianOf(noise.at("calibration_ns"))), noise.at("spread_percent").get<double>(),
-      noise.at("drift_percent").get<double>(), noise.at("others_percent").get<double>());
+      "noise: before each turn a loop of fixed arithmetic took {} and reading 4 MiB of memory {}; "
+      "nine of ten such loops lay within {:.0f} %, the medians of the rounds within {:.0f} %; "
+      "other "
+      "programs had {:.0f} % of the cores\n",
+      FormatNs(MedianOf(noise.at("calibration_ns"))), FormatNs(MedianOf(noise.at("memory_ns"))),
+      noise.at("spread_percent").get<double>(),
+      std::ceil(std::max(1.0, noise.at("drift_percent").get<double>())),
+      noise.at("others_percent").get<double>());
   text += fmt::format(
       "the ladder itself: an empty step takes {} with two looks at the clock and {} with many "
       "between them, at most {:.2f} % of a step ({})\n",
@@ -245,7 +252,7 @@ std::string LadderText(const json& ladder) {
   const json& machine = ladder.at("machine");
   const json& settings = ladder.at("settings");
   std::string text = fmt::format(
-      "{}, {} cores, {}, {}, {}; {} UTC\nbatches of {} blocks of {}, {} reader(s); medians of {} "
+      "{}, {} cores, {}, {}, {}; {} UTC\nbatches of {} blocks of {}, {} at a time; medians of {} "
       "turns of {:.0f} ms\n",
       machine.at("cpu").get<std::string>(), machine.at("cores").get<int>(),
       machine.at("kernel").get<std::string>(), machine.at("system").get<std::string>(),

@@ -64,7 +64,7 @@ int RunCommands(int argc, char** argv) {
     const cairn::Status status = command->Run();
     if (!status.has_value()) return Report(status.error());
   }
-  return std::fflush(stdout) == 0 ? 0 : kFailed;
+  return std::fflush(stdout) == 0 && std::ferror(stdout) == 0 ? 0 : kFailed;
 }
 
 }  // namespace

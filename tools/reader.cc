@@ -47,6 +47,7 @@ Status Reader::Read(std::span<const uint32_t> tokens, const Watch& watch) {
     const auto count = static_cast<size_t>(workspace_.runner().NextStep(left));
     CAIRN_TRY(workspace_.runner().Step(left.first(count)));
     session.AddTokens(left.first(count));
+    workspace_.counters().tokens_read += count;
     ExtendBeginning(workspace_.profile(), session.tokens() - static_cast<int64_t>(count),
                     session.tokens(), workspace_.reading());
     left = left.subspan(count);

@@ -40,6 +40,7 @@ nlohmann::json TiersJson(const std::vector<TierReport>& tiers, uint64_t stored_b
                     {"hit_blocks", tier.hit_blocks},
                     {"bytes_in", tier.bytes_in},
                     {"ahead_blocks", tier.ahead_blocks},
+                    {"verify_failures", tier.verify_failures},
                     {"latency_us_p50", Microseconds(tier.latency_ns.Percentile(0.5))},
                     {"latency_us_p99", Microseconds(tier.latency_ns.Percentile(0.99))},
                     {"batches", tier.latency_ns.count()}});

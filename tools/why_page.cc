@@ -26,12 +26,22 @@ void Raise(Cells* cells, int64_t block, int32_t layer, double value) {
   most = std::max(most, value);
 }
 
+/// A token's text on its button: something to be seen also if it is a space.
+std::string Label(const std::string& text) {
+  if (text.find_first_not_of(" \n") != std::string::npos) return ForTerminal(text);
+  std::string label;
+  for (const char c : text) label += c == ' ' ? "␣" : "⏎";
+  return label;
+}
+
 /// In each layer the largest share that a head gave a block: for all tokens of the answer, and for
 /// each.
 TextHeat HeatOf(const AnswerSources& sources, const SessionText& text) {
   TextHeat heat{.blocks = (text.size() + text.block_tokens() - 1) / text.block_tokens(),
                 .layers = sources.shape.layers,
-                .what = "share of a head's attention",
+                .what = "of a head's attention",
+                .percent = true,
+                .scale = "the more of its attention some head gave it",
                 .series = {},
                 .passages = {}};
   Cells all;
@@ -50,9 +60,16 @@ TextHeat HeatOf(const AnswerSources& sources, const SessionText& text) {
   }
   heat.series.push_back(SeriesOf("what tells", all));
   for (size_t i = 0; i < tokens.size(); ++i) {
-    heat.series.push_back(SeriesOf(ForTerminal(sources.texts[i]), tokens[i]));
+    heat.series.push_back(SeriesOf(Label(sources.texts[i]), tokens[i]));
   }
   return heat;
+}
+
+/// Without the blanks that a block may begin or end with.
+std::string_view WithoutEdges(std::string_view text) {
+  const size_t first = text.find_first_not_of(" \n");
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(" \n") - first + 1);
 }
 
 }  // namespace
@@ -62,7 +79,8 @@ std::string WhyPage(const std::string& session, const AnswerSources& sources,
   std::string body = fmt::format(
       "<h1>{}</h1>\n<p class=\"answer\">{}</p>\n<p class=\"note\">Asked of session {}, {} "
       "tokens.</p>\n<section aria-label=\"Passages\">\n<h2>What it was read from</h2>\n<ol>\n",
-      ForHtml(sources.question), ForHtml(sources.answer.text), ForHtml(session), text.size());
+      ForHtml(sources.question), ForHtml(sources.answer.text), ForHtml(session),
+      sources.answer.first_token - sources.answer.question_tokens);
   for (size_t i = 0; i < std::min(count, sources.passages.size()); ++i) {
     const Passage& passage = sources.passages[i];
     body += fmt::format(
@@ -71,7 +89,7 @@ std::string WhyPage(const std::string& session, const AnswerSources& sources,
         "map</button></b>{}</div></li>\n",
         100 * passage.share, passage.block, text.Begin(passage.block), text.End(passage.block) - 1,
         ForHtml(sources.texts[static_cast<size_t>(passage.token)]), passage.layer, passage.head,
-        passage.block, passage.layer, ForHtml(text.BlockText(passage.block)));
+        passage.block, passage.layer, ForHtml(WithoutEdges(text.BlockText(passage.block))));
   }
   body += "</ol>\n</section>\n" + HeatSection(HeatOf(sources, text));
   return HtmlPage("Why: " + sources.question, body);

@@ -70,6 +70,7 @@ Result<SessionShape> Workspace::Prepare(const Flags& flags) {
 }
 
 Workspace::~Workspace() {
+  if (metrics_ != nullptr) metrics_->Release();
   if (store_ == nullptr) return;
   runner_.reset();
   attention_.reset();
@@ -82,6 +83,12 @@ Workspace::~Workspace() {
   GiveUpNewStore(*store_, catalog);
 }
 
+Status Workspace::Commit() {
+  CAIRN_TRY(session_->Commit(profile_.ToJson()));
+  ++counters_.commits;
+  return Ok();
+}
+
 void Workspace::Attach() {
   attention_ = std::make_unique<SessionAttention>(*session_);
   runner_ =
@@ -91,6 +98,8 @@ void Workspace::Attach() {
 Status Workspace::Start(const Flags& flags, bool create, const Make& make) {
   CAIRN_TRY(const SessionShape shape, Prepare(flags));
   CAIRN_TRY(engine_->OpenTiers(shape, options_));
+  metrics_ = flags.metrics();
+  if (metrics_ != nullptr) metrics_->Watch(counters_, *engine_->tiers());
   if (create) made_ = flags.session;
   if (create && make) {
     CAIRN_TRY(const bool made, make(*this, shape));

@@ -14,6 +14,7 @@
 #include "storage/rocks_cold_store.h"
 #include "tools/flags.h"
 #include "tools/loaded_model.h"
+#include "tools/run_counters.h"
 #include "tools/session_profile.h"
 
 namespace cairn {
@@ -66,7 +67,9 @@ class Workspace {
   const std::string& reading() const { return reading_; }
 
   /// Commits the session with the profile as it is now.
-  Status Commit() { return session_->Commit(profile_.ToJson()); }
+  Status Commit();
+  /// What this command has read, made and committed so far.
+  RunCounters& counters() { return counters_; }
   /// Questions and answers choose per token; reading as the session was made.
   Status ChoosePerToken();
   Status ChooseAsReading();
@@ -90,6 +93,8 @@ class Workspace {
   SessionProfile profile_;
   SessionOptions options_;
   std::string reading_;
+  RunCounters counters_;
+  RunMetrics* metrics_ = nullptr;    // that watches this; may be null
   RocksColdStore* store_ = nullptr;  // the engine's, of a workspace that may make sessions
   std::string made_;                 // name of the session that it has made or is about to make
   std::unique_ptr<Engine> engine_;

@@ -30,6 +30,23 @@ TEST(TimelineTest, NoTimelineNoSlice) {
   EXPECT_EQ(Timeline().size(), 0u);
 }
 
+TEST(TimelineTest, LatenciesAreCountedByNameWithAndWithoutSlices) {
+  for (const bool slices : {false, true}) {
+    Timeline timeline({.slices = slices, .latencies = true});
+    const auto begin = Timeline::Clock::now();
+    const char other_literal[] = "search";  // the same word elsewhere
+    timeline.Add("search", 0, begin, begin + std::chrono::microseconds(5));
+    timeline.Add(other_literal, 1, begin, begin + std::chrono::microseconds(7));
+    timeline.Add("commit", -1, begin, begin + std::chrono::milliseconds(3));
+    EXPECT_EQ(timeline.Latency("search").count(), 2u);
+    EXPECT_EQ(timeline.Latency("search").sum(), 12'000u);
+    EXPECT_EQ(timeline.Latency("commit").max(), 3'000'000u);
+    EXPECT_EQ(timeline.Latency("fetch").count(), 0u);
+    EXPECT_EQ(timeline.size(), slices ? 3u : 0u);
+  }
+  EXPECT_EQ(Timeline().Latency("search").count(), 0u);
+}
+
 TEST(TimelineTest, AnEmptyOneIsADocumentToo) {
   EXPECT_NE(Timeline().ToJson().find("\"traceEvents\":["), std::string::npos);
 }

@@ -33,8 +33,16 @@ class SelectorTest : public testing::TestWithParam<SelectorCase> {
         near_(shape_.partitions(), kDim) {
     shape_.representatives = GetParam().representatives;
     rope_.Reserve(4096);
+    UseIndex(IndexKind::kExact);
+    options_.selection = GetParam().selection;
+    options_.query_stride = GetParam().stride;
+    options_.recent_tokens = 0;
+  }
+
+  /// An empty index of this kind in place of the one there is.
+  void UseIndex(IndexKind kind) {
     IndexOptions options;
-    options.kind = IndexKind::kExact;
+    options.kind = kind;
     options.partitions = shape_.partitions();
     options.dim = kDim;
     options.representatives = shape_.representatives;
@@ -42,9 +50,6 @@ class SelectorTest : public testing::TestWithParam<SelectorCase> {
     auto index = MakeIndex(options);
     EXPECT_TRUE(index.has_value());
     index_ = std::move(index).value();
-    options_.selection = GetParam().selection;
-    options_.query_stride = GetParam().stride;
-    options_.recent_tokens = 0;
   }
 
   /// Adds blocks to both layers; `keys_` keeps those of kLayer, [Hkv][blocks][R·D].
@@ -97,6 +102,44 @@ class SelectorTest : public testing::TestWithParam<SelectorCase> {
     return weights;
   }
 
+  /// Section 4: the blocks to choose from after `before` rows, and where they stand: the last k of
+  /// all landmarks at slots 1.., older ones at slot 0.
+  struct Candidates {
+    std::vector<int64_t> blocks, slots;
+    int64_t k = 0;
+  };
+  Candidates CandidatesAfter(int64_t before) const {
+    const bool landmark = shape_.mode == AttentionMode::kLandmark;
+    const int64_t n = before / kBlockRows,
+                  first = landmark ? 0 : std::min<int64_t>(n, options_.sinks);
+    Candidates all{.k = std::min<int64_t>(options_.retrieve, n - first)};
+    for (int64_t b = first; b < n; ++b) {
+      all.blocks.push_back(b);
+      all.slots.push_back(!landmark ? first : b >= n - all.k ? b - (n - all.k) + 1 : 0);
+    }
+    return all;
+  }
+
+  /// Weights [candidates] of what chooses for `head` in `group`: the largest of its rows' and query
+  /// heads' weights.
+  std::vector<double> Weights(const std::vector<float>& q, int32_t rows, int32_t group,
+                              int32_t head, int64_t position, const Candidates& all) const {
+    const bool per_chunk = options_.selection == Selection::kPerChunk;
+    const int32_t stride = std::min(options_.query_stride, rows);
+    std::vector<double> folded(all.blocks.size(), 0.0);
+    for (int32_t row = 0; row < rows; ++row) {
+      if (per_chunk ? (row + 1) % stride != 0 : row != group) continue;
+      for (int32_t h = 0; h < shape_.query_heads; ++h) {
+        const bool shares =
+            options_.selection == Selection::kPerTokenSharedHeads || h / shape_.group() == head;
+        if (!shares) continue;
+        const auto weights = RowWeights(q, row, h, position + row, all.blocks, all.slots);
+        for (size_t i = 0; i < weights.size(); ++i) folded[i] = std::max(folded[i], weights[i]);
+      }
+    }
+    return folded;
+  }
+
   /// The k heaviest, lowest ordinal first where they tie; false if rounding could flip a choice.
   static bool Heaviest(const std::vector<double>& weights, const std::vector<int64_t>& candidates,
                        size_t k, std::vector<int64_t>* chosen) {
@@ -122,40 +165,20 @@ class SelectorTest : public testing::TestWithParam<SelectorCase> {
     Selector selector(shape_, rope_, *index_, near_);
     ASSERT_GOOD(selector.Select(options_, plan, kLayer, q.data(), rows, position, &choice));
 
-    // Section 4: the last k_eff of all landmarks stand at slots 1.., older ones at slot 0.
-    const bool landmark = shape_.mode == AttentionMode::kLandmark;
-    const int64_t n = before / kBlockRows,
-                  first = landmark ? 0 : std::min<int64_t>(n, options_.sinks);
-    const int64_t k = std::min<int64_t>(options_.retrieve, n - first);
-    std::vector<int64_t> candidates, slots;
-    for (int64_t b = first; b < n; ++b) {
-      candidates.push_back(b);
-      slots.push_back(!landmark ? first : b >= n - k ? b - (n - k) + 1 : 0);
-    }
-    ASSERT_EQ(choice.k, k);
-    const bool per_chunk = options_.selection == Selection::kPerChunk;
-    ASSERT_EQ(choice.groups, per_chunk ? 1 : rows);
-    const int32_t stride = std::min(options_.query_stride, rows);
-    for (int32_t group = 0; group < choice.groups && k > 0; ++group) {
+    const Candidates all = CandidatesAfter(before);
+    ASSERT_EQ(choice.k, all.k);
+    ASSERT_EQ(choice.groups, options_.selection == Selection::kPerChunk ? 1 : rows);
+    for (int32_t group = 0; group < choice.groups && all.k > 0; ++group) {
       for (int32_t head = 0; head < shape_.kv_heads; ++head) {
-        std::vector<double> folded(candidates.size(), 0.0);
-        for (int32_t row = 0; row < rows; ++row) {
-          if (per_chunk ? (row + 1) % stride != 0 : row != group) continue;
-          for (int32_t h = 0; h < shape_.query_heads; ++h) {
-            const bool shares =
-                options_.selection == Selection::kPerTokenSharedHeads || h / shape_.group() == head;
-            if (!shares) continue;
-            const auto weights = RowWeights(q, row, h, position + row, candidates, slots);
-            for (size_t i = 0; i < weights.size(); ++i) folded[i] = std::max(folded[i], weights[i]);
-          }
-        }
+        const std::vector<double> folded = Weights(q, rows, group, head, position, all);
         std::vector<int64_t> expected;
-        const bool certain = Heaviest(folded, candidates, static_cast<size_t>(k), &expected);
+        const bool certain = Heaviest(folded, all.blocks, static_cast<size_t>(all.k), &expected);
         (certain ? checked_ : skipped_) += 1;
         const auto found = choice.Of(head, group);
         if (!certain) continue;
         EXPECT_EQ(std::vector<int64_t>(found.begin(), found.end()), expected)
-            << "head " << head << " group " << group << " of " << n << " blocks, k " << k;
+            << "head " << head << " group " << group << " of " << before / kBlockRows
+            << " blocks, k " << all.k;
       }
     }
   }
@@ -206,6 +229,59 @@ TEST_P(SelectorTest, InfiniteQueriesAreRefused) {
   EXPECT_ERROR(
       selector.Select(options_, plan, kLayer, q.data(), 1, plan.local_slot * kBlockRows, &choice),
       Errc::kInvalidArgument, "NaN");
+}
+
+// The runner-up comes out of the same search as the choice, which then looks for one block more.
+TEST_P(SelectorTest, TheRunnerUpIsTheHeaviestThatWasNotChosen) {
+  constexpr int64_t kBlocks = 600;  // two chunks of an int8 index and a part of one
+  for (const auto& [kind, tolerance] :
+       {std::pair(IndexKind::kExact, 1e-4), {IndexKind::kInt8, 0.08}}) {
+    SCOPED_TRACE(IndexKindName(kind));
+    UseIndex(kind);
+    near_ = NearKeys(shape_.partitions(), kDim);
+    TestRandom random(64);
+    AddBlocks(kBlocks, random, false);
+    double error = 0;
+    for (const int32_t k : {1, 4, 7}) {
+      options_.retrieve = k;
+      const StepPlan plan = PlanStep(shape_, options_, kBlocks * kBlockRows + 2);
+      constexpr int32_t kRows = 5;
+      const auto q = random.Normals(static_cast<size_t>(kRows * shape_.query_heads * kDim), 1.5f);
+      const int32_t position = plan.local_slot * kBlockRows + plan.tail_rows;
+      Selector selector(shape_, rope_, *index_, near_);
+      selector.WantScores(true);
+      Choice choice;
+      ASSERT_GOOD(selector.Select(options_, plan, kLayer, q.data(), kRows, position, &choice));
+      const Candidates all = CandidatesAfter(kBlocks * kBlockRows + 2);
+      for (int32_t group = 0; group < choice.groups; ++group) {
+        for (int32_t head = 0; head < shape_.kv_heads; ++head) {
+          const std::vector<double> truth = Weights(q, kRows, group, head, position, all);
+          const auto weight = [&](int64_t block) {
+            return std::log(truth[static_cast<size_t>(block - all.blocks.front())]);
+          };
+          const auto place = static_cast<size_t>(head * choice.groups + group);
+          const int64_t next = choice.runner_up[place];
+          const float next_weight = choice.runner_up_log_weights[place];
+          ASSERT_GE(next, all.blocks.front());
+          EXPECT_NEAR(next_weight, weight(next), tolerance);
+          error = std::max(error, std::abs(next_weight - weight(next)));
+          const auto chosen = choice.Of(head, group);
+          for (int32_t i = 0; i < k; ++i) {
+            const float chosen_weight = choice.log_weights[place * static_cast<size_t>(k) + i];
+            EXPECT_NEAR(chosen_weight, weight(chosen[i]), tolerance);
+            EXPECT_GE(chosen_weight, next_weight);
+          }
+          for (const int64_t block : all.blocks) {
+            if (block == next || std::ranges::count(chosen, block) > 0) continue;
+            EXPECT_LE(weight(block), next_weight + tolerance) << block << " was passed over";
+          }
+        }
+      }
+    }
+    if (kind == IndexKind::kInt8) {
+      EXPECT_GT(error, 1e-4) << "nothing was searched by its codes";
+    }
+  }
 }
 
 constexpr AttentionMode kL = AttentionMode::kLandmark, kU = AttentionMode::kUnmodified;

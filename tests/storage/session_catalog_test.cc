@@ -87,6 +87,7 @@ TEST(SessionCatalog, CommitsAreReadBackAfterAReopen) {
     const SessionRecord found = catalog.Find("novel").value();
     ExpectSame(found, record);
     EXPECT_EQ(catalog.ReadTokens(found).value(), (std::vector<uint32_t>{1, 2, 3, 4, 5}));
+    EXPECT_EQ(catalog.ReadTokenCounts(found).value(), (std::vector<uint64_t>{3, 2}));
     EXPECT_EQ(catalog.ReadTail(found).value(), "tail three");
     const auto sections = catalog.ReadSections(found, 1, 1).value();
     EXPECT_EQ(JoinedBytes(sections), "010001010102010301040105");

@@ -18,8 +18,8 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/latency_histogram.h"
 #include "engine/engine.h"
-#include "storage/latency_histogram.h"
 #include "tests/support/crowd_book.h"
 
 namespace cairn::test {

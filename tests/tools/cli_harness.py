@@ -34,8 +34,8 @@ LORA2 = str(MODELS / "lora2.gguf")
 # The landmark adapter was trained on 256 rows of 16-row blocks: (4 + 1) * 16 + 64 + 15 fit.
 SMALL_STEPS = ("--chunk", "64", "--retrieve", "4")
 
-# Keys of `sessions show` that other sessions change.
-SHARING = ("own_bytes", "shares_with", "shared_tokens", "forks")
+# Keys of `sessions show` that other sessions change, or a journey to another store.
+SHARING = ("own_bytes", "shares_with", "shared_tokens", "forks", "history")
 
 TIMEOUT_SECONDS = 120
 MOST_LINES_OF_STDERR = 6
@@ -144,12 +144,12 @@ class CliTest(unittest.TestCase):
         return [session["name"] for session in listed["sessions"]]
 
     def show(self, name="s", store=None):
-        """What `sessions show` tells of a session by itself."""
+        """What `sessions show` tells of a session by itself, wherever it is."""
         shown = self.show_all(name, store)
         return {key: value for key, value in shown.items() if key not in SHARING}
 
     def show_all(self, name="s", store=None):
-        """The same, with what it shares with others."""
+        """The same, with what it shares with others and how it grew."""
         return self.good("sessions", "show", name, "--store", store or self.store, "--json").json
 
     def digest(self, name="s", store=None):

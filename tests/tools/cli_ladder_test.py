@@ -93,6 +93,10 @@ class Ladder(CliTest):
         for name, program in (("fio", "fio"), ("Redis", "redis-server")):
             (peer,) = [p for p in ladder["peers"] if p["name"] == name]
             self.assertEqual(peer["present"], shutil.which(program) is not None)
+        (lmcache,) = [p for p in ladder["peers"] if p["name"] == "LMCache"]
+        self.assertEqual(lmcache["present"], bool(self.points(tier="LMCache")))
+        if not lmcache["present"]:
+            self.assertRegex(lmcache["note"], "python3|local disk back end")
 
     def test_points_have_their_figures(self):
         for point in self.done.json["points"]:
@@ -116,7 +120,8 @@ class Ladder(CliTest):
         self.assertGreater(overhead["clock_ns"], overhead["walk_ns"])
         self.assertLessEqual(overhead["worst_percent"], 1)
         self.assertLess(self.done.json["histogram_error_percent"], 1)
-        self.assertGreater(self.done.json["noise"]["calibration_ns"]["median"], 0)
+        for loop in ("calibration_ns", "memory_ns"):
+            self.assertGreater(self.done.json["noise"][loop]["median"], 0)
 
     def test_cold_is_cold_and_memory_is_memory(self):
         for point in self.points(tier="SSD direct", step="fetch") + self.points(tier="raw device"):
@@ -246,6 +251,23 @@ class Ladder(CliTest):
                          saying="is not a ladder")
         self.refused("bench", "compare", ladder, self.made / "no.json", saying="cannot open")
         self.refused("bench", "compare", ladder, ladder, "--limit", "-1", saying="--limit -1")
+
+    def test_open_loops_at_given_rates(self):
+        document = self.done.json
+        # Of so small a store a closed loop may have nothing left, and then gives no rate.
+        names = {p["name"]: p for p in document["points"] if p.get("rate_per_second")}
+        for point in names.values():
+            point["rate_per_second"] *= 0.9
+        rates = self.file("rates.json", json.dumps(document))
+        again = self.good("bench", "ladder", "--store", self.store, "--no-peers", "--json",
+                          *tiny("--repetitions", "1"), "--rates", rates).json
+        found = [p for p in again["points"] if p["name"] in names]
+        self.assertGreater(len(found), 4)
+        for point in found:
+            given = names[point["name"]]["rate_per_second"]
+            self.assertAlmostEqual(point["rate_per_second"] / given, 1, delta=0.001)
+        self.refused("bench", "ladder", "--store", self.store, *tiny(), "--rates",
+                     self.file("no.json", "{}"), saying="is not a ladder")
 
     def test_replay_estimates_what_a_step_waits(self):
         text = self.file("text.txt", random_text(3000))

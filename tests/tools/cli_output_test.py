@@ -9,7 +9,7 @@ from cli_harness import CliTest, DATA, LANDMARK, MODEL, SMALL_STEPS, random_text
 
 TIERS = {"tiers", "stored_bytes", "cold_only_share", "seconds_waited"}
 TIER = {"tier", "capacity_bytes", "held_bytes", "fetched_blocks", "hit_blocks", "bytes_in",
-        "ahead_blocks", "latency_us_p50", "latency_us_p99", "batches"}
+        "ahead_blocks", "verify_failures", "latency_us_p50", "latency_us_p99", "batches"}
 CONFORM_TOLERANCE = 1e-5
 
 

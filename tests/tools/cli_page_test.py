@@ -95,7 +95,7 @@ class Pages(CliTest):
         self.assertEqual(done.returncode, 0, done.stderr.decode("utf-8", "replace")[-2000:])
         place = re.search(r'id="place"[^>]*><b>(.*?)</b>', dom, re.S)
         self.assertTrue(place, "the script did not run")
-        self.assertRegex(place.group(1), r"layer \d+, block \d+, tokens \d+ to \d+: [\d.]+ share")
+        self.assertRegex(place.group(1), r"layer \d+, block \d+, tokens \d+ to \d+: [\d.]+ % of")
         self.assertNotIn("<title>owned", dom)
         console = [line for line in done.stderr.decode("utf-8", "replace").splitlines()
                    if "CONSOLE" in line]

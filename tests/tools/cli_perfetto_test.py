@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""`--perfetto`: a trace in the format of Chrome and Perfetto, checked by its rules."""
+"""`--perfetto`: a trace in the format of Chrome and Perfetto, checked by its rules.
+
+Perfetto's own reader is not used: its Python package downloads that program when it is first asked.
+"""
 
 import json
 import unittest
@@ -7,6 +10,7 @@ import unittest
 from cli_harness import CliTest, LANDMARK, SMALL_STEPS, random_text, run
 
 LAYERS = 2
+KEYS = {"ph", "name", "cat", "pid", "tid", "ts", "dur", "args"}
 
 
 class Perfetto(CliTest):
@@ -15,27 +19,40 @@ class Perfetto(CliTest):
         self.trace = self.directory / "trace.json"
         self.text = self.file("text.txt", random_text(2000))
 
+    def nanoseconds(self, microseconds):
+        """The whole number that a time in the trace stands for: viewers count in nanoseconds."""
+        self.assertAlmostEqual(microseconds * 1000, round(microseconds * 1000), delta=0.01)
+        return round(microseconds * 1000)
+
     def slices(self):
         """All slices by name; each event must be as the format has it, and slices of a thread lie
-        inside or behind each other."""
+        inside or behind each other to the nanosecond, or a viewer would drop them."""
         document = json.loads(self.trace.read_text(encoding="utf-8"))
         self.assertEqual(document["otherData"], {"left_out": 0})
         by_name, open_by_thread = {}, {}
         for event in document["traceEvents"]:
             self.assertIsInstance(event["pid"], int)
             self.assertIsInstance(event["tid"], int)
+            self.assertLess(max(event["pid"], event["tid"]), 2**31)
             if event["ph"] == "M":
+                self.assertEqual(event["name"], "process_name")
+                self.assertEqual(event["args"], {"name": "cairn"})
                 continue
+            self.assertLessEqual(set(event), KEYS)
+            self.assertIsInstance(event["name"], str)
+            self.assertEqual({type(value) for value in event.get("args", {}).values()} - {int},
+                             set())
             self.assertEqual(event["ph"], "X")
             self.assertGreaterEqual(event["ts"], 0)
             self.assertGreaterEqual(event["dur"], 0)
             by_name.setdefault(event["name"], []).append(event)
             stack = open_by_thread.setdefault(event["tid"], [])
-            while stack and stack[-1] <= event["ts"] + 0.001:
+            begin = self.nanoseconds(event["ts"])
+            while stack and stack[-1] <= begin:
                 stack.pop()
-            end = event["ts"] + event["dur"]
+            end = begin + self.nanoseconds(event["dur"])
             if stack:
-                self.assertLessEqual(end, stack[-1] + 0.002, event)
+                self.assertLessEqual(end, stack[-1], event)
             stack.append(end)
         return by_name
 

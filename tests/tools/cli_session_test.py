@@ -11,6 +11,7 @@ import unittest
 from cli_harness import (CliTest, LANDMARK, MODEL, SEED, SMALL_STEPS, TIMEOUT_SECONDS, command,
                          random_text, run)
 
+BLOCK_TOKENS = 15  # of the tiny landmark adapter
 MODES = {
     "unmodified": ("--chunk", "128"),
     "landmark": ("--adapter", LANDMARK, *SMALL_STEPS),
@@ -80,6 +81,52 @@ class Resume(CliTest):
 
     def has_session(self):
         return run("sessions", "show", "s", "--store", self.store).code == 0
+
+
+class History(CliTest):
+    def grown(self, *options):
+        """The history of a session of one text, of more than one commit, and a kept question."""
+        text = self.file("text.txt", random_text(7000))
+        first = self.ingest(text, *options).json["tokens"]
+        self.good("ask", *self.session(), "--retrieve", "4", "--max-tokens", "3", "--keep", "Who?")
+        shown = self.show_all()
+        history = shown["history"]
+        self.assertEqual(len(history), shown["commits"])
+        self.assertGreaterEqual(history[0]["tokens"], 4096)
+        self.assertEqual(history[-2]["tokens"], first)
+        for key in ("tokens", "rows", "blocks", "payload_bytes"):
+            self.assertEqual(history[-1][key], shown[key])
+            steps = [step[key] for step in history]
+            self.assertEqual(steps, sorted(steps))
+            added = [step["added"][key] for step in history]
+            self.assertEqual([sum(added[:i + 1]) for i in range(len(added))], steps)
+        return shown
+
+    def test_of_landmarks_and_of_forks(self):
+        shown = self.grown("--adapter", LANDMARK, *SMALL_STEPS)
+        for step in shown["history"]:
+            self.assertEqual(step["rows"], step["tokens"] + step["tokens"] // BLOCK_TOKENS)
+        self.assertEqual(shown["token_bytes"], 4 * shown["tokens"])
+        self.assertGreater(shown["landmark_bytes"], 0)
+        self.assertEqual(shown["landmark_bytes"] % shown["blocks"], 0)
+        printed = self.good("sessions", "show", "s", "--store", self.store).stdout
+        self.assertRegex(printed, f"growth +{len(shown['history'])} steps of ")
+        table = self.good("sessions", "show", "s", "--store", self.store, "--history").stdout
+        self.assertTrue(table.startswith(printed))
+        self.assertEqual(len(table[len(printed):].strip().split("\n")), 1 + len(shown["history"]))
+        # A fork begins with all that it has; a copy too.
+        self.good("sessions", "fork", "s", "half", "--at", "300", "--store", self.store)
+        fork = self.show_all("half")
+        self.assertEqual(fork["history"][0]["added"]["tokens"], fork["tokens"])
+        self.assertEqual(len(fork["history"]), 1)
+
+    def test_without_landmarks_and_without_tokens(self):
+        shown = self.grown("--chunk", "64", "--recent", "64")
+        self.assertEqual(shown["rows"], shown["tokens"])
+        self.good("sessions", "fork", "s", "empty", "--at", "0", "--store", self.store)
+        self.assertEqual(self.show_all("empty")["history"], [])
+        printed = self.good("sessions", "show", "empty", "--store", self.store, "--history").stdout
+        self.assertRegex(printed, "growth +no tokens yet")
 
 
 class Repeat(CliTest):

@@ -84,6 +84,22 @@ class Why(CliTest):
         self.assertIn("cold", found[:LAYERS * HEADS * CHOSEN], "a command begins with none")
         self.assertIn("host", found, "what was read once is in memory")
 
+    def test_the_runner_up_of_an_int8_index(self):
+        # Layer 0 sees the same queries whatever was chosen: there both indexes must agree.
+        text = self.file("long.txt", random_text(8000, stream=2))
+        self.ingest(text, "--adapter", LANDMARK, *SMALL_STEPS, name="long")
+        self.assertGreater(self.show("long")["blocks"], 256, "fewer would be kept as they are")
+        found = {}
+        for kind in ("exact", "int8"):
+            document = self.good("why", *self.session("long"), "--retrieve", "4", "--index", kind,
+                                 "--max-tokens", "2", "--json", "Who was it?").json
+            heads = document["answer_tokens"][0]["layers"][0]["heads"]
+            for head in heads:
+                self.check_head(head)
+            found[kind] = [head["runner_up"] for head in heads]
+        for exact, int8 in zip(found["exact"], found["int8"]):
+            self.assertAlmostEqual(exact["log_weight"], int8["log_weight"], delta=0.05)
+
     def test_one_token_alone(self):
         document = self.document("--token", "1")
         self.assertEqual([token["token"] for token in document["answer_tokens"]], [1])

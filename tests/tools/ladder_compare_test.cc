@@ -60,6 +60,35 @@ TEST(CompareLadders, TheWorstComesFirstAndStrangersAreNamed) {
   EXPECT_TRUE(both.other_machine);
 }
 
+TEST(CompareLadders, OpenLoopsAreComparedAtEqualRatesAndByTheirTimes) {
+  json before = Ladder(100, 100), after = Ladder(150, 50);
+  before["points"][0]["rate_per_second"] = 100;
+  after["points"][0]["rate_per_second"] = 101;
+  const LadderComparison near = CompareLadders(before, after);
+  EXPECT_EQ(near.compared, 1u) << "bandwidth is the rate";
+  ASSERT_EQ(near.changes.size(), 1u);
+  EXPECT_EQ(near.changes[0].metric, "p50_ns");
+  EXPECT_TRUE(near.other_rate.empty());
+  for (const json& other : {json(90), json(110), json(), json("fast")}) {
+    after["points"][0]["rate_per_second"] = other;
+    const LadderComparison apart = CompareLadders(before, after);
+    EXPECT_EQ(apart.compared, 0u);
+    EXPECT_EQ(apart.other_rate, std::vector<std::string>{"SSD direct/fetch"});
+  }
+}
+
+TEST(CompareLadders, TheMachinesOwnSpeedIsSaid) {
+  json before = Ladder(100, 100), after = Ladder(100, 100);
+  EXPECT_EQ(CompareLadders(before, after).speed_ratio, 1);
+  before["noise"]["calibration_ns"] = Estimate(200, 1);
+  after["noise"]["calibration_ns"] = Estimate(300, 1);
+  before["noise"]["memory_ns"] = Estimate(400, 1);
+  EXPECT_EQ(CompareLadders(before, after).speed_ratio, 1.5);
+  EXPECT_FALSE(CompareLadders(before, after).memory_ratio) << "an older ladder has none";
+  after["noise"]["memory_ns"] = Estimate(500, 1);
+  EXPECT_EQ(CompareLadders(before, after).memory_ratio, 1.25);
+}
+
 TEST(CompareLadders, EstimatesWithoutIntervalsAreNotCompared) {
   json before = Ladder(100, 100), after = Ladder(900, 100);
   after["points"][0]["p50_ns"]["low"] = nullptr;

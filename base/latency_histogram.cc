@@ -1,4 +1,4 @@
-#include "storage/latency_histogram.h"
+#include "base/latency_histogram.h"
 
 #include <algorithm>
 #include <cmath>
@@ -23,6 +23,14 @@ void LatencyHistogram::Merge(const LatencyHistogram& other) {
   count_ += other.count_;
   sum_ns_ += other.sum_ns_;
   max_ns_ = std::max(max_ns_, other.max_ns_);
+}
+
+uint64_t LatencyHistogram::CountBelow(int power) const {
+  if (power >= Buckets::kBits) return count_;
+  const size_t end = Buckets::BucketOf(uint64_t{1} << power);
+  uint64_t below = 0;
+  for (size_t i = 0; i < end; ++i) below += counts_[i];
+  return below;
 }
 
 uint64_t LatencyHistogram::Percentile(double q) const {

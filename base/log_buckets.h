@@ -13,6 +13,7 @@ namespace cairn {
 template <int kStepBits, int kMaxBits>
 struct LogBuckets {
   static constexpr uint64_t kSteps = uint64_t{1} << kStepBits;
+  static constexpr int kBits = kMaxBits;
   static constexpr size_t kCount = kSteps * (kMaxBits - kStepBits + 1);
 
   static size_t BucketOf(uint64_t value) {

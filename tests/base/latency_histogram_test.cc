@@ -1,10 +1,11 @@
-#include "storage/latency_histogram.h"
+#include "base/latency_histogram.h"
+
+#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
+#include <random>
 #include <vector>
-
-#include "store_fixture.h"
 
 namespace cairn {
 namespace {
@@ -18,11 +19,11 @@ TEST(LatencyHistogram, IsSmallAndEmptyAtFirst) {
 }
 
 TEST(LatencyHistogram, PercentilesAreWithinTheirError) {
-  std::mt19937_64 random = SeededRandom();
+  std::mt19937_64 random(1);
   std::vector<uint64_t> values;
   LatencyHistogram histogram;
   for (int i = 0; i < 20000; ++i) {
-    const uint64_t value = random() >> (27 + Pick(random, 37));  // spread over all sizes
+    const uint64_t value = random() >> (27 + random() % 37);  // spread over all sizes
     values.push_back(value);
     histogram.Record(value);
   }
@@ -47,6 +48,19 @@ TEST(LatencyHistogram, MergeAddsAndCopiesAreIndependent) {
   EXPECT_EQ(both.sum(), a.sum() + b.sum());
   EXPECT_NEAR(static_cast<double>(both.Percentile(0.5)), 1e6, 32e3);
   EXPECT_LE(both.Percentile(0.2), 100u);
+}
+
+TEST(LatencyHistogram, CountsBelowPowersOfTwoAreExact) {
+  LatencyHistogram histogram;
+  for (uint64_t value = 0; value < 5000; ++value) histogram.Record(value);
+  histogram.Record(UINT64_MAX);
+  for (int power = 0; power < 13; ++power) {
+    EXPECT_EQ(histogram.CountBelow(power), uint64_t{1} << power) << power;
+  }
+  EXPECT_EQ(histogram.CountBelow(13), 5000u);
+  EXPECT_EQ(histogram.CountBelow(37), 5000u);
+  EXPECT_EQ(histogram.CountBelow(38), 5001u);
+  EXPECT_EQ(histogram.CountBelow(63), 5001u);
 }
 
 TEST(LatencyHistogram, HugeValuesStayInTheLastBucket) {

@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "storage/log_buckets.h"
+#include "base/log_buckets.h"
 
 namespace cairn {
 
@@ -20,6 +20,8 @@ class LatencyHistogram {
 
   /// The duration that a share `q` in [0, 1] of the recorded ones does not exceed; 0 if empty.
   uint64_t Percentile(double q) const;
+  /// How many were shorter than 2^`power` nanoseconds; exact, but from power 38 on all are.
+  uint64_t CountBelow(int power) const;
   uint64_t count() const { return count_; }
   uint64_t max() const { return max_ns_; }
   uint64_t sum() const { return sum_ns_; }
