@@ -78,7 +78,6 @@ class ColdBench {
   Status WriteStep(TieredStore& tiers, SessionCatalog& catalog, SessionRecord& record,
                    double* seconds);
   void FillStep();
-  uint64_t CountFiles() const;
   Result<Turn> ReadTurn(int in_flight, FetchBatch fetch);
   Result<Turn> ReadRaw(const RawFile& raw, BatchReader& reader, int in_flight);
   Result<Turn> ReadStore(Side& side, int in_flight);
@@ -138,15 +137,6 @@ Status ColdBench::WriteStep(TieredStore& tiers, SessionCatalog& catalog, Session
   return Ok();
 }
 
-uint64_t ColdBench::CountFiles() const {
-  std::error_code ignored;
-  uint64_t files = 0;
-  for (const auto& entry : fs::directory_iterator(store() + "/db", ignored)) {
-    files += entry.path().extension() == ".sst" ? 1 : 0;
-  }
-  return files;
-}
-
 Result<IngestRow> ColdBench::Ingest(RawFile& raw) {
   const uint64_t memory_bytes = (step_bytes() + kMiB - 1) / kMiB * kMiB;
   data_.reset(static_cast<std::byte*>(std::aligned_alloc(4096, memory_bytes)));
@@ -204,7 +194,7 @@ Result<IngestRow> ColdBench::Ingest(RawFile& raw) {
   if (written_bytes) {
     row.write_amplification = static_cast<double>(*written_bytes) / payload_bytes;
   }
-  row.files = CountFiles();
+  row.files = cold->Stats().data_files;
   data_.reset();
   return row;
 }

@@ -50,7 +50,7 @@ struct IngestRow {
   std::optional<double> write_amplification;  ///< bytes given to the disk over payload bytes
   double longest_commit_seconds = 0;
   uint64_t step_bytes = 0;
-  uint64_t files = 0;  ///< table files at the end
+  uint64_t files = 0;  ///< segments and table files at the end
   uint64_t payload_total_bytes = 0;
 };
 

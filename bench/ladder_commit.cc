@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "bench/ladder_tiers.h"
-#include "storage/block_format.h"
 #include "storage/session_catalog.h"
 #include "storage/tiered_store.h"
 
@@ -15,7 +14,7 @@ namespace {
 constexpr uint32_t kSpareSlots = 64;
 
 /// More than a slot and its entry in the table take.
-uint64_t SlotBytes(uint64_t block_bytes) { return RecordBytes(block_bytes) + 64 + 96; }
+uint64_t SlotBytes(uint64_t block_bytes) { return block_bytes + 64 + 96; }
 
 class CommitCase final : public LadderCase {
  public:

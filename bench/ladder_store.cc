@@ -13,7 +13,6 @@
 
 #include "base/byte_size.h"
 #include "base/check.h"
-#include "storage/block_format.h"
 
 namespace cairn {
 namespace {
@@ -62,22 +61,20 @@ Result<std::unique_ptr<LadderStore>> LadderStore::Make(const std::string& direct
   const uint64_t ordinals = std::max<uint64_t>(total_bytes / block_bytes / kPerOrdinal, 1);
   const auto blocks = static_cast<uint32_t>(ordinals * kPerOrdinal);
   std::unique_ptr<LadderStore> store(new LadderStore(block_bytes, blocks));
-  const size_t record_bytes = RecordBytes(block_bytes);
   const uint64_t per_write =
-      std::max<uint64_t>(kFileBytes / record_bytes / kPerOrdinal, 1) * kPerOrdinal;
+      std::max<uint64_t>(kFileBytes / block_bytes / kPerOrdinal, 1) * kPerOrdinal;
   CAIRN_TRY(auto cold, RocksColdStore::Open(directory, {.create = true}));
   for (uint64_t first = 0; first < blocks; first += per_write) {
     if (stop()) return Stopped();
     const uint64_t count = std::min(per_write, blocks - first);
-    RandomBytes bytes(count * record_bytes, block_bytes + first);
+    const RandomBytes bytes(count * block_bytes, block_bytes + first);
     std::vector<BlockRecord> records;
     for (uint64_t i = 0; i < count; ++i) {
-      const BlockId id = store->IdOf(static_cast<uint32_t>(first + i));
-      const std::span<std::byte> record(bytes.data() + i * record_bytes, record_bytes);
-      SealRecord(id, record);
-      records.push_back({id, record});
+      records.push_back({store->IdOf(static_cast<uint32_t>(first + i)),
+                         bytes.all().subspan(i * block_bytes, block_bytes)});
     }
     CAIRN_TRY(cold->WriteBlocks(records));
+    CAIRN_TRY(cold->WriteMeta({}));
   }
   cold.reset();
   CAIRN_TRY(store->cold_, RocksColdStore::Open(directory, {.read_only = true}));

@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "base/byte_size.h"
-#include "storage/block_format.h"
 #include "storage/tiered_store.h"
 
 namespace cairn {
@@ -23,7 +22,7 @@ constexpr double kZipfExponent = 0.99;
 constexpr size_t kZipfDraws = 1 << 18;
 constexpr int kZipfComputePercent = 5, kZipfHostPercent = 20;
 
-uint64_t SlotBytes(uint64_t block_bytes) { return RecordBytes(block_bytes) + 64 + 96; }
+uint64_t SlotBytes(uint64_t block_bytes) { return block_bytes + 64 + 96; }
 
 /// How a case divides the blocks of a store, and gives tiers their sizes.
 struct Placement {

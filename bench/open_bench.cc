@@ -60,7 +60,7 @@ class OpenBench {
   /// `count` random numbers, other ones each time.
   const float* Noise(size_t count) { return noise_.data() + random_() % (noise_.size() - count); }
   std::string store() const { return options_.directory + "/session"; }
-  std::vector<std::string> TableFiles() const;
+  std::vector<std::string> Segments() const;
   /// What the page cache has of the store is read from the disk again.
   void ForgetPages() const;
 
@@ -123,11 +123,11 @@ Status OpenBench::Build(OpenBenchResult& result) {
   return Ok();
 }
 
-std::vector<std::string> OpenBench::TableFiles() const {
+std::vector<std::string> OpenBench::Segments() const {
   std::vector<std::string> paths;
   std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(store() + "/db", ignored)) {
-    if (entry.path().extension() == ".sst") paths.push_back(entry.path().string());
+  for (const auto& entry : fs::directory_iterator(store() + "/blocks", ignored)) {
+    paths.push_back(entry.path().string());
   }
   std::ranges::sort(paths);
   return paths;
@@ -135,7 +135,8 @@ std::vector<std::string> OpenBench::TableFiles() const {
 
 void OpenBench::ForgetPages() const {
   std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(store() + "/db", ignored)) {
+  for (const auto& entry : fs::recursive_directory_iterator(store(), ignored)) {
+    if (!entry.is_regular_file(ignored)) continue;
     const int fd = open(entry.path().c_str(), O_RDONLY | O_CLOEXEC);
     if (fd < 0) continue;
     (void)!fdatasync(fd);
@@ -164,15 +165,16 @@ Status OpenBench::OpenOnce(OpenBenchResult& result, double* open_seconds, double
   result.memory_bytes =
       std::max(result.memory_bytes, after_bytes - std::min(before_bytes, after_bytes));
   result.fetched_blocks = engine->tiers()->Report().back().fetched_blocks;
-  result.disk_bytes = engine->cold().Stats().disk_bytes;
+  const ColdStoreStats stats = engine->cold().Stats();
+  result.disk_bytes = stats.disk_bytes;
+  result.files = stats.data_files;
   return Ok();
 }
 
 Result<OpenBenchResult> OpenBench::Run() {
   OpenBenchResult result;
   CAIRN_TRY(Build(result));
-  const std::vector<std::string> files = TableFiles();
-  result.files = files.size();
+  const std::vector<std::string> files = Segments();
   WorkerPool workers(15);
   BatchReader reader(BatchReader::Method::kRing, workers);
   std::vector<double> opens, steps, reads, shares;

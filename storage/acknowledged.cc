@@ -19,7 +19,7 @@ namespace {
 constexpr uint32_t kMarkMagic = 0x314b4341;  // "ACK1"; the digit is the version
 constexpr std::string_view kMarkKey = "acknowledged";
 constexpr size_t kBodyBytes = sizeof(Acknowledged);
-using MarkBytes = std::array<std::byte, RecordBytes(kBodyBytes)>;
+using MarkBytes = std::array<std::byte, kBodyBytes + kTrailerBytes>;
 static_assert(std::endian::native == std::endian::little);
 static_assert(sizeof(Acknowledged) == 5 * sizeof(uint64_t));
 

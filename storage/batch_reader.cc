@@ -1,5 +1,6 @@
 #include "storage/batch_reader.h"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,6 +25,16 @@ AlignedBytes Allocate(size_t bytes) {
   return AlignedBytes(static_cast<std::byte*>(std::aligned_alloc(kPageBytes, bytes)));
 }
 
+/// In large pages, if the system gives them, as the slots of tiers are: what the disk writes there
+/// lies in one piece.
+AlignedBytes AllocateLane() {
+  constexpr size_t kLargePageBytes = 2 << 20;
+  static_assert(BatchReader::kLaneBytes % kLargePageBytes == 0);
+  void* const memory = std::aligned_alloc(kLargePageBytes, BatchReader::kLaneBytes);
+  if (memory != nullptr) (void)madvise(memory, BatchReader::kLaneBytes, MADV_HUGEPAGE);
+  return AlignedBytes(static_cast<std::byte*>(memory));
+}
+
 /// The pages around a place.
 struct Pages {
   explicit Pages(const FilePlace& place)
@@ -35,6 +46,12 @@ struct Pages {
   uint32_t skip;  // before the place
   uint32_t bytes;
 };
+
+/// Whether the pages can be read where they are wanted, without a copy.
+bool GoesToTarget(const FilePlace& place) {
+  const uint64_t all = place.offset | place.bytes | reinterpret_cast<uintptr_t>(place.target);
+  return place.target != nullptr && all % kPageBytes == 0;
+}
 
 /// The place's bytes out of its pages, of which `read` bytes arrived.
 std::span<const std::byte> Cut(const FilePlace& place, const std::byte* data, int64_t read) {
@@ -48,7 +65,7 @@ std::span<const std::byte> Cut(const FilePlace& place, const std::byte* data, in
 struct BatchReader::Lane {
   void Read(std::span<const FilePlace> places, Done done);
 
-  AlignedBytes memory = Allocate(kLaneBytes);
+  AlignedBytes memory = AllocateLane();
   std::unique_ptr<IoRing> ring;  // after the memory: it goes first, and waits
 };
 
@@ -99,15 +116,20 @@ void BatchReader::Lane::Read(std::span<const FilePlace> places, Done done) {
   const size_t slots = std::min({kLaneBytes / slot_bytes, size_t{kRingCapacity}, places.size()});
   std::vector<size_t> place_of(slots);  // which place a slot reads
   size_t next = 0;
+  const auto memory_of = [&](size_t slot) {
+    const FilePlace& place = places[place_of[slot]];
+    return GoesToTarget(place) ? place.target : memory.get() + slot * slot_bytes;
+  };
   const auto start = [&](size_t slot) {
     const Pages pages(places[next]);
+    place_of[slot] = next;
     ring->Add({.kind = IoOperation::Kind::kRead,
                .fd = places[next].fd,
                .offset = pages.offset,
-               .data = memory.get() + slot * slot_bytes,
+               .data = memory_of(slot),
                .bytes = pages.bytes,
                .tag = slot});
-    place_of[slot] = next++;
+    ++next;
   };
   for (size_t slot = 0; slot < slots; ++slot) start(slot);
   size_t finished = 0;
@@ -116,7 +138,7 @@ void BatchReader::Lane::Read(std::span<const FilePlace> places, Done done) {
     while (const auto completion = ring->Take()) {
       const size_t slot = completion->tag;
       const size_t place = place_of[slot];
-      done(place, Cut(places[place], memory.get() + slot * slot_bytes, completion->result));
+      done(place, Cut(places[place], memory_of(slot), completion->result));
       place_of[slot] = places.size();
       ++finished;
       if (next < places.size()) start(slot);
@@ -132,13 +154,15 @@ void BatchReader::Lane::Read(std::span<const FilePlace> places, Done done) {
 void BatchReader::ReadByThreads(std::span<const FilePlace> places, Done done) {
   workers_.Run(places.size(), [&](size_t i) {
     const Pages pages(places[i]);
-    const AlignedBytes memory = Allocate(pages.bytes);
-    if (memory == nullptr) return done(i, {});
+    const bool direct = GoesToTarget(places[i]);
+    const AlignedBytes memory = direct ? nullptr : Allocate(pages.bytes);
+    std::byte* const into = direct ? places[i].target : memory.get();
+    if (into == nullptr) return done(i, {});
     ssize_t read = -1;
     do {
-      read = pread(places[i].fd, memory.get(), pages.bytes, static_cast<off_t>(pages.offset));
+      read = pread(places[i].fd, into, pages.bytes, static_cast<off_t>(pages.offset));
     } while (read < 0 && errno == EINTR);
-    done(i, Cut(places[i], memory.get(), read));
+    done(i, Cut(places[i], into, read));
   });
 }
 

@@ -16,11 +16,13 @@
 
 namespace cairn {
 
-/// `bytes` bytes at `offset` of an open file; no alignment is asked for.
+/// `bytes` bytes at `offset` of an open file; no alignment is asked for. If the place is whole
+/// pages and `target` begins at one, they are read there at once.
 struct FilePlace {
   int fd = -1;
   uint64_t offset = 0;
   uint32_t bytes = 0;
+  std::byte* target = nullptr;  ///< may be null
 };
 
 /// Thread-safe: each batch under way has a ring and memory of its own, kept for later ones.

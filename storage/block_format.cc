@@ -81,16 +81,20 @@ const char* CheckTrailer(std::string_view key, uint32_t magic, std::span<const s
   return nullptr;
 }
 
-void SealRecord(const BlockId& id, std::span<std::byte> record) {
-  WriteTrailer(View(EncodeBlockKey(id)), kBlockMagic, record);
+uint64_t PayloadChecksum(const BlockId& id, std::span<const std::byte> payload) {
+  return Checksum(View(EncodeBlockKey(id)), payload);
+}
+
+Error BlockDamaged(const BlockId& id, std::string_view fault) {
+  return Fail(Errc::kCorruption,
+              "{} is damaged: {}; delete the session that holds it and build it again",
+              ToString(id), fault);
 }
 
 Status VerifyRecord(const BlockId& id, std::span<const std::byte> record) {
   const char* fault = CheckTrailer(View(EncodeBlockKey(id)), kBlockMagic, record);
   if (fault == nullptr) return Ok();
-  return Fail(Errc::kCorruption,
-              "{} is damaged: {}; delete the session that holds it and build it again",
-              ToString(id), fault);
+  return BlockDamaged(id, fault);
 }
 
 }  // namespace cairn

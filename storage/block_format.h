@@ -1,10 +1,11 @@
-// The bytes of a block record and of a block key, as they reach the disk (docs/format.md).
+// Keys and checksums of blocks, as they reach the disk (docs/format.md).
 //
-//   record = payload | u64 checksum | u32 payload bytes | u32 magic      (little-endian)
 //   key    = u64 extent | u32 ordinal | u16 layer | u16 head             (big-endian)
+//   sealed = bytes | u64 checksum | u32 number of bytes | u32 magic      (little-endian)
 //
-// The checksum is XXH3-64 of the payload, seeded by XXH3-64 of the key: a record read under another
-// block's key does not verify. Catalog values (catalog_format.h) end in the same trailer.
+// The checksum of a block is XXH3-64 of its payload, seeded by XXH3-64 of its key: a payload read
+// under another block's key does not verify. Catalog values (catalog_format.h) are sealed under
+// their keys in the same way, and so were block records in stores of format 1.
 #pragma once
 
 #include <array>
@@ -20,20 +21,19 @@ namespace cairn {
 
 inline constexpr size_t kTrailerBytes = 16;
 inline constexpr size_t kBlockKeyBytes = 16;
-inline constexpr uint32_t kBlockMagic = 0x314b4243;  ///< "CBK1"; the digit is the version
+inline constexpr uint32_t kBlockMagic = 0x314b4243;  ///< "CBK1", of records of format 1
 
 using BlockKey = std::array<char, kBlockKeyBytes>;
-
-constexpr size_t RecordBytes(size_t payload_bytes) { return payload_bytes + kTrailerBytes; }
 
 /// Keys compare as their ids do.
 BlockKey EncodeBlockKey(const BlockId& id);
 /// kCorruption if `key` is not 16 bytes.
 Result<BlockId> DecodeBlockKey(std::string_view key);
 
-/// Writes the trailer into the last 16 bytes of `record`, whose other bytes are the payload.
-void SealRecord(const BlockId& id, std::span<std::byte> record);
-/// kCorruption naming the block and what is wrong unless `record` is what SealRecord left.
+uint64_t PayloadChecksum(const BlockId& id, std::span<const std::byte> payload);
+/// kCorruption: the block is damaged, as `fault` says.
+Error BlockDamaged(const BlockId& id, std::string_view fault);
+/// Of a store of format 1: kCorruption naming the block unless its trailer fits.
 Status VerifyRecord(const BlockId& id, std::span<const std::byte> record);
 
 /// The trailer itself, for anything sealed under a key.

@@ -5,7 +5,6 @@
 
 #include "base/byte_size.h"
 #include "base/check.h"
-#include "storage/block_format.h"
 
 namespace cairn {
 namespace {
@@ -45,22 +44,20 @@ std::span<const ScannedBlock> BlockScan::Next() {
 }
 
 void BlockScan::Read() {
-  const size_t record_bytes = RecordBytes(grid_.payload_bytes);
-  records_.resize(blocks_.size() * record_bytes);
+  const size_t payload_bytes = grid_.payload_bytes;
+  payloads_.resize(blocks_.size() * payload_bytes);
   std::vector<BlockId> ids;
   std::vector<std::byte*> targets;
   for (size_t i = 0; i < blocks_.size(); ++i) {
     ids.push_back(blocks_[i].id);
-    targets.push_back(records_.data() + i * record_bytes);
+    targets.push_back(payloads_.data() + i * payload_bytes);
   }
-  const bool whole = cold_.ReadBlocks(ids, record_bytes, targets).has_value();
+  const bool whole = cold_.ReadBlocks(ids, payload_bytes, targets).has_value();
   for (size_t i = 0; i < blocks_.size(); ++i) {
     ScannedBlock& block = blocks_[i];
-    block.record = {targets[i], record_bytes};
-    block.payload = block.record.first(grid_.payload_bytes);
+    block.payload = {targets[i], payload_bytes};
     // After an error each by itself, to know which it was.
-    if (!whole) block.status = cold_.ReadBlocks({&ids[i], 1}, record_bytes, {&targets[i], 1});
-    if (block.status) block.status = VerifyRecord(block.id, block.record);
+    if (!whole) block.status = cold_.ReadBlocks({&ids[i], 1}, payload_bytes, {&targets[i], 1});
   }
 }
 

@@ -30,7 +30,6 @@ struct ScannedBlock {
   BlockId id;
   uint64_t ordinal = 0;                  ///< counted from the first block of the ranges
   std::span<const std::byte> payload{};  ///< until the next call of Next
-  std::span<const std::byte> record{};   ///< the payload and its trailer, as stored; as long
   Status status = Ok();                  ///< absent, unreadable or damaged
 };
 
@@ -57,7 +56,7 @@ class BlockScan {
   uint64_t done_ = 0;
   size_t range_ = 0;     // being read
   uint32_t inside_ = 0;  // ordinals of it that were read
-  std::vector<std::byte> records_;
+  std::vector<std::byte> payloads_;
   std::vector<ScannedBlock> blocks_;
 };
 

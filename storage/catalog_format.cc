@@ -129,6 +129,21 @@ Result<uint32_t> DecodeFormat(std::string_view body) {
   return version;
 }
 
+Status CheckFormatVersion(uint32_t version, std::string_view store) {
+  if (version == kStoreFormatVersion) return Ok();
+  if (version == 0) return Fail(Errc::kCorruption, "the store has format 0, which is none");
+  if (version < kStoreFormatVersion) {
+    return Fail(Errc::kUnsupported,
+                "the store {} has format {} and this program works with format {}; run `cairn "
+                "upgrade --store {}` once",
+                store, version, kStoreFormatVersion, store);
+  }
+  return Fail(Errc::kUnsupported,
+              "the store {} has format {} and this program knows formats up to {}; use a newer "
+              "cairn",
+              store, version, kStoreFormatVersion);
+}
+
 std::string EncodeNext(const NextIds& next) {
   std::string body;
   AppendBytes(body, next.extent);

@@ -49,6 +49,8 @@ struct NextIds {
 // Bodies. Decoders give kCorruption naming the entry for bytes of another form.
 std::string EncodeFormat(uint32_t version);
 Result<uint32_t> DecodeFormat(std::string_view body);
+/// kUnsupported, and what to do, if a store of this version is not for this program.
+Status CheckFormatVersion(uint32_t version, std::string_view store);
 std::string EncodeNext(const NextIds& next);
 Result<NextIds> DecodeNext(std::string_view body);
 std::string EncodeSession(const SessionRecord& record);

@@ -12,17 +12,22 @@ Status CheckWriteOrder(std::span<const BlockRecord> records) {
   return Ok();
 }
 
+Error WrittenBefore(const BlockId& id) {
+  return Fail(Errc::kInvalidArgument, "{} does not come behind what was written to its extent",
+              ToString(id));
+}
+
 Error BlockAbsent(const BlockId& id) {
   return Fail(Errc::kNotFound,
               "{} is not in the store; delete the session that holds it and build it again",
               ToString(id));
 }
 
-Error BlockOfOtherSize(const BlockId& id, size_t found_bytes, size_t record_bytes) {
+Error BlockOfOtherSize(const BlockId& id, size_t found_bytes, size_t payload_bytes) {
   return Fail(Errc::kCorruption,
               "{} has {} bytes in the store instead of {}; the store was written with another "
               "block shape or is damaged",
-              ToString(id), found_bytes, record_bytes);
+              ToString(id), found_bytes, payload_bytes);
 }
 
 }  // namespace cairn

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "storage/block_format.h"
+
 namespace cairn {
 namespace {
 
@@ -26,8 +28,7 @@ void FaultyColdStore::FailAfterWriteMeta(Errc code) {
 void FaultyColdStore::Heal() {
   std::lock_guard lock(mutex_);
   for (Order& order : orders_) order.left = 0;
-  flips_.clear();
-  swaps_.clear();
+  damaged_.clear();
   space_left_bytes_.reset();
   after_write_meta_.reset();
 }
@@ -38,14 +39,9 @@ bool FaultyColdStore::Armed() const {
   return std::ranges::any_of(orders_, [](const Order& order) { return order.left > 0; });
 }
 
-void FaultyColdStore::FlipByte(const BlockId& id, size_t offset) {
+void FaultyColdStore::Damage(const BlockId& id) {
   std::lock_guard lock(mutex_);
-  flips_[id] = offset;
-}
-
-void FaultyColdStore::Swap(const BlockId& id, const BlockId& other) {
-  std::lock_guard lock(mutex_);
-  swaps_[id] = other;
+  damaged_.insert(id);
 }
 
 void FaultyColdStore::LimitSpace(uint64_t bytes) {
@@ -76,7 +72,7 @@ Status FaultyColdStore::WriteBlocks(std::span<const BlockRecord> records) {
   {
     std::lock_guard lock(mutex_);
     uint64_t bytes = 0;
-    for (const BlockRecord& record : records) bytes += record.bytes.size();
+    for (const BlockRecord& record : records) bytes += record.payload.size();
     if (space_left_bytes_ && bytes > *space_left_bytes_) {
       return Fail(Errc::kOutOfSpace, "no space left, as the test ordered");
     }
@@ -85,23 +81,13 @@ Status FaultyColdStore::WriteBlocks(std::span<const BlockRecord> records) {
   return inner_.WriteBlocks(records);
 }
 
-Status FaultyColdStore::ReadBlocks(std::span<const BlockId> ids, size_t record_bytes,
+Status FaultyColdStore::ReadBlocks(std::span<const BlockId> ids, size_t payload_bytes,
                                    std::span<std::byte* const> targets) {
   CAIRN_TRY(Enter(ColdOperation::kReadBlocks));
-  std::vector<BlockId> asked(ids.begin(), ids.end());
-  {
-    std::lock_guard lock(mutex_);
-    for (BlockId& id : asked) {
-      const auto swap = swaps_.find(id);
-      if (swap != swaps_.end()) id = swap->second;
-    }
-  }
-  CAIRN_TRY(inner_.ReadBlocks(asked, record_bytes, targets));
+  CAIRN_TRY(inner_.ReadBlocks(ids, payload_bytes, targets));
   std::lock_guard lock(mutex_);
-  for (size_t i = 0; i < ids.size(); ++i) {
-    const auto flip = flips_.find(ids[i]);
-    if (flip == flips_.end() || flip->second >= record_bytes) continue;
-    targets[i][flip->second] ^= std::byte{0x40};
+  for (const BlockId& id : ids) {
+    if (damaged_.contains(id)) return BlockDamaged(id, "the test ordered it");
   }
   return Ok();
 }

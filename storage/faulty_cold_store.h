@@ -4,9 +4,9 @@
 #pragma once
 
 #include <array>
-#include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -39,17 +39,15 @@ class FaultyColdStore final : public ColdStore {
   void Heal();
   /// True if an order to fail is still to be carried out.
   bool Armed() const;
-  /// Reads of `id` come back with one byte changed.
-  void FlipByte(const BlockId& id, size_t offset);
-  /// Reads of `id` come back with the record of `other`.
-  void Swap(const BlockId& id, const BlockId& other);
+  /// Reads of `id` are kCorruption.
+  void Damage(const BlockId& id);
   /// WriteBlocks fails with kOutOfSpace once `bytes` more were written.
   void LimitSpace(uint64_t bytes);
   /// Calls of a kind so far, the failed ones too.
   uint64_t calls(ColdOperation operation) const;
 
   Status WriteBlocks(std::span<const BlockRecord> records) override;
-  Status ReadBlocks(std::span<const BlockId> ids, size_t record_bytes,
+  Status ReadBlocks(std::span<const BlockId> ids, size_t payload_bytes,
                     std::span<std::byte* const> targets) override;
   Status DropExtent(uint64_t extent, uint32_t from) override;
   Result<std::vector<uint64_t>> Extents() override;
@@ -72,8 +70,7 @@ class FaultyColdStore final : public ColdStore {
   ColdStore& inner_;
   mutable std::mutex mutex_;
   std::array<Order, kKinds> orders_;
-  std::map<BlockId, size_t> flips_;
-  std::map<BlockId, BlockId> swaps_;
+  std::set<BlockId> damaged_;
   std::optional<uint64_t> space_left_bytes_;
   std::optional<Errc> after_write_meta_;
 };

@@ -10,35 +10,35 @@ Status MemoryColdStore::WriteBlocks(std::span<const BlockRecord> records) {
   CAIRN_TRY(CheckWriteOrder(records));
   std::lock_guard lock(mutex_);
   uint64_t bytes = 0;
-  for (const BlockRecord& record : records) bytes += record.bytes.size();
+  for (const BlockRecord& record : records) bytes += record.payload.size();
   if (limit_bytes_ > 0 && stats_.payload_bytes + bytes > limit_bytes_) {
     return Fail(Errc::kOutOfSpace, "the store in memory would grow past its limit of {}",
                 FormatByteSize(limit_bytes_));
   }
   for (const BlockRecord& record : records) {
-    if (blocks_.contains(record.id)) {
-      return Fail(Errc::kInvalidArgument, "{} was written before", ToString(record.id));
-    }
+    const auto above = blocks_.lower_bound(record.id);
+    if (above == blocks_.end() || above->first.extent != record.id.extent) continue;
+    return WrittenBefore(record.id);
   }
   for (const BlockRecord& record : records) {
-    blocks_.emplace(record.id, std::vector(record.bytes.begin(), record.bytes.end()));
+    blocks_.emplace(record.id, std::vector(record.payload.begin(), record.payload.end()));
   }
   stats_.payload_bytes += bytes;
   stats_.bytes_written += bytes;
   return Ok();
 }
 
-Status MemoryColdStore::ReadBlocks(std::span<const BlockId> ids, size_t record_bytes,
+Status MemoryColdStore::ReadBlocks(std::span<const BlockId> ids, size_t payload_bytes,
                                    std::span<std::byte* const> targets) {
   std::lock_guard lock(mutex_);
   for (size_t i = 0; i < ids.size(); ++i) {
     const auto found = blocks_.find(ids[i]);
     if (found == blocks_.end()) return BlockAbsent(ids[i]);
-    if (found->second.size() != record_bytes) {
-      return BlockOfOtherSize(ids[i], found->second.size(), record_bytes);
+    if (found->second.size() != payload_bytes) {
+      return BlockOfOtherSize(ids[i], found->second.size(), payload_bytes);
     }
-    std::memcpy(targets[i], found->second.data(), record_bytes);
-    stats_.bytes_read += record_bytes;
+    std::memcpy(targets[i], found->second.data(), payload_bytes);
+    stats_.bytes_read += payload_bytes;
   }
   return Ok();
 }

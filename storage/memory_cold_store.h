@@ -16,11 +16,11 @@ namespace cairn {
 
 class MemoryColdStore final : public ColdStore {
  public:
-  /// `limit_bytes` of records at most; 0: no limit.
+  /// `limit_bytes` of payloads at most; 0: no limit.
   explicit MemoryColdStore(uint64_t limit_bytes = 0) : limit_bytes_(limit_bytes) {}
 
   Status WriteBlocks(std::span<const BlockRecord> records) override;
-  Status ReadBlocks(std::span<const BlockId> ids, size_t record_bytes,
+  Status ReadBlocks(std::span<const BlockId> ids, size_t payload_bytes,
                     std::span<std::byte* const> targets) override;
   Status DropExtent(uint64_t extent, uint32_t from) override;
   Result<std::vector<uint64_t>> Extents() override;
@@ -32,7 +32,7 @@ class MemoryColdStore final : public ColdStore {
  private:
   const uint64_t limit_bytes_;
   std::mutex mutex_;
-  std::map<BlockId, std::vector<std::byte>> blocks_;
+  std::map<BlockId, std::vector<std::byte>> blocks_;  // memory needs no checksums
   std::map<std::string, std::string, std::less<>> meta_;
   ColdStoreStats stats_;
 };

@@ -1,70 +1,55 @@
 #include "storage/rocks_compaction.h"
 
-#include <rocksdb/table_properties.h>
 #include <sys/statvfs.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "base/byte_size.h"
-#include "storage/block_format.h"
-#include "storage/rocks_options.h"
+#include "storage/store_directory.h"
 
 namespace cairn {
 namespace {
 
-/// What a rewritten file and the manifest need beside the records, generously.
+/// What the catalog needs beside the payloads, generously.
 constexpr uint64_t kSpareBytes = 4 * kMiB;
 
 }  // namespace
 
-bool RocksCompaction::Joins(const FileRun& run, const FileRun& file) const {
-  // An extent's files go as a whole when it is dropped, so only small ones share a file.
-  const bool one_extent = run.first_extent == run.last_extent &&
-                          run.last_extent == file.first_extent &&
-                          file.first_extent == file.last_extent;
-  return run.bytes + file.bytes <= (one_extent ? limits_.file_bytes : limits_.mixed_file_bytes);
-}
-
-Result<std::vector<RocksCompaction::FileRun>> RocksCompaction::Plan(
-    const RocksDatabase::Access& access) const {
-  rocksdb::TablePropertiesCollection properties;
-  CAIRN_TRY(FromRocks(access.db->GetPropertiesOfAllTables(access.payload, &properties),
-                      "cannot look at the files of the store " + database_.directory().path()));
-  std::vector<rocksdb::LiveFileMetaData> files;
-  access.db->GetLiveFilesMetaData(&files);
-  const int bottom = access.db->NumberLevels(access.payload) - 1;
-  std::erase_if(files, [&](const auto& file) {
-    return file.column_family_name != kPayloadFamily || file.level != bottom ||
-           file.smallestkey.empty();
-  });
-  std::ranges::sort(files, {}, &rocksdb::LiveFileMetaData::smallestkey);
-  std::vector<FileRun> runs;
-  for (const rocksdb::LiveFileMetaData& file : files) {
-    CAIRN_TRY(const BlockId first, DecodeBlockKey(file.smallestkey));
-    CAIRN_TRY(const BlockId last, DecodeBlockKey(file.largestkey));
-    FileRun one{{file.name}, file.size, first.extent, last.extent};
-    const auto found = properties.find(file.db_path + file.name);
-    if (live_ != nullptr && found != properties.end()) {
-      one.due = found->second->num_entries > live_->Count(first, last);
-    }
-    if (runs.empty() || !Joins(runs.back(), one)) {
-      runs.push_back(std::move(one));
+Result<std::vector<RocksCompaction::Group>> RocksCompaction::Plan() {
+  std::map<uint64_t, Group> segments;
+  for (RunMap::Entry& entry : blocks_.Runs()) {
+    Group& segment = segments[entry.run.segment];
+    segment.bytes += WholePages(entry.run.bytes());
+    segment.segments = 1;
+    segment.runs.push_back(std::move(entry));
+  }
+  std::vector<Group> groups;
+  for (auto& [number, segment] : segments) {
+    const Result<SegmentInfo> info = blocks_.segments().Look(number);
+    if (!info) continue;  // it is lost, which reading its blocks tells
+    segment.wasteful = info.value().allocated_bytes > segment.bytes + segment.bytes / 4;
+    if (!segment.wasteful && segment.bytes >= options_.segment_bytes / 2) continue;
+    if (groups.empty() || groups.back().bytes + segment.bytes > options_.segment_bytes) {
+      groups.push_back(std::move(segment));
       continue;
     }
-    FileRun& run = runs.back();
-    run.names.push_back(file.name);
-    run.bytes += one.bytes;
-    run.last_extent = one.last_extent;
-    run.due = true;
+    Group& group = groups.back();
+    std::ranges::move(segment.runs, std::back_inserter(group.runs));
+    group.bytes += segment.bytes;
+    group.segments += 1;
+    group.wasteful = group.wasteful || segment.wasteful;
   }
-  std::erase_if(runs, [](const FileRun& run) { return !run.due; });
-  return runs;
+  std::erase_if(groups, [](const Group& group) { return group.segments == 1 && !group.wasteful; });
+  for (Group& group : groups) {
+    std::ranges::sort(group.runs, {}, [](const RunMap::Entry& entry) { return entry.run.first; });
+  }
+  return groups;
 }
 
-Status RocksCompaction::CheckSpace(const FileRun& run) const {
+Status RocksCompaction::CheckSpace(const Group& group) const {
   const std::string& path = database_.directory().path();
-  const uint64_t need = run.bytes + kSpareBytes;
+  const uint64_t need = group.bytes + kSpareBytes;
   struct statvfs disk {};
   if (statvfs(path.c_str(), &disk) != 0) return SystemError("look for free space at", path);
   const uint64_t free = uint64_t{disk.f_bavail} * disk.f_frsize;
@@ -74,59 +59,65 @@ Status RocksCompaction::CheckSpace(const FileRun& run) const {
                 "free some, or delete sessions. What was compacted so far stays so",
                 path, FormatByteSize(need), FormatByteSize(free));
   }
-  if (disk_limit_bytes_ == 0) return Ok();
+  if (options_.disk_limit_bytes == 0) return Ok();
   const uint64_t now = database_.directory().Bytes();
-  if (now + need <= disk_limit_bytes_) return Ok();
+  if (now + need <= options_.disk_limit_bytes) return Ok();
   return Fail(Errc::kOutOfSpace,
               "compacting the store {} would let it grow past --disk-limit {} for a while (it has "
               "{} and needs {} more); raise it. What was compacted so far stays so",
-              path, FormatByteSize(disk_limit_bytes_), FormatByteSize(now), FormatByteSize(need));
+              path, FormatByteSize(options_.disk_limit_bytes), FormatByteSize(now),
+              FormatByteSize(need));
 }
 
-Status RocksCompaction::Rewrite(const FileRun& run) {
-  return database_.Write(
-      RocksDatabase::Purpose::kAdd, [&](const RocksDatabase::Access& access) -> Status {
-        rocksdb::CompactionOptions options;
-        options.compression = rocksdb::kDisableCompressionOption;  // as the family says: none
-        options.output_file_size_limit = std::max(limits_.file_bytes, run.bytes);
-        options.max_subcompactions = 1;
-        const rocksdb::Status status = access.db->CompactFiles(
-            options, access.payload, run.names, access.db->NumberLevels(access.payload) - 1);
-        // RocksDB is at work on one of them itself: the next time will do.
-        if (status.IsAborted()) return Ok();
-        return database_.AfterWrite(status,
-                                    "cannot compact the store " + database_.directory().path());
-      });
-}
-
-Status RocksCompaction::Run(CompactionWatch watch, CompactionReport& report) {
-  std::vector<FileRun> runs;
-  {
-    CAIRN_TRY(const RocksDatabase::Access access, database_.Read());
-    CAIRN_TRY(runs, Plan(access));
+Status RocksCompaction::Rewrite(const RocksDatabase::Access& access, Group& group, Commit commit,
+                                CompactionReport& report) {
+  std::vector<BlockRun> moved;
+  rocksdb::WriteBatch batch;
+  blocks_.writer().StartNewFile();
+  for (RunMap::Entry& entry : group.runs) {
+    entry.checksums = blocks_.ChecksumsOf(access, entry.run.first);
+    BlockRun copy;
+    CAIRN_TRY(const bool copied, blocks_.CopyRun(entry, copy, report));
+    if (!copied) continue;  // it stays where it is, and its file with it
+    CAIRN_TRY(FromRocks(batch.Put(access.meta, RunKey(copy.first), EncodeRun(copy)), "runs"));
+    moved.push_back(copy);
   }
-  uint64_t total = 0, done = 0;
-  for (const FileRun& run : runs) total += run.bytes;
-  database_.filter().Begin(live_, &report);
-  const auto rewrite_all = [&]() -> Status {
-    for (const FileRun& run : runs) {
-      CAIRN_TRY(watch(done, total));
-      CAIRN_TRY(CheckSpace(run));
-      const Status rewritten = Rewrite(run);
-      done += run.bytes;
-      if (rewritten) {
-        report.rewritten_bytes += run.bytes;
-        continue;
-      }
-      // A file that cannot be read stays as it is, and the others can be compacted all the same.
-      if (rewritten.error().code != Errc::kCorruption) return rewritten;
-      report.AddDamage(rewritten.error().message);
-    }
+  CAIRN_TRY(blocks_.writer().Sync());
+  blocks_.writer().StartNewFile();
+  if (moved.empty()) return Ok();
+  const Status committed = commit(access, batch);
+  if (!committed) {
+    // Nobody knows whether the catalog names the old files now or the new ones.
+    blocks_.KeepAll();
+    return committed;
+  }
+  for (const BlockRun& run : moved) report.rewritten_bytes += run.bytes();
+  return blocks_.FinishMove(moved);
+}
+
+Status RocksCompaction::Run(Commit commit, CompactionWatch watch, CompactionReport& report) {
+  if (!blocks_.sound()) {
+    report.AddDamage("an entry of the catalog that tells where blocks lie cannot be read");
     return Ok();
-  };
-  const Status status = rewrite_all();
-  database_.filter().End();
-  return status;
+  }
+  CAIRN_TRY(std::vector<Group> groups, Plan());
+  uint64_t total = 0, done = 0;
+  for (const Group& group : groups) total += group.bytes;
+  for (Group& group : groups) {
+    CAIRN_TRY(watch(done, total));
+    CAIRN_TRY(CheckSpace(group));
+    const Status rewritten =
+        database_.Write(RocksDatabase::Purpose::kAdd, [&](const RocksDatabase::Access& access) {
+          return Rewrite(access, group, commit, report);
+        });
+    if (!rewritten) {
+      blocks_.writer().StartNewFile();
+      (void)blocks_.FreeAll().has_value();  // what was copied for nothing
+      return rewritten;
+    }
+    done += group.bytes;
+  }
+  return Ok();
 }
 
 }  // namespace cairn

@@ -44,7 +44,6 @@ void RocksDatabase::GiveUpReserve() {
 Status RocksDatabase::OpenDb(bool read_only) {
   RocksSetup setup = setup_;
   setup.read_only = read_only;
-  setup.record_filter = &filter_;
   if (!read_only) return OpenToWrite(setup);
   // Beside a writer files come and go: look again.
   constexpr int kAttempts = 8;
@@ -53,8 +52,12 @@ Status RocksDatabase::OpenDb(bool read_only) {
   return status;
 }
 
-rocksdb::Status RocksDatabase::OpenFiles(const RocksSetup& setup) {
+rocksdb::Status RocksDatabase::OpenFiles(RocksSetup setup) {
   const rocksdb::DBOptions options = MakeDbOptions(setup);
+  std::vector<std::string> names;
+  // Of a database that cannot be read, opening it tells why.
+  (void)rocksdb::DB::ListColumnFamilies(options, directory_.db_path(), &names);
+  setup.old = std::ranges::count(names, kPayloadFamily) > 0;
   const std::vector<rocksdb::ColumnFamilyDescriptor> families = MakeFamilies(setup);
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* opened = nullptr;
@@ -65,7 +68,7 @@ rocksdb::Status RocksDatabase::OpenFiles(const RocksSetup& setup) {
   if (!status.ok()) return status;
   db_.reset(opened);
   meta_ = handles[0];
-  payload_ = handles[1];
+  old_payload_ = handles.size() > 1 ? handles[1] : nullptr;
   return status;
 }
 
@@ -101,6 +104,7 @@ Status RocksDatabase::OpenToWrite(const RocksSetup& setup) {
   }
   CAIRN_TRY(FromRocks(opened, "cannot open the store " + directory_.path()));
   Status whole = CheckSequence(directory_, mark, db_->GetLatestSequenceNumber());
+  if (whole) whole = BoundLogs(setup);
   if (whole) {
     Acknowledge();
   } else {
@@ -109,11 +113,35 @@ Status RocksDatabase::OpenToWrite(const RocksSetup& setup) {
   return whole;
 }
 
+/// Writers that change little leave a log each, and all of them are read at each opening. What they
+/// hold goes to a table file now and then; on a disk that has no room for one they stay.
+Status RocksDatabase::BoundLogs(const RocksSetup& setup) {
+  constexpr size_t kMostLogs = 8;
+  CAIRN_TRY(const std::vector<std::string> logs, ListLogs(setup, directory_));
+  if (logs.size() <= kMostLogs) return Ok();
+  if (db_->Flush(rocksdb::FlushOptions(), meta_).ok()) return Ok();
+  Close();
+  return FromRocks(OpenFiles(setup), "cannot open the store " + directory_.path());
+}
+
+Status RocksDatabase::DropOldPayload() {
+  const std::unique_lock alone(mutex_);
+  if (db_ == nullptr || old_payload_ == nullptr) return Ok();
+  CAIRN_TRY(AfterWrite(db_->DropColumnFamily(old_payload_),
+                       "cannot remove the old blocks of the store " + directory_.path()));
+  (void)db_->DestroyColumnFamilyHandle(old_payload_);
+  old_payload_ = nullptr;
+  mark_versions_ = 0;
+  Acknowledge();
+  return Ok();
+}
+
 /// Another number whenever table files have come or gone, or the log has become another one.
 uint64_t RocksDatabase::Versions() const {
   uint64_t sum = 0;
-  for (rocksdb::ColumnFamilyHandle* family : {meta_, payload_}) {
+  for (rocksdb::ColumnFamilyHandle* family : {meta_, old_payload_}) {
     uint64_t version = 0;
+    if (family == nullptr) continue;
     if (!db_->GetIntProperty(family, rocksdb::DB::Properties::kCurrentSuperVersionNumber,
                              &version)) {
       return 0;
@@ -159,8 +187,9 @@ RocksDatabase::~RocksDatabase() {
 
 void RocksDatabase::Close() {
   if (db_ == nullptr) return;
-  (void)db_->DestroyColumnFamilyHandle(payload_);
+  if (old_payload_ != nullptr) (void)db_->DestroyColumnFamilyHandle(old_payload_);
   (void)db_->DestroyColumnFamilyHandle(meta_);
+  old_payload_ = nullptr;
   (void)db_->Close();
   db_.reset();
 }
@@ -193,7 +222,7 @@ Result<RocksDatabase::Access> RocksDatabase::Read() {
                 "works and is not full, then open the store anew",
                 directory_.path());
   }
-  return Access{std::move(lock), db_.get(), meta_, payload_};
+  return Access{std::move(lock), db_.get(), meta_, old_payload_};
 }
 
 Status RocksDatabase::WriteOnce(Purpose purpose, FunctionRef<Status(const Access&)> write) {

@@ -19,7 +19,6 @@
 #include "base/parallel.h"
 #include "storage/acknowledged.h"
 #include "storage/rocks_options.h"
-#include "storage/rocks_record_filter.h"
 #include "storage/store_directory.h"
 
 namespace cairn {
@@ -31,7 +30,7 @@ class RocksDatabase {
     std::shared_lock<std::shared_mutex> lock;
     rocksdb::DB* db;
     rocksdb::ColumnFamilyHandle* meta;
-    rocksdb::ColumnFamilyHandle* payload;
+    rocksdb::ColumnFamilyHandle* old_payload;  ///< of a store of format 1; else null
   };
 
   static Result<std::unique_ptr<RocksDatabase>> Open(StoreDirectory directory,
@@ -54,14 +53,15 @@ class RocksDatabase {
   const StoreDirectory& directory() const { return directory_; }
   /// If Open has made the store: it goes when this is closed.
   void RemoveIfNew() { remove_if_new_ = true; }
-  /// What sees the block records that RocksDB rewrites.
-  RecordFilter& filter() { return filter_; }
+  /// Removes the block records of format 1, if there are some: they are in segments by now.
+  Status DropOldPayload();
 
  private:
   Status OpenDb(bool read_only);
   Status OpenToRead(const RocksSetup& setup);
   Status OpenToWrite(const RocksSetup& setup);
-  rocksdb::Status OpenFiles(const RocksSetup& setup);
+  rocksdb::Status OpenFiles(RocksSetup setup);
+  Status BoundLogs(const RocksSetup& setup);
   Status OpenDbOnAnyDisk();
   Status WriteOnce(Purpose purpose, FunctionRef<Status(const Access&)> write);
   Status KeepReserve();
@@ -73,11 +73,10 @@ class RocksDatabase {
 
   StoreDirectory directory_;  // holds the lock on the store: goes last
   const RocksSetup setup_;
-  RecordFilter filter_;
   std::shared_mutex mutex_;  // held alone only to open again
   std::unique_ptr<rocksdb::DB> db_;
-  rocksdb::ColumnFamilyHandle* meta_ = nullptr;     // owned by db_
-  rocksdb::ColumnFamilyHandle* payload_ = nullptr;  // owned by db_
+  rocksdb::ColumnFamilyHandle* meta_ = nullptr;         // owned by db_
+  rocksdb::ColumnFamilyHandle* old_payload_ = nullptr;  // owned by db_
   std::atomic<bool> broken_ = false;
   // Since a write failed: what is in memory may be older than what the log has. Until the database
   // is opened again nothing is read from it, lest a change be made to a state that is none.

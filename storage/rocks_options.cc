@@ -1,7 +1,6 @@
 #include "storage/rocks_options.h"
 
 #include <rocksdb/cache.h>
-#include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
 #include <sys/resource.h>
 
@@ -56,8 +55,7 @@ rocksdb::DBOptions MakeDbOptions(const RocksSetup& setup) {
   options.max_background_jobs = 2;
   // After an error we open the database anew; RocksDB need not look for a way back beside that.
   options.max_bgerror_resume_count = 0;
-  // Logs are read at each opening. A deletion in the payloads' buffer, which fills slowly, would
-  // keep them for long.
+  // Logs are read at each opening.
   options.max_total_wal_size = 4 * setup.meta_buffer_bytes;
   // Every write is synced before it is acknowledged, so only an unacknowledged last one may be
   // torn; damage anywhere before it must be an error, not the silent loss of what follows.
@@ -81,22 +79,11 @@ rocksdb::ColumnFamilyOptions MakeMetaOptions(const RocksSetup& setup) {
   return options;
 }
 
-rocksdb::ColumnFamilyOptions MakePayloadOptions() {
-  rocksdb::ColumnFamilyOptions options = MakeCommonOptions();
-  options.write_buffer_size = kMiB;  // tombstones only; records come as whole files
-  rocksdb::BlockBasedTableOptions table;
-  table.checksum = rocksdb::kXXH3;
-  table.no_block_cache = true;  // the host tier is the only cache of payloads
-  table.block_size = 4096;      // smaller than a record: each has a data block of its own
-  table.filter_policy.reset(rocksdb::NewRibbonFilterPolicy(10));
-  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
-  return options;
-}
-
 std::vector<rocksdb::ColumnFamilyDescriptor> MakeFamilies(const RocksSetup& setup) {
-  rocksdb::ColumnFamilyOptions payload = MakePayloadOptions();
-  payload.compaction_filter = setup.record_filter;
-  return {{rocksdb::kDefaultColumnFamilyName, MakeMetaOptions(setup)}, {kPayloadFamily, payload}};
+  std::vector<rocksdb::ColumnFamilyDescriptor> families = {
+      {rocksdb::kDefaultColumnFamilyName, MakeMetaOptions(setup)}};
+  if (setup.old) families.emplace_back(kPayloadFamily, MakeCommonOptions());
+  return families;
 }
 
 Status SyncFile(rocksdb::Env* env, const std::string& path, std::string_view action) {

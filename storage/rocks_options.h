@@ -15,7 +15,7 @@
 
 namespace cairn {
 
-/// Name of the column family that holds block records; metadata is in the default one.
+/// Name of the column family in which stores of format 1 have block records.
 inline constexpr const char* kPayloadFamily = "payload";
 
 struct RocksSetup {
@@ -24,14 +24,13 @@ struct RocksSetup {
   bool direct_io = true;
   uint64_t meta_buffer_bytes = 16 << 20;
   int read_threads = 16;  ///< that open table files when the database is opened
+  bool old = false;       ///< it has the column family of format 1
   rocksdb::Env* env = rocksdb::Env::Default();
-  const rocksdb::CompactionFilter* record_filter = nullptr;  ///< for block records; may be null
 };
 
 rocksdb::DBOptions MakeDbOptions(const RocksSetup& setup);
 rocksdb::ColumnFamilyOptions MakeMetaOptions(const RocksSetup& setup);
-rocksdb::ColumnFamilyOptions MakePayloadOptions();
-/// Metadata first, payload second.
+/// Metadata first; second the payloads, in a store of format 1.
 std::vector<rocksdb::ColumnFamilyDescriptor> MakeFamilies(const RocksSetup& setup);
 
 /// kCorruption, kOutOfSpace, kNotFound or kIo: "`action`: what RocksDB says".

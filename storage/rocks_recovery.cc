@@ -39,6 +39,7 @@ class Recovery {
   Status List();
   const std::vector<std::string>& logs() const { return logs_; }
   Status SyncLogs() const;
+  Status RemoveEmptyLogs();
   Status CheckCurrent() const;
   Status CheckLogs(const Acknowledged& mark);
   Status CheckManifest(const Acknowledged& mark) const;
@@ -93,6 +94,22 @@ Status Recovery::SyncLogs() const {
   std::unique_ptr<rocksdb::Directory> directory;
   CAIRN_TRY(FromRocks(env_->NewDirectory(path_, &directory), action_));
   return FromRocks(directory->Fsync(), action_);
+}
+
+/// Each writer begins a log, and many write nothing.
+Status Recovery::RemoveEmptyLogs() {
+  std::vector<std::string> left;
+  for (std::string& name : logs_) {
+    uint64_t bytes = 0;
+    CAIRN_TRY(FromRocks(env_->GetFileSize(PathOf(name), &bytes), action_));
+    if (bytes == 0) {
+      CAIRN_TRY(FromRocks(env_->DeleteFile(PathOf(name)), action_));
+    } else {
+      left.push_back(std::move(name));
+    }
+  }
+  logs_ = std::move(left);
+  return Ok();
 }
 
 /// RocksDB would take a database without CURRENT for a new one, and delete what is there.
@@ -293,6 +310,7 @@ Status PrepareToWrite(const RocksSetup& setup, const StoreDirectory& directory,
     CAIRN_TRY(recovery.CheckLogs(*mark));
   }
   CAIRN_TRY(recovery.CheckCurrent());
+  CAIRN_TRY(recovery.RemoveEmptyLogs());
   CAIRN_TRY(recovery.SyncLogs());
   if (!mark) return Ok();
   // A store that is being made for the first time has no manifest yet.

@@ -106,13 +106,7 @@ Result<SessionCatalog> SessionCatalog::Open(ColdStore& cold, bool read_only) {
     return SessionCatalog(cold, NextIds().extent, NextIds().session);
   }
   CAIRN_TRY(const uint32_t version, DecodeFormat(*format));
-  if (version > kStoreFormatVersion) {
-    return Fail(Errc::kUnsupported,
-                "the store has format {} and this program knows formats up to {}; use a newer "
-                "cairn",
-                version, kStoreFormatVersion);
-  }
-  if (version == 0) return Fail(Errc::kCorruption, "the store has format 0, which is none");
+  CAIRN_TRY(CheckFormatVersion(version, "at hand"));
   CAIRN_TRY(const std::optional<std::string> next_body, ReadBody(cold, kNextKey));
   if (!next_body) return Fail(Errc::kCorruption, "the store has no entry 'next'; it is damaged");
   CAIRN_TRY(const NextIds next, DecodeNext(*next_body));

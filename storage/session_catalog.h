@@ -19,7 +19,7 @@
 namespace cairn {
 
 /// The version of everything in a store; docs/format.md describes this one.
-inline constexpr uint32_t kStoreFormatVersion = 1;
+inline constexpr uint32_t kStoreFormatVersion = 2;
 
 struct SessionRecord {
   uint64_t id = 0;  ///< never used again
@@ -77,8 +77,8 @@ SessionRecord CutAt(const SessionRecord& source, const ForkPoint& point);
 
 class SessionCatalog {
  public:
-  /// Checks the store's format version (kUnsupported: newer than this program; an empty store gets
-  /// the current one unless `read_only`). As a writer it also drops what a crashed run left:
+  /// Checks the store's format version (kUnsupported: not this program's; an empty store gets it
+  /// unless `read_only`). As a writer it also drops what a crashed run left:
   /// blocks no session's range covers; none while a session's entry is unreadable. `cold` must
   /// outlive the catalog.
   static Result<SessionCatalog> Open(ColdStore& cold, bool read_only);

@@ -3,7 +3,6 @@
 #include <cstring>
 #include <utility>
 
-#include "storage/block_format.h"
 #include "storage/byte_reader.h"
 #include "storage/session_file.h"
 
@@ -138,19 +137,14 @@ const char* PartCollector::CheckAll() const {
 
 Status WriteBlocks(ColdStore& cold, uint64_t extent, const BlockGrid& grid, uint32_t first,
                    std::span<const std::byte> payloads) {
-  const size_t record_bytes = RecordBytes(grid.payload_bytes);
   const size_t count = payloads.size() / grid.payload_bytes;
-  std::vector<std::byte> bytes(count * record_bytes);
   std::vector<BlockRecord> records;
   records.reserve(count);
   for (size_t i = 0; i < count; ++i) {
     const BlockId id{extent, first + static_cast<uint32_t>(i / grid.blocks()),
                      static_cast<uint16_t>(i % grid.blocks() / grid.heads),
                      static_cast<uint16_t>(i % grid.heads)};
-    const std::span<std::byte> record(bytes.data() + i * record_bytes, record_bytes);
-    std::memcpy(record.data(), payloads.data() + i * grid.payload_bytes, grid.payload_bytes);
-    SealRecord(id, record);
-    records.push_back({id, record});
+    records.push_back({id, payloads.subspan(i * grid.payload_bytes, grid.payload_bytes)});
   }
   return cold.WriteBlocks(records);
 }

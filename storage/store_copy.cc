@@ -38,7 +38,7 @@ Status WriteScanned(ColdStore& target, std::span<const ScannedBlock> blocks) {
   records.reserve(blocks.size());
   for (const ScannedBlock& block : blocks) {
     CAIRN_TRY(block.status);
-    records.push_back({block.id, block.record});
+    records.push_back({block.id, block.payload});
   }
   return target.WriteBlocks(records);
 }

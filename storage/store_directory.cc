@@ -29,7 +29,7 @@ Result<std::string> ForeignEntry(const std::string& path) {
   for (; entries != fs::directory_iterator(); entries.increment(error)) {
     if (error) return Fail(Errc::kIo, "cannot list {}: {}", path, error.message());
     const std::string name = entries->path().filename().string();
-    const std::string_view ours[] = {"db",      "incoming",     "lock",
+    const std::string_view ours[] = {"db",      "blocks",       "lock",
                                      "reserve", "acknowledged", "lost+found"};
     if (std::ranges::find(ours, name) == std::end(ours)) return name;
   }
@@ -43,17 +43,21 @@ Status MakeDirectory(const std::string& path) {
   return Ok();
 }
 
-/// Of the files in a directory, with or without table files; those that vanish meanwhile are none.
-uint64_t BytesOfFiles(const std::string& path, bool tables) {
+/// Of the files in a directory; those that vanish meanwhile are none.
+uint64_t BytesOfFiles(const std::string& path) {
+  constexpr uint64_t kStatBlockBytes = 512;
   DIR* const directory = opendir(path.c_str());
   if (directory == nullptr) return 0;
   uint64_t bytes = 0;
   while (const dirent* const entry = readdir(directory)) {
     if (entry->d_type == DT_DIR) continue;
-    if (!tables && std::string_view(entry->d_name).ends_with(".sst")) continue;
     struct stat info {};
     const bool there = fstatat(dirfd(directory), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0;
-    if (there && S_ISREG(info.st_mode)) bytes += static_cast<uint64_t>(info.st_size);
+    if (!there || !S_ISREG(info.st_mode)) continue;
+    const auto size = static_cast<uint64_t>(info.st_size);
+    const bool has_holes = std::string_view(entry->d_name).ends_with(".seg");
+    const uint64_t allocated = static_cast<uint64_t>(info.st_blocks) * kStatBlockBytes;
+    bytes += has_holes ? std::min(size, allocated) : size;
   }
   closedir(directory);
   return bytes;
@@ -98,8 +102,6 @@ Result<StoreDirectory> StoreDirectory::Open(const std::string& path, Use use) {
   }
   if (use == Use::kRead) return directory;
   CAIRN_TRY(directory.Lock());
-  CAIRN_TRY(MakeDirectory(directory.incoming_path()));
-  CAIRN_TRY(directory.EmptyIncoming());
   return directory;
 }
 
@@ -125,7 +127,7 @@ Status StoreDirectory::Create() {
   }
   CAIRN_TRY(MakeDirectory(path_));
   CAIRN_TRY(MakeDirectory(db_path()));
-  CAIRN_TRY(MakeDirectory(incoming_path()));
+  CAIRN_TRY(MakeDirectory(blocks_path()));
   CAIRN_TRY(MakeFile(acknowledged_path()));
   CAIRN_TRY(SyncPath(path_));
   return existed ? Status(Ok()) : SyncPath(parent.string());
@@ -150,18 +152,6 @@ Status StoreDirectory::Lock() {
               path_);
 }
 
-Status StoreDirectory::EmptyIncoming() const {
-  std::error_code error;
-  fs::directory_iterator entries(incoming_path(), error);
-  for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
-    if (unlink(entries->path().c_str()) != 0) {
-      return SystemError("remove", entries->path().string());
-    }
-  }
-  if (error) return Fail(Errc::kIo, "cannot list {}: {}", incoming_path(), error.message());
-  return Ok();
-}
-
 StoreDirectory::StoreDirectory(StoreDirectory&& other) noexcept
     : path_(std::move(other.path_)),
       is_new_(other.is_new_),
@@ -181,7 +171,7 @@ bool StoreDirectory::SupportsDirectIo() const {
   const std::string name = db_path() + "/CURRENT";
   int fd = open(name.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC);
   if (fd < 0 && errno == ENOENT) {
-    const std::string probe = incoming_path() + "/probe";
+    const std::string probe = db_path() + "/probe";
     fd = open(probe.c_str(), O_RDWR | O_CREAT | O_DIRECT | O_CLOEXEC, 0600);
     unlink(probe.c_str());
   }
@@ -209,23 +199,22 @@ bool StoreDirectory::HasReserve() const {
   return stat((path_ + "/reserve").c_str(), &info) == 0 && info.st_size >= kReserveBytes;
 }
 
+void StoreDirectory::RemoveIncoming() const {
+  std::error_code ignored;
+  fs::remove_all(path_ + "/incoming", ignored);
+}
+
 void StoreDirectory::RemoveNew() const {
   if (!is_new_ || lock_fd_ < 0) return;
   std::error_code ignored;
-  for (const char* name : {"db", "incoming", "reserve", "acknowledged", "lock"}) {
+  for (const char* name : {"db", "blocks", "reserve", "acknowledged", "lock"}) {
     fs::remove_all(path_ + "/" + name, ignored);
   }
   if (!had_directory_) rmdir(path_.c_str());
 }
 
 uint64_t StoreDirectory::Bytes() const {
-  return BytesOfFiles(path_, true) + BytesOfFiles(db_path(), true) +
-         BytesOfFiles(incoming_path(), true);
-}
-
-uint64_t StoreDirectory::BytesBesideTables() const {
-  return BytesOfFiles(path_, true) + BytesOfFiles(db_path(), false) +
-         BytesOfFiles(incoming_path(), true);
+  return BytesOfFiles(path_) + BytesOfFiles(db_path()) + BytesOfFiles(blocks_path());
 }
 
 }  // namespace cairn

@@ -2,12 +2,12 @@
 //
 //   DIR/lock       locked by the process that writes
 //   DIR/db/        RocksDB
-//   DIR/incoming/  block files being written; emptied by the next writer
+//   DIR/blocks/    segment files of payloads (rocks_segments.h)
 //   DIR/reserve    1 MiB of nothing, given up when a full disk leaves no room to delete
 //   DIR/acknowledged   how far the writer was told that its changes are durable (acknowledged.h)
 //
 // Of what it makes itself only the directories and the name of the mark must survive power loss,
-// and are synced: lock and reserve are made anew, `incoming` is emptied, an old mark will do.
+// and are synced: lock and reserve are made anew, an old mark will do.
 //
 // Private to the owner (mode 0700). Holds the lock until destroyed.
 #pragma once
@@ -34,7 +34,7 @@ class StoreDirectory {
   const std::string& path() const { return path_; }
   std::string db_path() const { return path_ + "/db"; }
   std::string acknowledged_path() const { return path_ + "/acknowledged"; }
-  std::string incoming_path() const { return path_ + "/incoming"; }
+  std::string blocks_path() const { return path_ + "/blocks"; }
 
   /// False until RocksDB has made its database.
   bool HoldsStore() const;
@@ -45,23 +45,23 @@ class StoreDirectory {
   void RemoveReserve() const;
   bool HasReserve() const;
 
+  /// What stores of format 1 had block files in on their way.
+  void RemoveIncoming() const;
+
   /// True if Open has made it.
   bool is_new() const { return is_new_; }
   /// Removes it, if Open has made it and nobody needs it: the database must be closed. What cannot
   /// be removed stays.
   void RemoveNew() const;
 
-  /// Sizes of all files in it, together.
+  /// What all files in it occupy, together; holes do not count.
   uint64_t Bytes() const;
-  /// Without the table files in db/, at which this does not look: there may be thousands.
-  uint64_t BytesBesideTables() const;
 
  private:
   explicit StoreDirectory(std::string path) : path_(std::move(path)) {}
 
   Status Create();
   Status Lock();
-  Status EmptyIncoming() const;
 
   std::string path_;
   bool is_new_ = false;

@@ -8,7 +8,6 @@
 
 #include "base/byte_size.h"
 #include "base/check.h"
-#include "storage/block_format.h"
 #include "storage/tiered_store_impl.h"
 
 namespace cairn {
@@ -20,7 +19,7 @@ constexpr size_t kFetchQueueLimit = 64;
 constexpr size_t kAheadQueueLimit = 2;
 
 uint64_t HostBytesPerSlot(const TieredStoreOptions& options) {
-  return SlabPool::SlotBytes(RecordBytes(options.payload_bytes)) + BlockTable::kBytesPerSlot;
+  return SlabPool::SlotBytes(options.payload_bytes) + BlockTable::kBytesPerSlot;
 }
 
 uint64_t ComputeBytesPerSlot(const TieredStoreOptions& options) {
@@ -45,7 +44,7 @@ Status CheckBudget(const char* tier, uint64_t budget_bytes, uint64_t bytes_per_s
 }  // namespace
 
 Status TieredStoreOptions::Validate() const {
-  if (payload_bytes == 0 || payload_bytes > UINT32_MAX - kTrailerBytes) {
+  if (payload_bytes == 0 || payload_bytes > UINT32_MAX) {
     return Fail(Errc::kInvalidArgument, "a block's payload must have 1 byte to 4 GiB, not {} bytes",
                 payload_bytes);
   }
@@ -148,7 +147,7 @@ Result<std::unique_ptr<TieredStore>> TieredStore::Open(const TieredStoreOptions&
   if (options.read_ahead && ahead == nullptr) {
     ahead = std::make_unique<ThreadExecutor>(kAheadQueueLimit);
   }
-  CAIRN_TRY(SlabPool host, SlabPool::Open(RecordBytes(options.payload_bytes),
+  CAIRN_TRY(SlabPool host, SlabPool::Open(options.payload_bytes,
                                           Slots(options.host_bytes, HostBytesPerSlot(options))));
   std::optional<SlabPool> compute;
   if (options.compute_bytes > 0) {

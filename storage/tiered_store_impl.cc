@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "base/check.h"
-#include "storage/block_format.h"
 
 namespace cairn {
 namespace {
@@ -42,8 +41,6 @@ TieredStore::Impl::Impl(const TieredStoreOptions& options_in, ColdStore& cold_in
   if (compute_slabs) compute.emplace("compute", std::move(*compute_slabs));
   dirty.reserve(dirty_limit);
 }
-
-size_t TieredStore::Impl::record_bytes() const { return RecordBytes(options.payload_bytes); }
 
 // ---- Sealing, flushing, discarding
 
@@ -94,9 +91,7 @@ Status TieredStore::Impl::Seal(const BlockId& id, std::span<const std::byte> pay
     CAIRN_TRY(Flush(0));
     CAIRN_TRY(slot, BeginSeal(id));
   }
-  const std::span record(host.pool.At(slot), record_bytes());
-  std::memcpy(record.data(), payload.data(), payload.size());
-  SealRecord(id, record);
+  std::memcpy(host.pool.At(slot), payload.data(), payload.size());
   FinishSeal(id, slot);
   return Ok();
 }
@@ -115,7 +110,7 @@ Status TieredStore::Impl::Flush(uint64_t extent) {
   std::vector<BlockRecord> records;
   records.reserve(batch.size());
   for (const SlottedBlock& block : batch) {
-    records.push_back({block.id, std::span(host.pool.At(block.slot), record_bytes())});
+    records.push_back({block.id, std::span(host.pool.At(block.slot), options.payload_bytes)});
   }
   CAIRN_TRY(cold.WriteBlocks(records));
   std::lock_guard lock(mutex);
@@ -317,11 +312,8 @@ Status TieredStore::Impl::LoadFromCold(std::span<const SlottedBlock> blocks) {
   }
   const Slice slice(options.timeline, "read", static_cast<int64_t>(ids.size()));
   const Stopwatch watch;
-  Status status = cold.ReadBlocks(ids, record_bytes(), targets);
+  Status status = cold.ReadBlocks(ids, options.payload_bytes, targets);
   const uint64_t passed_ns = watch.Nanoseconds();
-  for (size_t i = 0; status && !cold.VerifiesReads() && i < ids.size(); ++i) {
-    status = VerifyRecord(ids[i], std::span(targets[i], record_bytes()));
-  }
   std::lock_guard lock(mutex);
   cold_counters.fetched_blocks += ids.size();
   if (!status) {

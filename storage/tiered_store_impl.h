@@ -74,7 +74,6 @@ struct TieredStore::Impl {
 
   MemoryTier& top() { return compute ? *compute : host; }
   TierCounters& top_counters() { return compute ? compute_counters : host_counters; }
-  size_t record_bytes() const;
 
   /// Takes a host slot for a block to be sealed; kNoSlot if blocks must be flushed first.
   Result<uint32_t> BeginSeal(const BlockId& id);

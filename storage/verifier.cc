@@ -46,9 +46,7 @@ Result<std::vector<SessionRecord>> Verifier::CheckStore() {
   const Result<std::string> format = ReadEntry(cold_, kFormatKey);
   const Result<uint32_t> version = format ? DecodeFormat(format.value()) : format.as_failure();
   if (!version) AddEntry("", version.error().message);
-  if (version && version.value() > kStoreFormatVersion) {
-    CAIRN_TRY(SessionCatalog::Open(cold_, true));  // which says so
-  }
+  if (version) CAIRN_TRY(CheckFormatVersion(version.value(), "at hand"));
   const Result<std::string> next = ReadEntry(cold_, kNextKey);
   const Result<NextIds> ids = next ? DecodeNext(next.value()) : next.as_failure();
   if (!ids) AddEntry("", ids.error().message);

@@ -51,7 +51,7 @@ class Verifier {
   explicit Verifier(ColdStore& cold) : cold_(cold) {}
 
   /// Checks the entries of the store itself and of each session; gives the sessions that can be
-  /// checked further. An error only if the store has a newer format.
+  /// checked further. An error only if the store has another format.
   Result<std::vector<SessionRecord>> CheckStore();
   /// Checks a session's tokens and tail; says how many tokens from the first on are there.
   uint64_t CheckEntries(const SessionRecord& record);

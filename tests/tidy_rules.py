@@ -18,15 +18,14 @@ MAY_SEE_ALL_BELOW = {"tests": True, "examples": False}  # value: tools too
 # Header prefix (regular expression) -> the adapter files that may include it.
 FOREIGN = [
     (r"faiss/", r"(index/faiss_cpu_index|bench/flat_faiss)\.cc$"),
-    (r"rocksdb/", r"(storage/(rocks_\w+|sst_writer)|bench/rocks_peer|tests/support/power_cut_\w+)"
-                  r"\.(h|cc)$"),
+    (r"rocksdb/", r"(storage/rocks_\w+|bench/rocks_peer|tests/support/power_cut_\w+)\.(h|cc)$"),
     (r"prometheus/", r"tools/metrics_server\.cc$"),
     (r"(oneapi/dnnl/|oneapi/dnnl\.|dnnl)", r"base/matmul\.cc$"),
     (r"(oneapi/tbb|tbb/)", r"base/parallel\.cc$"),
     (r"(cuda|cublas|cub/|thrust/|cooperative_groups)", r"(base|kernels)/\w+\.(cu|cuh)$"),
 ]
 LARGE_DATA = r"(tests/data/[\w.-]+\.jsonl|model/adapters/[\w.-]+\.gguf)$"
-THROWERS = r"(index/faiss_cpu_index\.cc|storage/rocks_\w+\.cc|storage/sst_writer\.cc)$"
+THROWERS = r"(index/faiss_cpu_index\.cc|storage/rocks_\w+\.cc)$"
 SHARED_OWNERS = r"(storage/rocks_\w+|tests/support/power_cut_\w+|tools/metrics_server)\.(h|cc)$"
 CODE = (".h", ".cc", ".cu", ".cuh")
 NARROW = CODE + (".cmake", "CMakeLists.txt", ".py", ".sh")

@@ -44,8 +44,6 @@ const char* NameOf(BlockReads reads) {
       return "auto";
     case BlockReads::kThreads:
       return "threads";
-    case BlockReads::kRocks:
-      return "rocksdb";
   }
   return "unknown";
 }
@@ -195,7 +193,7 @@ CLI::App* StorageBench::Add(CLI::App& bench) {
   command->add_option("--turn-ms", turn_ms_, "How long one side reads at a time (700)")
       ->type_name("N");
   command->add_flag("--full", full_, "4GiB of each size, and a session of 10,000,000 tokens");
-  command->add_flag("--all-ways", all_ways_, "Read by threads and through RocksDB too, to compare");
+  command->add_flag("--all-ways", all_ways_, "Read by threads too, to compare");
   flags_.AddOutput(*command);
   return command;
 }
@@ -213,7 +211,7 @@ Status StorageBench::Run() {
   CAIRN_TRY(const BenchDirectory directory,
             BenchDirectory::Open(flags_.store, NeededBytes(size_bytes, tokens)));
   std::vector<BlockReads> ways{BlockReads::kAuto};
-  if (all_ways_) ways.insert(ways.end(), {BlockReads::kThreads, BlockReads::kRocks});
+  if (all_ways_) ways.push_back(BlockReads::kThreads);
   Progress progress(flags_.quiet);
   std::vector<ColdBenchResult> cold;
   for (const size_t payload_bytes : kPayloads) {

@@ -1,13 +1,13 @@
-// cairn compact: give back what nobody uses, and merge small files.
+// cairn compact: give back what nobody uses, and put together what lies in small segments.
 #include <fmt/core.h>
 
 #include <nlohmann/json.hpp>
 
 #include "base/byte_size.h"
+#include "base/plain_text.h"
 #include "base/progress.h"
-#include "engine/stored_shape.h"
-#include "storage/live_blocks.h"
 #include "storage/rocks_cold_store.h"
+#include "storage/session_catalog.h"
 #include "tools/command.h"
 #include "tools/flags.h"
 #include "tools/interrupt.h"
@@ -38,25 +38,18 @@ class CompactCommand : public Command {
     before_ = store->Stats();
     CAIRN_TRY(auto catalog, SessionCatalog::Open(*store, false));  // which drops what a crash left
     CAIRN_TRY(const SessionList all, catalog.List());
-    LiveBlocks live;
-    // Of a session that cannot be read nobody knows the blocks, so none is nobody's.
-    bool known = all.unreadable.empty();
-    for (const SessionRecord& record : all.sessions) known = AddTo(live, record) && known;
-    if (!known && !flags_.quiet) {
-      fmt::print(
-          stderr,
-          "some sessions cannot be read, so nothing is left out; `cairn verify` names them\n");
+    if (!all.unreadable.empty() && !flags_.quiet) {
+      fmt::print(stderr,
+                 "some sessions cannot be read, so what no other one has stays too; `cairn verify` "
+                 "names them\n");
     }
-    if (known) {
-      CAIRN_TRY(removed_entries_, catalog.RemoveLeftovers());
-    }
+    CAIRN_TRY(removed_entries_, catalog.RemoveLeftovers());
     Progress progress(flags_.quiet);
     const Status done = store->Compact(
-        known ? &live : nullptr, {},
         [&](uint64_t bytes, uint64_t total) -> Status {
           if (progress.Due()) {
             progress.Show(
-                fmt::format("{} of {} rewritten", FormatByteSize(bytes), FormatByteSize(total)));
+                fmt::format("{} of {} copied", FormatByteSize(bytes), FormatByteSize(total)));
           }
           if (!Interrupted()) return Ok();
           return Fail(Errc::kInterrupted,
@@ -69,37 +62,28 @@ class CompactCommand : public Command {
   }
 
  private:
-  static bool AddTo(LiveBlocks& live, const SessionRecord& record) {
-    const auto stored = ParseStoredShape(record.properties);
-    const auto shape = stored ? ParseShape(stored.value().shape) : stored.as_failure();
-    if (shape) live.Add(record, GridOf(shape.value()));
-    return shape.has_value();
-  }
-
   Status Report(const ColdStoreStats& after) const {
     if (flags_.json) {
-      const nlohmann::json json{{"bytes_before", before_.disk_bytes},
-                                {"bytes_after", after.disk_bytes},
-                                {"files_before", before_.table_files},
-                                {"files_after", after.table_files},
-                                {"rewritten_bytes", report_.rewritten_bytes},
-                                {"dropped_records", report_.dropped_records},
-                                {"removed_entries", removed_entries_},
-                                {"damaged_records", report_.damaged_records},
-                                {"damages", report_.damages}};
+      const nlohmann::json json{
+          {"bytes_before", before_.disk_bytes},         {"bytes_after", after.disk_bytes},
+          {"files_before", before_.data_files},         {"files_after", after.data_files},
+          {"rewritten_bytes", report_.rewritten_bytes}, {"removed_entries", removed_entries_},
+          {"damaged_blocks", report_.damaged_blocks},   {"damages", report_.damages}};
       PrintJson(json);
     } else if (!flags_.quiet) {
-      fmt::print(stderr, "{} in {} files, before {} in {}; {} rewritten\n",
-                 FormatByteSize(after.disk_bytes), after.table_files,
-                 FormatByteSize(before_.disk_bytes), before_.table_files,
+      fmt::print(stderr, "{} in {} files, before {} in {}; {} copied\n",
+                 FormatByteSize(after.disk_bytes), after.data_files,
+                 FormatByteSize(before_.disk_bytes), before_.data_files,
                  FormatByteSize(report_.rewritten_bytes));
     }
-    if (report_.damaged_records == 0) return Ok();
-    return Fail(Errc::kCorruption,
-                "the store {} is compacted and has damage, which stays as it was: {}; run `cairn "
-                "repair`. If that finds nothing, no session has these blocks, and a copy that "
-                "`cairn backup` makes is without them",
-                flags_.store, report_.damages.front());
+    if (report_.damaged_blocks == 0) return Ok();
+    fmt::print(
+        stderr, "{}\n",
+        ForTerminal(fmt::format("the store {} is compacted and has damage, which stays as it "
+                                "was: {}; `cairn verify` names all, and `cairn repair` cuts "
+                                "it off",
+                                flags_.store, report_.damages.front())));
+    return Ok();
   }
 
   Flags flags_;

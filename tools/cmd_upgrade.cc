@@ -1,14 +1,17 @@
 // cairn upgrade: brings a store to the present format version.
-//
-// There is one version so far. When there is a second, SessionCatalog::Open refuses to write to a
-// store of the first, and this changes it, in one atomic batch that ends with the entry 'format'.
 #include <fmt/core.h>
 
 #include <nlohmann/json.hpp>
 
+#include "base/byte_size.h"
+#include "base/plain_text.h"
+#include "base/progress.h"
+#include "storage/rocks_upgrade.h"
+#include "storage/session_catalog.h"
 #include "tools/command.h"
+#include "tools/flags.h"
+#include "tools/interrupt.h"
 #include "tools/print_json.h"
-#include "tools/workspace.h"
 
 namespace cairn {
 namespace {
@@ -27,18 +30,32 @@ class UpgradeCommand : public Command {
 
   Status Run() override {
     CAIRN_TRY(flags_.Apply());
-    CAIRN_TRY(auto cold, OpenStore(flags_, false, true));
-    CAIRN_TRY(SessionCatalog::Open(*cold, true));  // refuses newer ones
+    Progress progress(flags_.quiet);
+    const auto done = UpgradeStore(flags_.store, [&](uint64_t bytes) -> Status {
+      if (progress.Due()) progress.Show(fmt::format("{} copied", FormatByteSize(bytes)));
+      if (!Interrupted()) return Ok();
+      return Fail(Errc::kInterrupted, "stopped; the store is what it was");
+    });
+    progress.Finish();
+    CAIRN_TRY(const UpgradeReport report, done);
+    const std::string store = ForTerminal(flags_.store);
     if (flags_.json) {
-      PrintJson(
-          nlohmann::json{{"format_before", kStoreFormatVersion}, {"format", kStoreFormatVersion}});
-    } else {
-      fmt::print("the store {} is of the present format version, {}; nothing to do\n", flags_.store,
+      PrintJson(nlohmann::json{{"format_before", report.format_before},
+                               {"format", kStoreFormatVersion},
+                               {"block_records", report.blocks},
+                               {"payload_bytes", report.payload_bytes}});
+    } else if (report.format_before == kStoreFormatVersion) {
+      fmt::print("the store {} is of the present format version, {}; nothing to do\n", store,
                  kStoreFormatVersion);
+    } else {
+      fmt::print("the store {} has format {} now, before {}; {} of keys and values were copied\n",
+                 store, kStoreFormatVersion, report.format_before,
+                 FormatByteSize(report.payload_bytes));
     }
     return Ok();
   }
 
+ private:
   Flags flags_;
 };
 

@@ -7,7 +7,6 @@
 
 #include "base/byte_size.h"
 #include "base/plain_text.h"
-#include "storage/block_format.h"
 #include "tools/block_numbers.h"
 #include "tools/inspectors.h"
 #include "tools/print_json.h"
@@ -18,15 +17,12 @@
 namespace cairn {
 namespace {
 
-/// A record as it is stored, checked.
-Result<std::vector<std::byte>> ReadRecord(ColdStore& cold, const BlockId& id,
-                                          size_t payload_bytes) {
-  std::vector<std::byte> record(RecordBytes(payload_bytes));
-  std::byte* const target = record.data();
-  CAIRN_TRY(cold.ReadBlocks({&id, 1}, record.size(), {&target, 1}));
-  CAIRN_TRY(VerifyRecord(id, record));
-  record.resize(payload_bytes);
-  return record;
+Result<std::vector<std::byte>> ReadPayload(ColdStore& cold, const BlockId& id,
+                                           size_t payload_bytes) {
+  std::vector<std::byte> payload(payload_bytes);
+  std::byte* const target = payload.data();
+  CAIRN_TRY(cold.ReadBlocks({&id, 1}, payload.size(), {&target, 1}));
+  return payload;
 }
 
 nlohmann::json NumbersJson(const ArrayNumbers& numbers) {
@@ -85,7 +81,7 @@ class BlockInspector final : public Command {
               ParseBlockPlace(place_, session.shape, session.blocks.size()));
     const BlockId id = session.blocks.Id(place.block, place.layer, place.head);
     const BlockShape& shape = session.shape.block;
-    CAIRN_TRY(const auto payload, ReadRecord(*cold, id, shape.payload_bytes()));
+    CAIRN_TRY(const auto payload, ReadPayload(*cold, id, shape.payload_bytes()));
     if (!npy_path_.empty()) CAIRN_TRY(WriteTextAtomically(npy_path_, NpyOf(shape, payload)));
     Print(session, place, id, payload);
     return Ok();

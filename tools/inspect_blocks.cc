@@ -10,7 +10,6 @@
 #include "base/byte_size.h"
 #include "base/plain_text.h"
 #include "storage/access_trace.h"
-#include "storage/block_format.h"
 #include "tools/html_page.h"
 #include "tools/inspectors.h"
 #include "tools/interrupt.h"
@@ -123,14 +122,13 @@ class BlocksInspector final : public Command {
 
   /// Reads what a line stands for, and counts what is damaged.
   void Check(ColdStore& cold, const StoredSession& session, Line* line) const {
-    std::vector<std::byte> record(RecordBytes(session.shape.block.payload_bytes()));
-    std::byte* const target = record.data();
+    std::vector<std::byte> payload(session.shape.block.payload_bytes());
+    std::byte* const target = payload.data();
     for (int32_t layer = 0; layer < session.shape.layers; ++layer) {
       for (int32_t head = 0; head < session.shape.kv_heads; ++head) {
         const BlockId id = session.blocks.Id(line->block, layer, head);
         if (single() && id != line->id) continue;
-        Status status = cold.ReadBlocks({&id, 1}, record.size(), {&target, 1});
-        if (status.has_value()) status = VerifyRecord(id, record);
+        const Status status = cold.ReadBlocks({&id, 1}, payload.size(), {&target, 1});
         if (status.has_value()) continue;
         ++line->damaged;
         if (line->damage.empty()) line->damage = status.error().message;

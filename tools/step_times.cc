@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "bench/process_usage.h"
-#include "storage/block_format.h"
 #include "storage/block_table.h"
 #include "storage/slab_pool.h"
 #include "tools/draw.h"
@@ -14,7 +13,7 @@ namespace cairn {
 namespace {
 
 uint64_t BytesPerSlot(uint64_t block_bytes) {
-  return SlabPool::SlotBytes(RecordBytes(block_bytes)) + BlockTable::kBytesPerSlot;
+  return SlabPool::SlotBytes(block_bytes) + BlockTable::kBytesPerSlot;
 }
 
 }  // namespace

@@ -82,7 +82,7 @@ class SessionReplaceTest : public testing::TestWithParam<AttentionMode> {
 TEST_P(SessionReplaceTest, WhatIsComputedAgainIsTheSame) {
   // Behind the cut a block is damaged, and the tail, which are not looked at any more.
   const ExtentRange& range = last_.ranges.back();
-  faulty_->FlipByte({range.extent, range.first + range.count - 1, 1, 0}, 3);
+  faulty_->Damage({range.extent, range.first + range.count - 1, 1, 0});
   for (const int64_t blocks : {20, 0, 28}) {  // where a step of the first reading ended
     auto session = OpenAt(blocks);
     ASSERT_NE(session, nullptr);

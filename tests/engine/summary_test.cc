@@ -89,7 +89,7 @@ TEST_P(SummaryTest, MadeAnewTheyAreWhatTheyWere) {
 TEST_P(SummaryTest, BehindADamagedBlockThereAreNone) {
   FlipAll();
   const uint64_t extent = record_.ranges[0].extent;
-  cold_->FlipByte({extent, 9, 1, 1}, 3);
+  cold_->Damage({extent, 9, 1, 1});
   ASSERT_GOOD(Rebuild());
   SessionRecord whole = record_;
   whole.ranges = {{extent, 0, 9}};

@@ -10,6 +10,7 @@
 #include "engine/stored_shape.h"
 #include "storage/acknowledged.h"
 #include "storage/block_format.h"
+#include "storage/block_run.h"
 #include "storage/byte_reader.h"
 #include "storage/catalog_format.h"
 #include "storage/session_file.h"
@@ -31,20 +32,29 @@ void Save(const fs::path& directory, const std::string& name, const std::string&
 void MakeBlocks(const fs::path& to) {
   for (const size_t payload_bytes : {0, 1, 8, 200}) {
     const BlockId id{3, 7, 1, 2};
-    std::vector<std::byte> record(RecordBytes(payload_bytes), std::byte{0x5a});
-    SealRecord(id, record);
+    std::vector<std::byte> record(payload_bytes + kTrailerBytes, std::byte{0x5a});
     const BlockKey key = EncodeBlockKey(id);
+    WriteTrailer({key.data(), key.size()}, kBlockMagic, record);
     std::string bytes(key.data(), key.size());
     bytes.append(reinterpret_cast<const char*>(record.data()), record.size());
     Save(to, "payload-" + std::to_string(payload_bytes), bytes);
   }
+  const BlockRun run{.first = {3, 7, 1, 2},
+                     .segment = 1,
+                     .offset = 4096,
+                     .blocks = 12,
+                     .payload_bytes = 200,
+                     .layers = 2,
+                     .heads = 3};
+  const std::string value = EncodeRun(run);
+  Save(to, "run", RunKey(run.first).substr(2) + value.substr(0, value.size() - kTrailerBytes));
 }
 
 void MakeAcknowledged(const fs::path& to) {
   fs::create_directories(to);
   WriteAcknowledged((to / "mark").string(), {1000, 5, 4096, 9, 12345});
   Save(to, "empty", "");
-  Save(to, "zeros", std::string(RecordBytes(sizeof(Acknowledged)), '\0'));
+  Save(to, "zeros", std::string(sizeof(Acknowledged) + kTrailerBytes, '\0'));
 }
 
 std::string CatalogInput(CatalogPart kind, uint8_t place, std::string_view body) {

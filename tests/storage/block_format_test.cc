@@ -14,15 +14,26 @@ TEST(BlockFormat, KeysHaveTheBytesThatTheDocumentGives) {
   EXPECT_EQ(std::string(key.data(), key.size()), expected);
 }
 
-TEST(BlockFormat, RecordsHaveTheBytesThatTheDocumentGives) {
-  std::vector<std::byte> record(RecordBytes(8));
+/// As stores of format 1 had it.
+std::vector<std::byte> RecordOf(const BlockId& id, size_t payload_bytes) {
+  std::vector<std::byte> record = PayloadOf(id, payload_bytes);
+  record.resize(payload_bytes + kTrailerBytes);
+  const BlockKey key = EncodeBlockKey(id);
+  WriteTrailer({key.data(), key.size()}, kBlockMagic, record);
+  return record;
+}
+
+TEST(BlockFormat, RecordsOfFormat1HaveTheBytesThatTheyHad) {
+  std::vector<std::byte> record(8 + kTrailerBytes);
   for (size_t i = 0; i < 8; ++i) record[i] = static_cast<std::byte>(i);
-  SealRecord({.extent = 1}, record);
+  const BlockKey key = EncodeBlockKey({.extent = 1});
+  WriteTrailer({key.data(), key.size()}, kBlockMagic, record);
   const std::vector<uint8_t> expected = {0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07,
                                          0xc7, 0x09, 0x96, 0x75, 0x10, 0xfc, 0xed, 0x23,
                                          0x08, 0x00, 0x00, 0x00, 0x43, 0x42, 0x4b, 0x31};
   ASSERT_EQ(record.size(), expected.size());
   EXPECT_EQ(std::memcmp(record.data(), expected.data(), expected.size()), 0);
+  EXPECT_EQ(PayloadChecksum({.extent = 1}, std::span(record).first(8)), 0x23edfc10759609c7u);
 }
 
 TEST(BlockFormat, KeysOrderAsIdsAndComeBack) {

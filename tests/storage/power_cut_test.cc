@@ -60,11 +60,12 @@ TEST_P(BrokenPromise, IsFound) {
 }
 
 std::string PromiseName(const testing::TestParamInfo<const char*>& info) {
-  const char* const names[] = {"Log", "BlockFiles", "Manifest", "Directory"};
+  const char* const names[] = {"Log", "Segments", "Manifest", "Directory", "BlocksDirectory"};
   return names[info.index];
 }
 
-INSTANTIATE_TEST_SUITE_P(Of, BrokenPromise, testing::Values(".log", ".sst", "MANIFEST", "db/"),
+INSTANTIATE_TEST_SUITE_P(Of, BrokenPromise,
+                         testing::Values(".log", ".seg", "MANIFEST", "db/", "blocks/"),
                          PromiseName);
 
 }  // namespace

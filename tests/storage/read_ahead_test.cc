@@ -116,7 +116,7 @@ TEST_P(ReadAhead, AnErrorIsMetByTheFetchItself) {
   EXPECT_EQ(AheadBlocks(), 0u);
   ASSERT_GOOD(FetchRight(ids));
   const BlockId bad{1, 50, 0, 0};
-  cold_.FlipByte(bad, 7);
+  cold_.Damage(bad);
   store_->ReadAhead({&bad, 1});
   ASSERT_TRUE(ahead_->RunOne());
   EXPECT_ERROR(store_->Fetch({&bad, 1}), Errc::kCorruption, ToString(bad));

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -45,16 +46,26 @@ TEST(RocksColdStore, KeepsBlocksAndMetadataOverAReopen) {
     ASSERT_GOOD(WriteAll(*store, ids, kPayloadBytes));
     ASSERT_GOOD(store->WriteMeta({.puts = {{"key", "value"}}}));
     ASSERT_GOOD(store->DropExtent(1, 40));
+    ASSERT_GOOD(WriteAll(*store, BlocksOf(2, 0, 3, 2, 2), kPayloadBytes));  // never committed
   }
   const auto store = OpenRocks(directory.store(), {});
   for (const BlockId& id : BlocksOf(1, 0, 40, 2, 2)) ExpectReads(*store, id, kPayloadBytes);
   EXPECT_ERROR(ReadOne(*store, {1, 40, 0, 0}, kPayloadBytes), Errc::kNotFound, "block 40");
+  EXPECT_EQ(store->Extents().value(), std::vector<uint64_t>{1});
   EXPECT_EQ(store->ReadMeta("key").value(), std::optional<std::string>("value"));
 }
 
-TEST(RocksColdStore, LargeBatchesAreSplitIntoFilesAndRead) {
+/// The segments of a store, by name.
+std::vector<fs::path> Segments(const std::string& store) {
+  std::vector<fs::path> paths;
+  for (const auto& entry : fs::directory_iterator(store + "/blocks")) paths.push_back(entry.path());
+  std::ranges::sort(paths);
+  return paths;
+}
+
+TEST(RocksColdStore, LargeBatchesAreSplitIntoSegmentsAndRead) {
   const TempDirectory directory;
-  const auto store = OpenWriter(directory.store());
+  const auto store = OpenRocks(directory.store(), {.create = true, .segment_bytes = 10 << 20});
   constexpr size_t kLargeBytes = 1 << 20;
   std::vector<BlockId> ids = BlocksOf(1, 0, 10, 2, 2);
   const std::vector<BlockId> second = BlocksOf(2, 0, 1, 1, 1);
@@ -62,7 +73,59 @@ TEST(RocksColdStore, LargeBatchesAreSplitIntoFilesAndRead) {
   ASSERT_GOOD(WriteAll(*store, ids, kLargeBytes));
   for (const BlockId& id : ids) ExpectReads(*store, id, kLargeBytes);
   EXPECT_EQ(store->Extents().value(), (std::vector<uint64_t>{1, 2}));
-  EXPECT_TRUE(fs::is_empty(directory.store() + "/incoming"));
+  EXPECT_EQ(Segments(directory.store()).size(), 5u);  // four of ten blocks, one of the other extent
+}
+
+TEST(RocksColdStore, WritersGoOnInTheSegmentBefore) {
+  const TempDirectory directory;
+  for (uint32_t round = 0; round < 5; ++round) {
+    const auto store = OpenWriter(directory.store());
+    ASSERT_GOOD(KeepAll(*store, BlocksOf(1, 2 * round, 1, 2, 2), 8192));
+    ASSERT_GOOD(KeepAll(*store, BlocksOf(1, 2 * round + 1, 1, 2, 2), 8192));
+    ASSERT_GOOD(WriteAll(*store, BlocksOf(2, 0, 2, 1, 1), 100));  // which the next one drops
+  }
+  const auto store = OpenWriter(directory.store());
+  ASSERT_EQ(Segments(directory.store()).size(), 1u);
+  EXPECT_EQ(fs::file_size(Segments(directory.store())[0]), 40u * 8192);
+  for (const BlockId& id : BlocksOf(1, 0, 10, 2, 2)) ExpectReads(*store, id, 8192);
+}
+
+TEST(RocksColdStore, DroppedBlocksGiveTheirSpaceBack) {
+  const TempDirectory directory;
+  const auto store = OpenWriter(directory.store());
+  for (const uint64_t extent : {1, 2, 3}) {
+    ASSERT_GOOD(KeepAll(*store, BlocksOf(extent, 0, 64, 1, 1), 8192));
+  }
+  const uint64_t before = store->Stats().disk_bytes;
+  ASSERT_GOOD(store->DropExtent(2, 0));  // in the middle of the segment
+  EXPECT_LE(store->Stats().disk_bytes, before - 60 * 8192);
+  ASSERT_GOOD(store->DropExtent(3, 32));  // its end
+  EXPECT_EQ(fs::file_size(Segments(directory.store())[0]), (128u + 32) * 8192);
+  for (const BlockId& id : BlocksOf(1, 0, 64, 1, 1)) ExpectReads(*store, id, 8192);
+  for (const BlockId& id : BlocksOf(3, 0, 32, 1, 1)) ExpectReads(*store, id, 8192);
+  ASSERT_GOOD(store->DropExtent(1, 0));
+  ASSERT_GOOD(store->DropExtent(3, 0));
+  EXPECT_TRUE(Segments(directory.store()).empty());
+}
+
+TEST(RocksColdStore, LogsOfWritersThatChangeLittleDoNotAddUp) {
+  const TempDirectory directory;
+  const auto logs = [&] {
+    size_t count = 0;
+    for (const auto& entry : fs::directory_iterator(directory.store() + "/db")) {
+      count += entry.path().extension() == ".log" ? 1 : 0;
+    }
+    return count;
+  };
+  for (int i = 0; i < 5; ++i) OpenWriter(directory.store()).reset();
+  EXPECT_LE(logs(), 2u);
+  for (int i = 0; i < 30; ++i) {
+    const auto store = OpenWriter(directory.store());
+    ASSERT_GOOD(store->WriteMeta({.puts = {{"key", std::to_string(i)}}}));
+    EXPECT_LE(logs(), 10u);
+  }
+  EXPECT_EQ(OpenWriter(directory.store())->ReadMeta("key").value(),
+            std::optional<std::string>("29"));
 }
 
 TEST(RocksColdStore, IsPrivate) {
@@ -109,13 +172,35 @@ TEST(RocksColdStore, AReaderWorksBesideTheWriter) {
   const auto reader = OpenRocks(directory.store(), {.read_only = true});
   ASSERT_GOOD(WriteAll(*writer, BlocksOf(1, 10, 10, 1, 1), kPayloadBytes));
   ASSERT_GOOD(writer->WriteMeta({.puts = {{"key", "2"}}}));
-  ASSERT_GOOD(writer->DropExtent(1, 0));
+  EXPECT_ERROR(ReadOne(*reader, {1, 10, 0, 0}, kPayloadBytes), Errc::kNotFound, "block 10");
+  ASSERT_GOOD(writer->DropExtent(1, 0));  // and with it the file
   for (const BlockId& id : BlocksOf(1, 0, 10, 1, 1)) ExpectReads(*reader, id, kPayloadBytes);
   EXPECT_EQ(reader->ReadMeta("key").value(), std::optional<std::string>("1"));
   EXPECT_ERROR(WriteAll(*reader, BlocksOf(5, 0, 1, 1, 1), kPayloadBytes), Errc::kInvalidArgument,
                "reading only");
   EXPECT_ERROR(reader->WriteMeta({.puts = {{"key", "3"}}}), Errc::kInvalidArgument, "reading only");
   EXPECT_ERROR(reader->DropExtent(1, 0), Errc::kInvalidArgument, "reading only");
+}
+
+/// What is deleted may still be there for a reader, or be an error: never other bytes.
+TEST(RocksColdStore, AReaderOfWhatIsDeletedReadsItOrAnError) {
+  const TempDirectory directory;
+  const auto writer = OpenWriter(directory.store());
+  for (const uint64_t extent : {1, 2}) {
+    ASSERT_GOOD(KeepAll(*writer, BlocksOf(extent, 0, 10, 1, 1), kPayloadBytes));
+  }
+  const auto reader = OpenRocks(directory.store(), {.read_only = true});
+  ASSERT_GOOD(writer->DropExtent(1, 0));
+  ASSERT_GOOD(KeepAll(*writer, BlocksOf(3, 0, 10, 1, 1), kPayloadBytes));
+  for (const BlockId& id : BlocksOf(1, 0, 10, 1, 1)) {
+    const Status read = ReadOne(*reader, id, kPayloadBytes);
+    if (read) {
+      ExpectReads(*reader, id, kPayloadBytes);
+    } else {
+      EXPECT_ERROR(read, Errc::kCorruption, ToString(id));
+    }
+  }
+  for (const BlockId& id : BlocksOf(2, 0, 10, 1, 1)) ExpectReads(*reader, id, kPayloadBytes);
 }
 
 TEST(RocksColdStore, StaysBelowItsDiskLimit) {
@@ -139,14 +224,18 @@ TEST(RocksColdStore, StaysBelowItsDiskLimit) {
 TEST(RocksColdStore, TellsHowLargeItIs) {
   const TempDirectory directory;
   const auto expect_sizes = [&](RocksColdStore& store) {
-    uint64_t bytes = 0, tables = 0;
+    uint64_t bytes = 0, files = 0;
     for (const auto& entry : fs::recursive_directory_iterator(directory.store())) {
       if (!entry.is_regular_file()) continue;
-      bytes += entry.file_size();
-      tables += entry.path().extension() == ".sst" ? 1 : 0;
+      struct stat info {};
+      stat(entry.path().c_str(), &info);
+      const bool segment = entry.path().extension() == ".seg";
+      bytes +=
+          segment ? std::min<uint64_t>(entry.file_size(), info.st_blocks * 512) : entry.file_size();
+      files += segment || entry.path().extension() == ".sst" ? 1 : 0;
     }
     EXPECT_EQ(store.Stats().disk_bytes, bytes);
-    EXPECT_EQ(store.Stats().table_files, tables);
+    EXPECT_EQ(store.Stats().data_files, files);
   };
   const auto store = OpenWriter(directory.store());
   for (uint64_t extent = 1; extent <= 5; ++extent) {
@@ -167,7 +256,6 @@ TEST(RocksColdStore, AFailedWriteLeavesNothingAndTheStoreGoesOn) {
     const FileSizeLimit limit(64 << 10);
     const Status status = WriteAll(*store, BlocksOf(1, 10, 100, 1, 1), kPayloadBytes);
     EXPECT_ERROR(status, Errc::kIo, directory.store());
-    EXPECT_TRUE(fs::is_empty(directory.store() + "/incoming"));
     for (const BlockId& id : BlocksOf(1, 0, 10, 1, 1)) ExpectReads(*store, id, kPayloadBytes);
   }
   EXPECT_FALSE(ReadOne(*store, {1, 10, 0, 0}, kPayloadBytes).has_value());
@@ -189,7 +277,7 @@ TEST(RocksColdStore, AFailedMetadataWriteLeavesNothingAndTheStoreGoesOn) {
     EXPECT_EQ(store->ReadMeta("other").value(), std::nullopt);
     EXPECT_EQ(store->ReadMeta("key").value(), std::optional<std::string>("before"));
     ASSERT_GOOD(store->WriteMeta({.puts = {{"key", "after"}}}));
-    ASSERT_GOOD(WriteAll(*store, BlocksOf(1, 0, 10, 1, 1), kPayloadBytes));
+    ASSERT_GOOD(KeepAll(*store, BlocksOf(1, 0, 10, 1, 1), kPayloadBytes));
   }
   const auto store = OpenWriter(directory.store());
   EXPECT_EQ(store->ReadMeta("other").value(), std::nullopt);
@@ -199,11 +287,16 @@ TEST(RocksColdStore, AFailedMetadataWriteLeavesNothingAndTheStoreGoesOn) {
 
 TEST(RocksColdStore, LeftoversOfAnInterruptedWriteAreRemoved) {
   const TempDirectory directory;
-  OpenWriter(directory.store()).reset();
-  std::ofstream(directory.store() + "/incoming/000001.sst") << "half a file";
+  ASSERT_GOOD(KeepAll(*OpenWriter(directory.store()), BlocksOf(1, 0, 10, 1, 1), kPayloadBytes));
+  const fs::path segment = Segments(directory.store()).at(0);
+  const uint64_t bytes = fs::file_size(segment);
+  std::ofstream(directory.store() + "/blocks/00000007.seg") << "of no run";
+  std::ofstream(segment, std::ios::app) << "behind all runs";
   const auto store = OpenWriter(directory.store());
-  EXPECT_TRUE(fs::is_empty(directory.store() + "/incoming"));
-  ASSERT_GOOD(WriteAll(*store, BlocksOf(1, 0, 10, 1, 1), kPayloadBytes));
+  EXPECT_EQ(Segments(directory.store()), std::vector<fs::path>{segment});
+  EXPECT_EQ(fs::file_size(segment), bytes);
+  ASSERT_GOOD(WriteAll(*store, BlocksOf(1, 10, 10, 1, 1), kPayloadBytes));
+  for (const BlockId& id : BlocksOf(1, 0, 20, 1, 1)) ExpectReads(*store, id, kPayloadBytes);
 }
 
 /// What a child does before it dies: one committed session, then blocks without a commit.
@@ -217,7 +310,8 @@ void CommitThenWriteMoreAndDie(const std::string& path) {
   record.ranges = {{extent, 0, 10}};
   if (!catalog.value().Commit({.record = record, .new_tokens = {5, 6, 7}})) _exit(2);
   if (!WriteAll(*store, BlocksOf(extent, 10, 10, 2, 1), kPayloadBytes)) _exit(3);
-  if (!WriteAll(*store, BlocksOf(extent + 1, 0, 10, 2, 1), kPayloadBytes)) _exit(4);
+  if (!store->WriteMeta({})) _exit(4);
+  if (!WriteAll(*store, BlocksOf(extent + 1, 0, 10, 2, 1), kPayloadBytes)) _exit(5);
   _exit(7);
 }
 
@@ -227,7 +321,8 @@ TEST(RocksColdStoreCrashTest, ACrashKeepsTheLastCommitAndDropsTheRest) {
   EXPECT_EXIT(CommitThenWriteMoreAndDie(directory.store()), testing::ExitedWithCode(7), "");
   const auto store = OpenRocks(directory.store(), {});
   ASSERT_NE(store, nullptr);
-  EXPECT_EQ(store->Extents().value(), (std::vector<uint64_t>{1, 2}));
+  EXPECT_EQ(store->Extents().value(), (std::vector<uint64_t>{1}));
+  ExpectReads(*store, {1, 10, 0, 0}, kPayloadBytes);  // not committed, and noted
   Result<SessionCatalog> catalog = SessionCatalog::Open(*store, false);
   ASSERT_GOOD(catalog);
   const SessionRecord record = catalog.value().Find("novel").value();

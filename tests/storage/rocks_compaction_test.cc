@@ -1,5 +1,9 @@
-// Compacting a store on disk: fewer files, nobody's records gone, everybody's there.
+// Compacting a store on disk: fewer segments, and all that there was.
 #include "storage/rocks_compaction.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
 
 #include "catalog_fixture.h"
 #include "storage/catalog_format.h"
@@ -7,165 +11,157 @@
 namespace cairn {
 namespace {
 
+namespace fs = std::filesystem;
+
 constexpr size_t kPayloadBytes = 4000;
-constexpr BlockGrid kGrid{.layers = 2, .heads = 2, .payload_bytes = kPayloadBytes};
-constexpr uint64_t kOrdinalBytes = 4 * kPayloadBytes;
+constexpr uint64_t kSegmentBytes = 256 << 10;
 constexpr auto kNoWatch = [](uint64_t, uint64_t) { return Status(Ok()); };
 
 class RocksCompactionTest : public testing::Test {
  protected:
   void SetUp() override { Open({.create = true}); }
   void Open(RocksColdStoreOptions options) {
+    if (options.segment_bytes == RocksColdStoreOptions().segment_bytes) {
+      options.segment_bytes = kSegmentBytes;
+    }
     store_.reset();
     store_ = OpenRocks(directory_.store(), options);
   }
-  /// `files` files of `ordinals` ordinals each, covered by a session but for `dead` at the end.
-  void Write(uint64_t extent, uint32_t files, uint32_t ordinals, uint32_t dead = 0) {
-    for (uint32_t file = 0; file < files; ++file) {
-      ASSERT_GOOD(
-          WriteAll(*store_, BlocksOf(extent, file * ordinals, ordinals, 2, 2), kPayloadBytes));
+  /// Extents [first, end) of some blocks, each in a segment of its own.
+  void WriteApart(uint64_t first, uint64_t end, uint32_t ordinals) {
+    for (uint64_t extent = first; extent < end; ++extent) {
+      Open({.segment_bytes = 50'000});  // for one of them
+      ASSERT_GOOD(KeepAll(*store_, BlocksOf(extent, 0, ordinals, 2, 2), kPayloadBytes));
+      for (const BlockId& id : BlocksOf(extent, 0, ordinals, 2, 2)) ids_.push_back(id);
     }
-    SessionRecord record;
-    record.ranges = {{extent, 0, files * ordinals - dead}};
-    live_.Add(record, kGrid);
-    records_.push_back(record);
+    Open({});
   }
-  Status Compact(const CompactionLimits& limits, CompactionWatch watch = kNoWatch) {
+  Status Compact(CompactionWatch watch = kNoWatch) {
     report_ = {};
-    return store_->Compact(&live_, limits, watch, report_);
+    return store_->Compact(watch, report_);
   }
-  uint64_t files() { return store_->Stats().table_files; }
-  void ExpectAllThere() {
-    for (const SessionRecord& record : records_) {
-      const ExtentRange& range = record.ranges[0];
-      for (const BlockId& id : BlocksOf(range.extent, 0, range.count, 2, 2)) {
-        ExpectReads(*store_, id, kPayloadBytes);
-      }
+  std::vector<fs::path> Segments() const {
+    std::vector<fs::path> paths;
+    for (const auto& entry : fs::directory_iterator(directory_.store() + "/blocks")) {
+      paths.push_back(entry.path());
     }
+    std::ranges::sort(paths);
+    return paths;
+  }
+  void ExpectAllThere() {
+    for (const BlockId& id : ids_) ExpectReads(*store_, id, kPayloadBytes);
   }
 
   const TempDirectory directory_;
   std::unique_ptr<RocksColdStore> store_;
-  LiveBlocks live_;
-  std::vector<SessionRecord> records_;
+  std::vector<BlockId> ids_;
   CompactionReport report_;
 };
 
-TEST_F(RocksCompactionTest, FilesOfAnExtentBecomeOneUpToTheLimit) {
-  Write(1, 12, 3);
-  EXPECT_EQ(files(), 12u);
-  ASSERT_GOOD(Compact({.file_bytes = 20 * kOrdinalBytes, .mixed_file_bytes = kOrdinalBytes}));
-  EXPECT_EQ(files(), 2u);  // of six files each
-  EXPECT_EQ(report_.dropped_records, 0u);
-  EXPECT_EQ(report_.kept_records, 36u * 4);
-  EXPECT_EQ(report_.damaged_records, 0u);
+TEST_F(RocksCompactionTest, SmallSegmentsBecomeFew) {
+  WriteApart(1, 13, 3);
+  EXPECT_EQ(Segments().size(), 12u);
+  ASSERT_GOOD(Compact());
+  EXPECT_EQ(Segments().size(), 3u);  // of 48 kB each, five in one
+  EXPECT_EQ(report_.copied_blocks, 12u * 12);
+  EXPECT_EQ(report_.damaged_blocks, 0u);
   ExpectAllThere();
   Open({});
   ExpectAllThere();
-  ASSERT_GOOD(Compact({.file_bytes = 20 * kOrdinalBytes, .mixed_file_bytes = kOrdinalBytes}));
+  ASSERT_GOOD(Compact());
   EXPECT_EQ(report_.rewritten_bytes, 0u) << "nothing is left to do";
-}
-
-TEST_F(RocksCompactionTest, OnlySmallExtentsShareFiles) {
-  for (uint64_t extent = 1; extent <= 6; ++extent) Write(extent, 1, 1);
-  Write(7, 4, 8);
-  Write(8, 1, 1);
-  ASSERT_GOOD(Compact({.file_bytes = 100 * kOrdinalBytes, .mixed_file_bytes = 5 * kOrdinalBytes}));
-  EXPECT_EQ(files(), 4u);  // 1 to 4, 5 and 6, 7, 8
-  ExpectAllThere();
-  // One of them goes, and its neighbours in the file stay.
-  ASSERT_GOOD(store_->DropExtent(2, 0));
-  records_.erase(records_.begin() + 1);
-  ExpectAllThere();
-  EXPECT_EQ(store_->Extents().value(), (std::vector<uint64_t>{1, 3, 4, 5, 6, 7, 8}));
-}
-
-TEST_F(RocksCompactionTest, WhatNobodyCoversGoesAlsoFromTheMiddleOfAFile) {
-  Write(1, 1, 10, 4);
-  Write(2, 2, 10);
-  ASSERT_GOOD(WriteAll(*store_, BlocksOf(3, 0, 5, 2, 2), kPayloadBytes));  // of no session
-  const uint64_t before = store_->Stats().payload_bytes;
-  ASSERT_GOOD(Compact({}));
-  EXPECT_EQ(report_.dropped_records, (4u + 5) * 4);
-  EXPECT_LT(store_->Stats().payload_bytes, before - 8 * kOrdinalBytes);
-  EXPECT_EQ(store_->Extents().value(), (std::vector<uint64_t>{1, 2}));
-  EXPECT_ERROR(ReadOne(*store_, {1, 6, 0, 0}, kPayloadBytes), Errc::kNotFound, "");
-  ExpectAllThere();
-  // A writer may go on where the session ended.
-  ASSERT_GOOD(WriteAll(*store_, BlocksOf(1, 6, 2, 2, 2), kPayloadBytes));
-  ExpectReads(*store_, {1, 6, 0, 0}, kPayloadBytes);
+  ASSERT_GOOD(KeepAll(*store_, BlocksOf(13, 0, 3, 2, 2), kPayloadBytes));
+  ExpectReads(*store_, {13, 2, 1, 1}, kPayloadBytes);
   ExpectAllThere();
 }
 
-TEST_F(RocksCompactionTest, WithoutKnowingWhatIsCoveredAllStays) {
-  Write(1, 3, 2, 1);
-  ASSERT_GOOD(store_->Compact(nullptr, {}, kNoWatch, report_));
-  EXPECT_EQ(files(), 1u);
-  EXPECT_EQ(report_.dropped_records, 0u);
-  ExpectReads(*store_, {1, 5, 1, 1}, kPayloadBytes);
+TEST_F(RocksCompactionTest, WhatIsLeftOfLargeSegmentsIsCopiedTogether) {
+  for (uint64_t extent = 1; extent <= 4; ++extent) {
+    ASSERT_GOOD(KeepAll(*store_, BlocksOf(extent, 0, 16, 2, 2), kPayloadBytes));
+  }
+  ASSERT_EQ(Segments().size(), 4u);
+  for (const uint64_t extent : {2, 3}) {
+    ASSERT_GOOD(store_->DropExtent(extent, 4));
+    for (const BlockId& id : BlocksOf(extent, 0, 4, 2, 2)) ids_.push_back(id);
+  }
+  const fs::path first = Segments()[0], last = Segments()[3];
+  ASSERT_GOOD(Compact());
+  EXPECT_EQ(report_.rewritten_bytes, 2u * 16 * kPayloadBytes);
+  ASSERT_EQ(Segments().size(), 3u);
+  EXPECT_EQ(Segments()[0], first);
+  EXPECT_EQ(Segments()[1], last);
+  ExpectAllThere();
+  ExpectReads(*store_, {1, 15, 1, 1}, kPayloadBytes);
+  EXPECT_ERROR(ReadOne(*store_, {2, 4, 0, 0}, kPayloadBytes), Errc::kNotFound, "");
 }
 
 TEST_F(RocksCompactionTest, AStopKeepsWhatWasDone) {
-  for (uint64_t extent = 1; extent <= 4; ++extent) Write(extent, 3, 2);
+  WriteApart(1, 13, 3);
   uint64_t last_total = 0;
   const auto stop = [&](uint64_t done, uint64_t total) -> Status {
     last_total = total;
     if (done == 0) return Ok();
     return Fail(Errc::kInterrupted, "stopped");
   };
-  const CompactionLimits limits{.file_bytes = 8 * kOrdinalBytes, .mixed_file_bytes = 1};
-  EXPECT_ERROR(Compact(limits, stop), Errc::kInterrupted, "stopped");
-  EXPECT_EQ(files(), 3u * 3 + 1);
+  EXPECT_ERROR(Compact(stop), Errc::kInterrupted, "stopped");
+  EXPECT_EQ(Segments().size(), 12u - 5 + 1);
   EXPECT_GT(report_.rewritten_bytes, 0u);
   EXPECT_GT(last_total, report_.rewritten_bytes);
   ExpectAllThere();
-  ASSERT_GOOD(Compact(limits));
-  EXPECT_EQ(files(), 4u);
+  ASSERT_GOOD(Compact());
+  EXPECT_LE(Segments().size(), 3u);
   ExpectAllThere();
 }
 
 TEST_F(RocksCompactionTest, TheLimitHoldsWhileItWorks) {
-  Write(1, 4, 3);
+  WriteApart(1, 5, 3);
   const uint64_t now = store_->Stats().disk_bytes;
-  Open({.disk_limit_bytes = now + kOrdinalBytes});
-  EXPECT_ERROR(Compact({}), Errc::kOutOfSpace, "--disk-limit");
-  EXPECT_EQ(files(), 4u);
+  Open({.disk_limit_bytes = now + 12 * kPayloadBytes});
+  EXPECT_ERROR(Compact(), Errc::kOutOfSpace, "--disk-limit");
+  EXPECT_EQ(Segments().size(), 4u);
   ExpectAllThere();
   Open({.disk_limit_bytes = 2 * now + (8 << 20)});
-  ASSERT_GOOD(Compact({}));
-  EXPECT_EQ(files(), 1u);
+  ASSERT_GOOD(Compact());
+  EXPECT_EQ(Segments().size(), 1u);
 }
 
-TEST_F(RocksCompactionTest, ADamagedRecordIsToldAndStays) {
-  Write(1, 2, 2);
-  const BlockId id{1, 4, 0, 0};
-  std::vector<std::byte> record = RecordOf(id, kPayloadBytes);
-  record[100] ^= std::byte{1};  // as if it had been damaged before it reached RocksDB
-  const BlockRecord damaged{id, record};
-  ASSERT_GOOD(store_->WriteBlocks({&damaged, 1}));
-  SessionRecord longer;
-  longer.ranges = {{1, 0, 5}};
-  live_.Add(longer, kGrid);
-  ASSERT_GOOD(Compact({}));
-  EXPECT_EQ(files(), 1u);
-  EXPECT_EQ(report_.damaged_records, 1u);
+TEST_F(RocksCompactionTest, DamageIsToldAndCopiedAsItIs) {
+  WriteApart(1, 4, 3);
+  {
+    std::fstream file(Segments()[1], std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(4 * kPayloadBytes + 100);
+    file.put('?').flush();
+    ASSERT_TRUE(file.good());
+  }
+  const BlockId damaged{2, 1, 0, 0};
+  std::erase(ids_, damaged);
+  ASSERT_GOOD(Compact());
+  EXPECT_EQ(Segments().size(), 1u);
+  EXPECT_EQ(report_.damaged_blocks, 1u);
   ASSERT_EQ(report_.damages.size(), 1u);
-  EXPECT_NE(report_.damages[0].find("extent 1 block 4"), std::string::npos) << report_.damages[0];
-  std::vector<std::byte> read(record.size());
-  std::byte* const target = read.data();
-  // There still, and not served.
-  EXPECT_ERROR(store_->ReadBlocks({&id, 1}, record.size(), {&target, 1}), Errc::kCorruption,
-               "extent 1 block 4");
+  EXPECT_NE(report_.damages[0].find(ToString(damaged)), std::string::npos) << report_.damages[0];
+  Open({});
+  EXPECT_ERROR(ReadOne(*store_, damaged, kPayloadBytes), Errc::kCorruption, ToString(damaged));
+  ExpectAllThere();
+}
+
+TEST_F(RocksCompactionTest, ASegmentThatCannotBeReadStays) {
+  WriteApart(1, 5, 3);
+  fs::resize_file(Segments()[1], 5000);
+  std::erase_if(ids_, [](const BlockId& id) { return id.extent == 2; });
+  ASSERT_GOOD(Compact());
+  EXPECT_EQ(Segments().size(), 2u);
+  EXPECT_EQ(report_.damaged_blocks, 1u);
+  ExpectReads(*store_, {2, 0, 0, 0}, kPayloadBytes);
   ExpectAllThere();
 }
 
 TEST_F(RocksCompactionTest, AReaderThatWasThereBeforeReadsOn) {
-  Write(1, 6, 2);
+  WriteApart(1, 7, 2);
   const auto reader = OpenRocks(directory_.store(), {.read_only = true});
-  ASSERT_GOOD(Compact({}));
-  ExpectReads(*reader, {1, 0, 0, 0}, kPayloadBytes);
-  ExpectReads(*reader, {1, 11, 1, 1}, kPayloadBytes);
-  EXPECT_ERROR(reader->Compact(nullptr, {}, kNoWatch, report_), Errc::kInvalidArgument, "reading");
+  ASSERT_GOOD(Compact());
+  for (const BlockId& id : ids_) ExpectReads(*reader, id, kPayloadBytes);
+  EXPECT_ERROR(reader->Compact(kNoWatch, report_), Errc::kInvalidArgument, "reading");
 }
 
 /// Entries of the catalog that crashes and cuts have left.

@@ -28,7 +28,7 @@ void FlipByteAt(const fs::path& path, uint64_t offset) {
 /// The largest file in the store whose name contains `part`.
 fs::path LargestFile(const std::string& store, const std::string& part) {
   fs::path largest;
-  for (const auto& entry : fs::directory_iterator(store + "/db")) {
+  for (const auto& entry : fs::recursive_directory_iterator(store)) {
     if (entry.path().filename().string().find(part) == std::string::npos) continue;
     if (largest.empty() || entry.file_size() > fs::file_size(largest)) largest = entry.path();
   }
@@ -52,44 +52,77 @@ void MakeStore(const std::string& path) {
   }
 }
 
-TEST(RocksDamage, AFlippedByteInABlockFileIsAnErrorThatNamesTheBlock) {
+TEST(RocksDamage, AFlippedByteInASegmentIsAnErrorThatNamesTheBlock) {
   std::mt19937_64 random = SeededRandom();
   const TempDirectory directory;
   const std::string pristine = directory.path() + "/pristine";
   MakeStore(pristine);
-  const uint64_t file_bytes = fs::file_size(LargestFile(pristine, ".sst"));
-  ASSERT_GT(file_bytes, kBlocks * kPayloadBytes);
-  int named = 0;
+  ASSERT_GE(fs::file_size(LargestFile(pristine, ".seg")), kBlocks * kPayloadBytes);
   for (int round = 0; round < 25; ++round) {
     fs::remove_all(directory.store());
     fs::copy(pristine, directory.store(), fs::copy_options::recursive);
-    // Most often in the blocks, sometimes in the index and footer at the end.
-    const uint64_t offset =
-        round % 5 == 4 ? file_bytes - 1 - Pick(random, 900) : Pick(random, kBlocks * kPayloadBytes);
-    FlipByteAt(LargestFile(directory.store(), ".sst"), offset);
-    const Result<std::unique_ptr<RocksColdStore>> opened =
-        RocksColdStore::Open(directory.store(), {.read_threads = 2});
-    if (!opened) {
-      EXPECT_NE(opened.error().message.find(directory.store()), std::string::npos);
-      continue;
-    }
-    RocksColdStore& store = *opened.value();
+    const uint32_t offset = Pick(random, kBlocks * kPayloadBytes);
+    FlipByteAt(LargestFile(directory.store(), ".seg"), offset);
+    const auto store = OpenRocks(directory.store(), {});
     for (const BlockId& id : BlocksOf(1, 0, kBlocks, 1, 1)) {
-      const Status status = ReadOne(store, id, kPayloadBytes);
-      if (status) {
-        ExpectReads(store, id, kPayloadBytes);
-        continue;
+      if (id.ordinal != offset / kPayloadBytes) {
+        ExpectReads(*store, id, kPayloadBytes);
+      } else {
+        EXPECT_ERROR(ReadOne(*store, id, kPayloadBytes), Errc::kCorruption, ToString(id));
       }
-      EXPECT_ERROR(status, Errc::kCorruption, ToString(id));
-      ++named;
     }
     // What is damaged can still be deleted.
-    Result<SessionCatalog> catalog = SessionCatalog::Open(store, false);
+    Result<SessionCatalog> catalog = SessionCatalog::Open(*store, false);
     ASSERT_GOOD(catalog);
     ASSERT_GOOD(catalog.value().Delete("novel"));
-    EXPECT_TRUE(store.Extents().value().empty());
+    EXPECT_TRUE(store->Extents().value().empty());
   }
-  EXPECT_GE(named, 15);
+}
+
+TEST(RocksDamage, ALostOrShortSegmentIsAnErrorThatNamesTheBlock) {
+  const TempDirectory directory;
+  MakeStore(directory.store());
+  const fs::path segment = LargestFile(directory.store(), ".seg");
+  fs::resize_file(segment, 4 * kPayloadBytes + 100);
+  for (const bool read_only : {true, false}) {
+    const auto store = OpenRocks(directory.store(), {.read_only = read_only});
+    ExpectReads(*store, {1, 3, 0, 0}, kPayloadBytes);
+    EXPECT_ERROR(ReadOne(*store, {1, 4, 0, 0}, kPayloadBytes), Errc::kCorruption, "cut short");
+  }
+  fs::remove(segment);
+  for (const bool read_only : {true, false}) {
+    const auto store = OpenRocks(directory.store(), {.read_only = read_only});
+    EXPECT_ERROR(ReadOne(*store, {1, 3, 0, 0}, kPayloadBytes), Errc::kCorruption, "is lost");
+  }
+}
+
+/// The entries that tell where blocks lie and what they are like.
+TEST(RocksDamage, ADamagedEntryOfARunIsAnErrorThatNamesTheBlockAndNothingIsFreed) {
+  for (const std::string prefix : {"r/", "c/"}) {
+    const TempDirectory directory;
+    MakeStore(directory.store());
+    {
+      const auto store = OpenRocks(directory.store(), {});
+      ASSERT_GOOD(KeepAll(*store, BlocksOf(2, 0, 3, 1, 1), kPayloadBytes));
+      MetaEntries entries = store->ScanMeta(prefix).value();
+      ASSERT_EQ(entries.size(), 2u) << prefix;
+      entries[0].second[9] ^= 1;
+      ASSERT_GOOD(store->WriteMeta({.puts = {entries[0]}}));
+    }
+    const uint64_t bytes = fs::file_size(LargestFile(directory.store(), ".seg"));
+    const auto store = OpenRocks(directory.store(), {});
+    EXPECT_EQ(fs::file_size(LargestFile(directory.store(), ".seg")), bytes);
+    EXPECT_EQ(store->Extents().value(), (std::vector<uint64_t>{1, 2}));
+    EXPECT_ERROR(ReadOne(*store, {1, 3, 0, 0}, kPayloadBytes), Errc::kCorruption,
+                 "extent 1 block 3");
+    ExpectReads(*store, {2, 1, 0, 0}, kPayloadBytes);
+    // It goes on, and damage can be deleted.
+    ASSERT_GOOD(KeepAll(*store, BlocksOf(3, 0, 3, 1, 1), kPayloadBytes));
+    ExpectReads(*store, {3, 1, 0, 0}, kPayloadBytes);
+    ExpectReads(*store, {2, 2, 0, 0}, kPayloadBytes);
+    ASSERT_GOOD(store->DropExtent(1, 0));
+    EXPECT_EQ(store->Extents().value(), (std::vector<uint64_t>{2, 3}));
+  }
 }
 
 /// Opens the store's catalog and reads the session; success only if it is as MakeStore left it.

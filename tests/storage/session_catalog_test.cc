@@ -151,7 +151,9 @@ TEST(SessionCatalog, ANewerFormatIsRefused) {
   ASSERT_GOOD(
       cold.WriteMeta({.puts = {{key, SealValue(key, EncodeFormat(kStoreFormatVersion + 1))}}}));
   EXPECT_ERROR(SessionCatalog::Open(cold, true), Errc::kUnsupported, "use a newer cairn");
-  EXPECT_ERROR(SessionCatalog::Open(cold, false), Errc::kUnsupported, "format 2");
+  EXPECT_ERROR(SessionCatalog::Open(cold, false), Errc::kUnsupported, "format 3");
+  ASSERT_GOOD(cold.WriteMeta({.puts = {{key, SealValue(key, EncodeFormat(1))}}}));
+  EXPECT_ERROR(SessionCatalog::Open(cold, true), Errc::kUnsupported, "cairn upgrade");
 }
 
 // As an empty store it would give out numbers of sessions and extents again.

@@ -122,7 +122,7 @@ TEST_P(SessionFile, DamageInTheStoreIsAnErrorAndTheOldFileStays) {
   const SessionRecord source = MakeSource(cold());
   FaultyColdStore faulty(cold());
   WriteFile(path(), "precious");
-  faulty.FlipByte({source.ranges[1].extent, 1, 1, 0}, 9);
+  faulty.Damage({source.ranges[1].extent, 1, 1, 0});
   EXPECT_ERROR(Export(faulty, "a"), Errc::kCorruption, "block 1 layer 1 head 0 is damaged");
   EXPECT_EQ(ReadFile(path()), "precious");
   EXPECT_FALSE(fs::exists(path() + ".new"));

@@ -45,9 +45,18 @@ class StoreCopyTest : public StoreTest {
   }
 };
 
+/// The catalog but for what tells where in this very store blocks lie.
+MetaEntries EntriesOf(ColdStore& cold) {
+  MetaEntries entries = cold.ScanMeta("").value();
+  std::erase_if(entries, [](const auto& entry) {
+    return entry.first.starts_with("r/") || entry.first.starts_with("c/");
+  });
+  return entries;
+}
+
 TEST_P(StoreCopyTest, TheCopyIsTheSame) {
   MakeSessions(cold());
-  const MetaEntries entries = cold().ScanMeta("").value();
+  const MetaEntries entries = EntriesOf(cold());
   MemoryColdStore memory;
   TempDirectory directory;
   const auto rocks = OpenWriter(directory.store());
@@ -55,7 +64,7 @@ TEST_P(StoreCopyTest, TheCopyIsTheSame) {
        {static_cast<ColdStore*>(&memory), static_cast<ColdStore*>(rocks.get())}) {
     StoreCopy copy(*target);
     ASSERT_GOOD(CopyAll(cold(), copy));
-    EXPECT_EQ(target->ScanMeta("").value(), entries);
+    EXPECT_EQ(EntriesOf(*target), entries);
     EXPECT_EQ(target->Extents().value(), cold().Extents().value());
     ExpectCopied(*target);
   }
@@ -85,7 +94,7 @@ TEST_P(StoreCopyTest, DamageIsAnErrorThatNamesIt) {
   const std::vector<CopiedSession> sessions = SessionsOf(cold());
   const SessionRecord& a = sessions[0].record;
   FaultyColdStore faulty(cold());
-  faulty.FlipByte({a.ranges[0].extent, 2, 1, 0}, 5);
+  faulty.Damage({a.ranges[0].extent, 2, 1, 0});
   MemoryColdStore target;
   StoreCopy copy(target);
   EXPECT_ERROR(CopyAll(faulty, copy), Errc::kCorruption, "block 2 layer 1");

@@ -6,7 +6,6 @@
 #include <iostream>
 
 #include "base/hash.h"
-#include "storage/block_format.h"
 
 namespace cairn {
 namespace {
@@ -53,33 +52,30 @@ std::vector<std::byte> PayloadOf(const BlockId& id, size_t bytes, uint64_t versi
   return payload;
 }
 
-std::vector<std::byte> RecordOf(const BlockId& id, size_t payload_bytes) {
-  std::vector<std::byte> record = PayloadOf(id, payload_bytes);
-  record.resize(RecordBytes(payload_bytes));
-  SealRecord(id, record);
-  return record;
-}
-
 Status WriteAll(ColdStore& store, const std::vector<BlockId>& ids, size_t payload_bytes) {
-  std::vector<std::vector<std::byte>> bytes;
+  std::vector<std::vector<std::byte>> payloads;
   std::vector<BlockRecord> records;
-  for (const BlockId& id : ids) bytes.push_back(RecordOf(id, payload_bytes));
-  for (size_t i = 0; i < ids.size(); ++i) records.push_back({ids[i], bytes[i]});
+  for (const BlockId& id : ids) payloads.push_back(PayloadOf(id, payload_bytes));
+  for (size_t i = 0; i < ids.size(); ++i) records.push_back({ids[i], payloads[i]});
   return store.WriteBlocks(records);
 }
 
+Status KeepAll(ColdStore& store, const std::vector<BlockId>& ids, size_t payload_bytes) {
+  CAIRN_TRY(WriteAll(store, ids, payload_bytes));
+  return store.WriteMeta({});
+}
+
 Status ReadOne(ColdStore& store, const BlockId& id, size_t payload_bytes) {
-  std::vector<std::byte> record(RecordBytes(payload_bytes));
-  std::byte* target = record.data();
-  CAIRN_TRY(store.ReadBlocks({&id, 1}, record.size(), {&target, 1}));
-  return VerifyRecord(id, record);
+  std::vector<std::byte> payload(payload_bytes);
+  std::byte* target = payload.data();
+  return store.ReadBlocks({&id, 1}, payload.size(), {&target, 1});
 }
 
 void ExpectReads(ColdStore& store, const BlockId& id, size_t payload_bytes) {
-  std::vector<std::byte> record(RecordBytes(payload_bytes));
-  std::byte* target = record.data();
-  ASSERT_GOOD(store.ReadBlocks({&id, 1}, record.size(), {&target, 1}));
-  EXPECT_EQ(record, RecordOf(id, payload_bytes)) << ToString(id);
+  std::vector<std::byte> payload(payload_bytes);
+  std::byte* target = payload.data();
+  ASSERT_GOOD(store.ReadBlocks({&id, 1}, payload.size(), {&target, 1}));
+  EXPECT_EQ(payload, PayloadOf(id, payload_bytes)) << ToString(id);
 }
 
 std::vector<BlockId> BlocksOf(uint64_t extent, uint32_t first, uint32_t count, uint16_t layers,

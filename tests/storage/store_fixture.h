@@ -41,14 +41,14 @@ class TempDirectory {
 
 /// Bytes that differ from block to block and from one `version` to the next.
 std::vector<std::byte> PayloadOf(const BlockId& id, size_t bytes, uint64_t version = 0);
-/// Its record, sealed.
-std::vector<std::byte> RecordOf(const BlockId& id, size_t payload_bytes);
 
-/// Writes the blocks' records (sorted) in one call.
+/// Writes the blocks (sorted) with the payloads of PayloadOf in one call.
 Status WriteAll(ColdStore& store, const std::vector<BlockId>& ids, size_t payload_bytes);
-/// Reads one record and compares it with RecordOf.
+/// The same, and that they are there becomes durable.
+Status KeepAll(ColdStore& store, const std::vector<BlockId>& ids, size_t payload_bytes);
+/// Reads one block and compares it with PayloadOf.
 void ExpectReads(ColdStore& store, const BlockId& id, size_t payload_bytes);
-/// Reads one record; the error, or success.
+/// Reads one block; the error, or success.
 Status ReadOne(ColdStore& store, const BlockId& id, size_t payload_bytes);
 
 /// All blocks of ordinals [first, first + count) with `layers` layers and `heads` heads, sorted.

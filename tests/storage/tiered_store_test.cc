@@ -84,7 +84,7 @@ TEST_P(TieredStoreTest, FetchesWhatWasSealedBeforeAndAfterAFlush) {
   std::vector<BlockId> twice = ids;
   twice.insert(twice.end(), ids.rbegin(), ids.rend());
   ExpectPinned(store->Fetch(twice), twice);
-  EXPECT_EQ(cold.Stats().bytes_read, 6 * (kPayloadBytes + 16));
+  EXPECT_EQ(cold.Stats().bytes_read, 6 * kPayloadBytes);
 }
 
 TEST_P(TieredStoreTest, SealChecksItsBlock) {
@@ -300,7 +300,7 @@ TEST_P(TieredStoreTest, ConcurrentFetchesAgreeAndReadEachBlockOnce) {
       });
     }
     for (std::thread& thread : threads) thread.join();
-    EXPECT_EQ(cold.Stats().bytes_read, 200 * (kPayloadBytes + 16));
+    EXPECT_EQ(cold.Stats().bytes_read, 200 * kPayloadBytes);
   }
   const auto store = OpenTiers(Options(40, 30, 4), cold);
   std::vector<std::thread> threads;

@@ -68,9 +68,9 @@ TEST_P(VerifierTest, AWholeStoreIsReadOnceAndFoundWhole) {
 TEST_P(VerifierTest, EveryDamagedBlockIsNamedForEverySessionThatHasIt) {
   MakeSessions();
   FaultyColdStore faulty(cold());
-  faulty.FlipByte({a_.ranges[0].extent, 2, 1, 0}, 5);
-  faulty.FlipByte({a_.ranges[1].extent, 1, 0, 0}, 70);  // behind the fork, in the trailer
-  faulty.Swap({b_.ranges[2].extent, 0, 0, 0}, {c_.ranges[0].extent, 1, 0, 0});
+  faulty.Damage({a_.ranges[0].extent, 2, 1, 0});
+  faulty.Damage({a_.ranges[1].extent, 1, 0, 0});  // behind the fork
+  faulty.Damage({b_.ranges[2].extent, 0, 0, 0});
   ASSERT_GOOD(cold().DropExtent(c_.ranges[0].extent, 2));
   const std::vector<std::string> expected = {"a 2.1", "a 5.0", "b 2.1", "b 5.0", "c 2.0", "c 2.1"};
   EXPECT_EQ(Found(faulty), expected);
@@ -106,6 +106,8 @@ TEST_P(VerifierTest, EveryDamagedEntryIsNamed) {
   MakeSessions();
   const MetaEntries entries = cold().ScanMeta("").value();
   for (const auto& [key, value] : entries) {
+    // What tells where blocks lie is read when a store is opened (rocks_damage_test.cc).
+    if (key.starts_with("r/") || key.starts_with("c/")) continue;
     for (int round = 0; round < 5; ++round) {
       std::string damaged = value;
       damaged[Pick(random, static_cast<uint32_t>(value.size()))] ^= 4;
@@ -158,9 +160,9 @@ TEST_P(VerifierTest, SaysHowFarASessionIsWhole) {
     EXPECT_EQ(whole(), std::pair(entry.tokens, entry.blocks)) << DescribeKey(entry.key);
     ASSERT_GOOD(cold().WriteMeta({.puts = {{entry.key, value}}}));
   }
-  faulty.FlipByte({second, 1, 1, 0}, 5);
+  faulty.Damage({second, 1, 1, 0});
   EXPECT_EQ(whole(), std::pair(uint64_t{5}, uint64_t{5}));
-  faulty.FlipByte({first, 3, 0, 0}, 5);
+  faulty.Damage({first, 3, 0, 0});
   EXPECT_EQ(whole(), std::pair(uint64_t{5}, uint64_t{3}));
   faulty.Heal();
   faulty.FailNth(ColdOperation::kScanMeta, 1);

@@ -84,14 +84,18 @@ Result<bool> IoFaultRun::RunNth(StoreOperation operation, const IoFault& fault, 
   const std::string store = path_ + "/store";
   fs::remove_all(store);
   fs::copy(path_ + "/pristine", store, fs::copy_options::recursive);
-  const auto files = std::make_shared<PowerCutFileSystem>(store);
-  const auto env = rocksdb::NewCompositeEnv(files);
-  StoreWriter writer(store, {.read_threads = 1, .write_threads = 1, .env = env.get()}, random_());
+  PowerCutDisk disk(store);
+  PowerCutFileSystem* const files = &disk.files();
+  StoreWriter writer(store, {.read_threads = 1, .write_threads = 1, .env = disk.env()}, random_());
   writer.Expect(model_, std::nullopt);
   const std::string name = model_.sessions.begin()->first;
   if (operation != StoreOperation::kOpen) {
     TRY_WHEN("opening before the fault", writer.Open());
     TRY_WHEN("sealing before the fault", Grow(writer, name, operation != StoreOperation::kFlush));
+  }
+  if (operation == StoreOperation::kRollBack) {
+    // With this the catalog has the blocks, and must forget them.
+    TRY_WHEN("committing another one before", writer.Commit(model_.sessions.rbegin()->first));
   }
   files->Fail({fault.operation, nth, fault.no_space, fault.stays});
   const Status status = Do(writer, operation, name);

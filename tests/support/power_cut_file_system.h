@@ -7,6 +7,7 @@
 // nothing that can be relied on. Thread-safe.
 #pragma once
 
+#include <rocksdb/env.h>
 #include <rocksdb/file_system.h>
 
 #include <cstdint>
@@ -107,6 +108,20 @@ class PowerCutFileSystem final : public rocksdb::FileSystemWrapper {
   std::optional<Order> order_;
   std::string betrayed_;
   UnsyncedFiles files_;
+};
+
+/// It, and RocksDB's view of it.
+class PowerCutDisk {
+ public:
+  explicit PowerCutDisk(const std::string& store)
+      : files_(std::make_shared<PowerCutFileSystem>(store)),
+        env_(rocksdb::NewCompositeEnv(files_)) {}
+  PowerCutFileSystem& files() { return *files_; }
+  rocksdb::Env* env() { return env_.get(); }
+
+ private:
+  std::shared_ptr<PowerCutFileSystem> files_;
+  std::unique_ptr<rocksdb::Env> env_;
 };
 
 }  // namespace cairn::test

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "base/hash.h"
-#include "storage/block_format.h"
 #include "storage/catalog_format.h"
 
 namespace cairn::test {
@@ -70,19 +69,15 @@ Error Differs(const std::string& name, const std::string& what) {
 
 Status CompareBlocks(ColdStore& store, const std::string& name, const ModelCommit& commit) {
   const std::vector<BlockId> ids = ModelBlocks(commit.extent, commit.first, commit.blocks);
-  std::vector<std::vector<std::byte>> records(ids.size());
+  std::vector<std::vector<std::byte>> payloads(ids.size());
   std::vector<std::byte*> targets;
-  for (std::vector<std::byte>& record : records) {
-    record.resize(RecordBytes(kModelPayloadBytes));
-    targets.push_back(record.data());
+  for (std::vector<std::byte>& payload : payloads) {
+    payload.resize(kModelPayloadBytes);
+    targets.push_back(payload.data());
   }
-  CAIRN_TRY(store.ReadBlocks(ids, RecordBytes(kModelPayloadBytes), targets));
+  CAIRN_TRY(store.ReadBlocks(ids, kModelPayloadBytes, targets));
   for (size_t i = 0; i < ids.size(); ++i) {
-    CAIRN_TRY(VerifyRecord(ids[i], records[i]));
-    const std::vector<std::byte> payload = ModelPayload(ids[i], commit.seed);
-    if (!std::equal(payload.begin(), payload.end(), records[i].begin())) {
-      return Differs(name, ToString(ids[i]));
-    }
+    if (payloads[i] != ModelPayload(ids[i], commit.seed)) return Differs(name, ToString(ids[i]));
   }
   return Ok();
 }
@@ -235,11 +230,11 @@ Status CompareExtents(ColdStore& store, const StoreModel& model) {
     if (ends.contains(extent)) continue;
     return Fail(Errc::kMismatch, "extent {} has blocks and no session", extent);
   }
-  std::vector<std::byte> record(RecordBytes(kModelPayloadBytes));
-  std::byte* target = record.data();
+  std::vector<std::byte> payload(kModelPayloadBytes);
+  std::byte* target = payload.data();
   for (const auto& [extent, end] : ends) {
     for (const BlockId& id : ModelBlocks(extent, end, 2)) {
-      const Status read = store.ReadBlocks({&id, 1}, record.size(), {&target, 1});
+      const Status read = store.ReadBlocks({&id, 1}, payload.size(), {&target, 1});
       if (!read && read.error().code == Errc::kNotFound) continue;
       return Fail(Errc::kMismatch, "{} is there and was not committed", ToString(id));
     }

@@ -16,7 +16,7 @@
 
 namespace cairn::test {
 
-/// More than a data block of RocksDB has, so that each record has one of its own, as real ones do.
+/// More than a page, and no whole pages.
 inline constexpr size_t kModelPayloadBytes = 4200;
 inline constexpr uint16_t kModelLayers = 2;
 inline constexpr uint16_t kModelHeads = 2;

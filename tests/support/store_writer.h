@@ -47,7 +47,7 @@ class StoreWriter {
   Status Fork(const std::string& name);
   Status Rename(const std::string& name);
   Status ReadSome(const std::string& name);
-  /// Forgets what was not committed, and compacts with small limits, so that a few files are many.
+  /// Forgets what was not committed, and compacts.
   Status Compact();
 
   /// Good if the open store is as told, or as in flight; that becomes what was told. With

@@ -247,20 +247,20 @@ class BadStore(CliTest):
         ask = ("ask", *self.session(), "--retrieve", blocks, "--max-tokens", "3", "--json",
                "--quiet", "Who?")
         answer = self.good(*ask).json["answer"]
-        tables = sorted((self.store / "db").glob("*.sst"))
-        self.assertTrue(tables)
+        segments = self.payload_files()
+        self.assertTrue(segments)
         whole, found = self.directory / "whole", 0
         shutil.copytree(self.store, whole)
-        for table in tables:
-            content = table.read_bytes()
-            # Nearly all of a table is payload, and every payload is read: most flips must be met.
+        for segment in segments:
+            content = segment.read_bytes()
+            # Every payload is read: most flips must be met.
             for place in range(100, len(content), len(content) // 9):
                 shutil.rmtree(self.store)
                 shutil.copytree(whole, self.store)
                 damaged = bytearray(content)
                 damaged[place] ^= 0x10
-                table.write_bytes(damaged)
-                with self.subTest(table=table.name, place=place):
+                segment.write_bytes(damaged)
+                with self.subTest(segment=segment.name, place=place):
                     found += self.is_met(ask, answer)
         self.assertGreaterEqual(found, 6)
 
@@ -278,10 +278,10 @@ class BadStore(CliTest):
 
     def test_files_of_the_store_that_are_gone(self):
         self.ingest(self.file("text.txt", random_text(3000)))
-        for pattern in ("*.sst", "CURRENT", "MANIFEST-*"):
+        for pattern in ("blocks/*.seg", "db/CURRENT", "db/MANIFEST-*"):
             broken = self.directory / "broken"
             shutil.copytree(self.store, broken)
-            next((broken / "db").glob(pattern)).unlink()
+            next(broken.glob(pattern)).unlink()
             self.refused("ask", "--store", broken, "--session", "s", "Who?", saying="broken")
             shutil.rmtree(broken)
 

@@ -44,7 +44,7 @@ class Storage(CliTest):
         rows = {(row["payload_bytes"], row["in_flight"], row["reads"])
                 for row in done.json["read"]}
         self.assertEqual(rows, {(kib * 1024, batches, reads) for kib in (8, 16, 32)
-                                for batches in (1, 4) for reads in ("auto", "threads", "rocksdb")})
+                                for batches in (1, 4) for reads in ("auto", "threads")})
         for row in done.json["read"]:
             for key in ("ratio_to_raw", "p99_ratio", "bytes_per_second", "raw_bytes_per_second",
                         "p99_ms", "raw_p99_ms"):

@@ -164,8 +164,8 @@ class Resume(Eval):
         process = subprocess.Popen(command(*self.arguments(*options)), stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE)
         store = self.scratch / "store"
-        # A commit writes block files into the store.
-        code, stderr = self.stop(process, signal.SIGINT, lambda: any(store.glob("db/*.sst")))
+        # A commit writes blocks into the store.
+        code, stderr = self.stop(process, signal.SIGINT, lambda: any(store.glob("blocks/*.seg")))
         self.assertEqual(code, 130, stderr)
         done = self.good(*self.arguments("--json", *options))
         self.assertRegex(done.stderr, r"going on at token \d+ of text 1 of 9216 tokens")

@@ -128,8 +128,8 @@ class CliTest(unittest.TestCase):
                        timeout=TIMEOUT_SECONDS)
 
     def payload_files(self):
-        """Those of records, largest first."""
-        return sorted((self.store / "db").glob("*.sst"), key=os.path.getsize, reverse=True)
+        """Segments, largest first."""
+        return sorted((self.store / "blocks").glob("*.seg"), key=os.path.getsize, reverse=True)
 
     def flip(self, path, places):
         content = bytearray(path.read_bytes())

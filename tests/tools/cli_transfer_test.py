@@ -165,7 +165,7 @@ class BadFiles(TransferTest):
         self.refused(*export, "s", self.directory, saying="is a directory")
         self.refused(*export, "s", self.directory / "no" / "file", saying="cannot create .*no/file")
         self.refused(*export, "s", code=2, saying="see `cairn")
-        table = max((self.store / "db").glob("*.sst"), key=lambda path: path.stat().st_size)
+        table = self.payload_files()[0]
         damaged = bytearray(table.read_bytes())
         damaged[len(damaged) // 2] ^= 1
         table.write_bytes(damaged)

@@ -88,7 +88,7 @@ class Damaged(VerifyTest):
         tokens = self.show()["tokens"]
         path = self.payload_files()[0]
         size = path.stat().st_size
-        places = [size // 8, size // 3, size // 2]
+        places = [size // 8, size // 5, size // 3]  # of the first session
         self.flip(path, places)
         found, lines = self.damaged()
         names = {finding["session"] for finding in found}

@@ -101,7 +101,7 @@ TEST_P(MetricsTest, CountADamagedRecordOnce) {
     return Parse(MetricsText(metrics_.Sample())).at("cairn_verification_failures_total");
   };
   EXPECT_EQ(failures(), 0);
-  cold_.FlipByte(Blocks(9, 1).front(), 100);
+  cold_.Damage(Blocks(9, 1).front());
   EXPECT_FALSE(tiers_->Fetch(Blocks(8, 4)).has_value());
   EXPECT_EQ(failures(), 1);
   cold_.Heal();

@@ -150,14 +150,14 @@ int ExamineDamaged(const std::string& path, uint64_t seed) {
     std::snprintf(progress->what, sizeof progress->what, "%s", what.c_str());
     ++counts.damaged;
     ++counts.kinds[static_cast<size_t>(kind)];
-    const auto reads = BlockReads(random() % 3);
+    const auto reads = BlockReads(random() % 2);
     const Verdict read = OpenAndCompare(store, /*read_only=*/true, reads, model);
     const Verdict written = OpenAndCompare(store, /*read_only=*/false, reads, model);
     const Verdict verdict = std::max(read, written);
     if (verdict == Verdict::kWrong) return kWrong;
     ++(verdict == Verdict::kHarmless ? counts.harmless : counts.detected);
   }
-  std::snprintf(progress->what, sizeof progress->what, "records of an open store");
+  std::snprintf(progress->what, sizeof progress->what, "blocks of an open store");
   const Status status = DamageRecords(path, model, random, &counts.open);
   if (status) return 0;
   std::fprintf(stderr, "%s\n", status.error().message.c_str());

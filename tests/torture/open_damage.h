@@ -30,37 +30,37 @@ class OpenDamage {
   static Result<std::unique_ptr<OpenDamage>> Open(const std::string& path, const StoreModel& model);
   ~OpenDamage();
 
-  /// Blocks whose records were found in a file.
+  /// Blocks that were found in a file.
   size_t blocks() const { return blocks_.size(); }
   /// One damage, looked at and taken back. kMismatch: bytes were served that were never written, or
-  /// a record that was not hit cannot be read.
+  /// a block that was not hit cannot be read.
   Status Round(std::mt19937_64& random, OpenDamageCounts* counts);
 
  private:
-  struct Table {
+  struct Segment {
     int fd = -1;
     std::string bytes{};
   };
-  /// A block and the data block of a table file that has its record alone.
+  /// A block and where its payload lies.
   struct Block {
     BlockId id;
     uint64_t seed = 0;
-    size_t table = 0;
+    size_t segment = 0;
     size_t begin = 0;
     size_t end = 0;
   };
 
   OpenDamage() = default;
-  Status ReadTables(const std::string& path);
+  Status ReadSegments(const std::string& path);
   void FindBlocks(const StoreModel& model);
-  /// Changes `bytes` of the table, which begin at `begin` in it.
+  /// Changes `bytes` of the segment, which begin at `begin` in it.
   std::string Change(const Block& block, std::mt19937_64& random, size_t* begin) const;
-  Status Write(const Table& table, size_t begin, std::string_view bytes) const;
+  Status Write(const Segment& segment, size_t begin, std::string_view bytes) const;
   /// Good if the block reads as written; kMismatch if it reads otherwise.
   Status ReadOne(const Block& block) const;
 
   std::unique_ptr<RocksColdStore> store_;
-  std::vector<Table> tables_;
+  std::vector<Segment> segments_;
   std::vector<Block> blocks_;
 };
 

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "engine/stored_shape.h"
-#include "storage/block_format.h"
 #include "storage/rocks_cold_store.h"
 #include "storage/session_catalog.h"
 #include "tests/support/crowd_book.h"
@@ -22,9 +21,9 @@ void FlipBit(std::string& bytes, size_t at, std::mt19937_64& random) {
   bytes[at] = static_cast<char>(bytes[at] ^ (1 << random() % 8));
 }
 
-/// The record of any block of the session, as it is stored.
-Result<std::string> AnyRecord(const std::string& store, const std::string& session,
-                              std::mt19937_64& random) {
+/// The payload of any block of the session.
+Result<std::string> AnyPayload(const std::string& store, const std::string& session,
+                               std::mt19937_64& random) {
   CAIRN_TRY(const auto cold, RocksColdStore::Open(store, {.read_only = true, .read_threads = 1}));
   CAIRN_TRY(const auto catalog, SessionCatalog::Open(*cold, true));
   CAIRN_TRY(const SessionRecord record, catalog.Find(session));
@@ -33,7 +32,7 @@ Result<std::string> AnyRecord(const std::string& store, const std::string& sessi
   const BlockId id{range.extent, range.first + static_cast<uint32_t>(random() % range.count),
                    static_cast<uint16_t>(random() % grid.layers),
                    static_cast<uint16_t>(random() % grid.heads)};
-  std::string bytes(RecordBytes(grid.payload_bytes), '\0');
+  std::string bytes(grid.payload_bytes, '\0');
   std::byte* target = reinterpret_cast<std::byte*>(bytes.data());
   CAIRN_TRY(cold->ReadBlocks({&id, 1}, bytes.size(), {&target, 1}));
   return bytes;
@@ -42,20 +41,19 @@ Result<std::string> AnyRecord(const std::string& store, const std::string& sessi
 }  // namespace
 
 Status DamageBlock(const std::string& store, const std::string& session, std::mt19937_64& random) {
-  CAIRN_TRY(const std::string record, AnyRecord(store, session, random));
-  for (const auto& entry : fs::directory_iterator(store + "/db")) {
-    if (entry.path().extension() != ".sst") continue;
+  CAIRN_TRY(const std::string payload, AnyPayload(store, session, random));
+  for (const auto& entry : fs::directory_iterator(store + "/blocks")) {
     std::fstream file(entry.path(), std::ios::binary | std::ios::in | std::ios::out);
     std::string bytes((std::istreambuf_iterator<char>(file)), {});
-    const size_t at = bytes.find(record);
+    const size_t at = bytes.find(payload);
     if (at == std::string::npos) continue;
-    const size_t hit = at + random() % record.size();
+    const size_t hit = at + random() % payload.size();
     FlipBit(bytes, hit, random);
     file.seekp(static_cast<std::streamoff>(hit));
     file.put(bytes[hit]).flush();
     return file ? Ok() : Status(Fail(Errc::kIo, "cannot damage {}", entry.path().string()));
   }
-  return Fail(Errc::kNotFound, "no table file has the record of a block of '{}'", session);
+  return Fail(Errc::kNotFound, "no segment has a block of '{}'", session);
 }
 
 Status DamageEntry(const std::string& store, const std::string& prefix, std::mt19937_64& random) {

@@ -1,48 +1,31 @@
 #include "tests/torture/store_damage.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <fstream>
 #include <iterator>
 #include <utility>
-#include <vector>
+
+#include "storage/block_run.h"
+#include "storage/rocks_cold_store.h"
 
 namespace cairn::test {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kRecordEnd = "CBK1";
-/// What RocksDB puts behind a record in a data block of its own: restarts, type, checksum.
-constexpr size_t kBehindRecord = 13;
-
 std::string Contents(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-struct Range {
-  size_t first = 0;
-  size_t bytes = 0;
-};
+using Range = StoreDamage::Range;
 
 /// A page of the file; the last one may be short.
 Range AnyPage(const std::string& file, size_t page, std::mt19937_64& random) {
   const size_t first = random() % file.size() / page * page;
   return {first, std::min(page, file.size() - first)};
-}
-
-/// The data blocks of a table file of records, but for the first.
-std::vector<Range> DataBlocks(const std::string& file) {
-  std::vector<Range> blocks;
-  size_t before = 0;
-  for (size_t at = file.find(kRecordEnd); at != std::string::npos;
-       at = file.find(kRecordEnd, at + 1)) {
-    const size_t end = at + kRecordEnd.size() + kBehindRecord;
-    if (end > file.size()) break;
-    if (before > 0) blocks.push_back({before, end - before});
-    before = end;
-  }
-  return blocks;
 }
 
 /// Exchanges two ranges that do not overlap, as far as both reach.
@@ -82,7 +65,26 @@ StoreDamage::StoreDamage(const fs::path& pristine, fs::path store) : store_(std:
     files_[name.string()] = Contents(entry.path());
     fs::create_directories(store_ / name.parent_path());
   }
-  fs::create_directories(store_ / "incoming");
+  fs::create_directories(store_ / "blocks");
+  FindBlocks(pristine);
+}
+
+/// Where the catalog says that they lie.
+void StoreDamage::FindBlocks(const fs::path& pristine) {
+  const auto store =
+      RocksColdStore::Open(pristine.string(), {.read_only = true, .read_threads = 1});
+  if (!store) return;
+  const auto entries = store.value()->ScanMeta(kRunPrefix);
+  if (!entries) return;
+  for (const auto& [key, value] : entries.value()) {
+    const auto run = DecodeRun(key, value);
+    if (!run) continue;
+    const std::string name = fmt::format("blocks/{:08}.seg", run.value().segment);
+    for (uint32_t i = 0; i < run.value().blocks; ++i) {
+      const uint64_t first = run.value().offset + uint64_t{i} * run.value().payload_bytes;
+      blocks_[name].push_back({first, run.value().payload_bytes});
+    }
+  }
 }
 
 bool StoreDamage::IsOlderLog(const std::string& name) const {
@@ -114,7 +116,8 @@ std::string StoreDamage::Change(Changes& changed, std::mt19937_64& random, Damag
   const size_t page = random() % 2 == 0 ? 512 : 4096;
   Range a = AnyPage(bytes, page, random), b = AnyPage(bytes, page, random);
   if (*kind == DamageKind::kSwapBlocks) {
-    const std::vector<Range> blocks = DataBlocks(bytes);
+    const auto found = blocks_.find(name);
+    const std::vector<Range> blocks = found == blocks_.end() ? std::vector<Range>() : found->second;
     if (blocks.size() < 2) *kind = DamageKind::kSwapPages;
     if (blocks.size() >= 2) a = blocks[random() % blocks.size()];
     if (blocks.size() >= 2) b = blocks[random() % blocks.size()];
@@ -152,7 +155,8 @@ void StoreDamage::RemoveOthers() const {
   for (const fs::path& path : others) fs::remove(path);
 }
 
-/// Nobody writes to a table file in place, and nobody reads what is in the reserve.
+/// Nobody writes to a table file in place, and nobody reads what is in the reserve. In a segment a
+/// writer may have punched holes.
 bool StoreDamage::IsAsItWas(const std::string& name) const {
   if (damaged_.contains(name) || !(name.ends_with(".sst") || name == "reserve")) return false;
   std::error_code missing;

@@ -9,6 +9,7 @@
 #include <random>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace cairn::test {
 
@@ -17,7 +18,7 @@ enum class DamageKind {
   kCut,         ///< an end is gone
   kZeros,       ///< a page of 512 or 4096 bytes
   kSwapPages,   ///< two such pages of a file changed for each other
-  kSwapBlocks,  ///< two whole blocks of a table file
+  kSwapBlocks,  ///< two whole blocks of a segment
   kOldPage,     ///< a page in place of another one of the same file
   kSwapFiles,   ///< two files changed for each other
   kLost,        ///< a file
@@ -36,6 +37,12 @@ class StoreDamage {
   /// is.
   std::string Damage(std::mt19937_64& random, DamageKind* kind);
 
+  /// Bytes of a file.
+  struct Range {
+    size_t first = 0;
+    size_t bytes = 0;
+  };
+
  private:
   using Files = std::map<std::string, std::string>;  // by path in the store
 
@@ -45,13 +52,15 @@ class StoreDamage {
   std::string Change(Changes& changed, std::mt19937_64& random, DamageKind* kind) const;
   /// That a log is lost, or cut short between two records, is only noticed of the last one.
   bool IsOlderLog(const std::string& name) const;
+  void FindBlocks(const std::filesystem::path& pristine);
   void RemoveOthers() const;
   bool IsAsItWas(const std::string& name) const;
   void Write(const std::string& name, const std::string& bytes) const;
 
   const std::filesystem::path store_;
   Files files_;
-  std::set<std::string> damaged_;  // those that are not as in files_
+  std::map<std::string, std::vector<Range>> blocks_;  // in segments
+  std::set<std::string> damaged_;                     // those that are not as in files_
 };
 
 }  // namespace cairn::test
