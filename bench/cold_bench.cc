@@ -155,7 +155,8 @@ Result<IngestRow> ColdBench::Ingest(RawFile& raw) {
   row.step_bytes = step_bytes();
   std::vector<double> ratios, rates, raw_rates;
   double cpu_seconds = 0;
-  std::optional<uint64_t> written_bytes = 0;
+  uint64_t written_bytes = 0;
+  bool written_known = true;
   const uint64_t measured = steps_ - kWarmUpSteps;
   const uint64_t per_round = measured / static_cast<uint64_t>(options_.rounds);
   double seconds = 0, raw_seconds = 0;
@@ -173,11 +174,8 @@ Result<IngestRow> ColdBench::Ingest(RawFile& raw) {
     seconds += step_seconds;
     row.longest_commit_seconds = std::max(row.longest_commit_seconds, step_seconds);
     cpu_seconds += after.cpu_seconds - before.cpu_seconds;
-    if (before.written_bytes && after.written_bytes && written_bytes) {
-      *written_bytes += *after.written_bytes - *before.written_bytes;
-    } else {
-      written_bytes.reset();
-    }
+    written_known = written_known && before.written_bytes && after.written_bytes;
+    if (written_known) written_bytes += *after.written_bytes - *before.written_bytes;
     if (++in_round < per_round && step + 1 < steps_) continue;
     rates.push_back(static_cast<double>(in_round * step_bytes()) / seconds);
     raw_rates.push_back(static_cast<double>(in_round * memory_bytes) / raw_seconds);
@@ -191,8 +189,8 @@ Result<IngestRow> ColdBench::Ingest(RawFile& raw) {
   row.raw_bytes_per_second = Median(raw_rates);
   const auto payload_bytes = static_cast<double>(row.payload_total_bytes);
   row.cpu_seconds_per_gb = cpu_seconds / payload_bytes * 1e9;
-  if (written_bytes) {
-    row.write_amplification = static_cast<double>(*written_bytes) / payload_bytes;
+  if (written_known) {
+    row.write_amplification = static_cast<double>(written_bytes) / payload_bytes;
   }
   row.files = cold->Stats().data_files;
   data_.reset();

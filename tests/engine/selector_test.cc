@@ -112,7 +112,8 @@ class SelectorTest : public testing::TestWithParam<SelectorCase> {
     const bool landmark = shape_.mode == AttentionMode::kLandmark;
     const int64_t n = before / kBlockRows,
                   first = landmark ? 0 : std::min<int64_t>(n, options_.sinks);
-    Candidates all{.k = std::min<int64_t>(options_.retrieve, n - first)};
+    Candidates all;
+    all.k = std::min<int64_t>(options_.retrieve, n - first);
     for (int64_t b = first; b < n; ++b) {
       all.blocks.push_back(b);
       all.slots.push_back(!landmark ? first : b >= n - all.k ? b - (n - all.k) + 1 : 0);
