@@ -107,6 +107,11 @@ class LayoutInspector final : public Command {
     return sessions;
   }
 
+  /// RocksDB's, of its table files; segments have none.
+  static std::string LevelOf(const json& files) {
+    return files["holds"] == "blocks" ? "-" : std::to_string(files["level"].get<int>());
+  }
+
   static void Print(const json& document) {
     const auto size = [](const json& of, const char* key) {
       return FormatByteSize(of[key].get<uint64_t>());
@@ -115,13 +120,13 @@ class LayoutInspector final : public Command {
                "files of", "level", "files", "bytes", "entries");
     for (const json& level : document["levels"]) {
       fmt::print("{:<10} {:>6} {:>7} {:>12} {:>12}\n", level["holds"].get<std::string>(),
-                 level["level"].get<int>(), level["files"].get<uint64_t>(), size(level, "bytes"),
+                 LevelOf(level), level["files"].get<uint64_t>(), size(level, "bytes"),
                  level["entries"].get<uint64_t>());
     }
     if (document.contains("files")) fmt::print("\n");
     for (const json& file : document.value("files", json::array())) {
       fmt::print("{:<20} {:<8} level {} {:>12} {:>10} entries\n", file["name"].get<std::string>(),
-                 file["holds"].get<std::string>(), file["level"].get<int>(), size(file, "bytes"),
+                 file["holds"].get<std::string>(), LevelOf(file), size(file, "bytes"),
                  file["entries"].get<uint64_t>());
     }
     fmt::print("\n{:<24} {:>12} {:>12} {:>12} {:>16}\n", "session", "keys, values", "its own",
