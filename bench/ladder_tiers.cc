@@ -286,11 +286,7 @@ class PageCacheFetch final : public LadderCase {
     return std::min(file.bytes(), set);
   }
   static std::vector<uint32_t> Order(const LadderKey& key, const LadderFile& file) {
-    std::vector<uint32_t> order(CachedBytes(key, file) / key.block_bytes);
-    for (uint32_t i = 0; i < order.size(); ++i) order[i] = i;
-    std::mt19937_64 random(5);
-    std::ranges::shuffle(order, random);
-    return order;
+    return ShuffledOrder(static_cast<uint32_t>(CachedBytes(key, file) / key.block_bytes), 5);
   }
 
   const LadderFile& file_;

@@ -95,6 +95,14 @@ DeviceCounters::DeviceCounters(const std::string& directory) {
   if (access(path.c_str(), R_OK) == 0) path_ = path;
 }
 
+std::vector<uint32_t> ShuffledOrder(uint32_t count, uint64_t seed) {
+  std::vector<uint32_t> order(count);
+  for (uint32_t i = 0; i < count; ++i) order[i] = i;
+  std::mt19937_64 random(seed);
+  std::ranges::shuffle(order, random);
+  return order;
+}
+
 std::optional<uint64_t> DeviceCounters::ReadBytes() const {
   if (path_.empty()) return std::nullopt;
   std::ifstream file(path_);

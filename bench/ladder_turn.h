@@ -44,6 +44,9 @@ class LadderCase {
   const bool cold_;
 };
 
+/// The numbers below `count` in a random order, the same for the same seed.
+std::vector<uint32_t> ShuffledOrder(uint32_t count, uint64_t seed);
+
 /// A walk over things in the order given, again and again; each reader has a part of its own.
 template <class T>
 class Walk {

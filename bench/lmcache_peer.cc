@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <random>
 #include <utility>
 #include <vector>
 
@@ -38,7 +37,7 @@ class Reads final : public LadderCase {
       : LadderCase(key, key.batch * key.block_bytes),
         peer_(peer),
         direct_(direct),
-        walk_(Order(blocks), 1) {}
+        walk_(ShuffledOrder(blocks, 11), 1) {}
 
   Status Run(int reader, uint64_t count) override {
     for (; count > 0; --count) {
@@ -48,14 +47,6 @@ class Reads final : public LadderCase {
   }
 
  private:
-  static std::vector<uint32_t> Order(uint32_t blocks) {
-    std::vector<uint32_t> order(blocks);
-    for (uint32_t i = 0; i < blocks; ++i) order[i] = i;
-    std::mt19937_64 random(11);
-    std::ranges::shuffle(order, random);
-    return order;
-  }
-
   LmcachePeer& peer_;
   const bool direct_;
   Walk<uint32_t> walk_;

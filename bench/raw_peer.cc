@@ -1,8 +1,6 @@
 #include "bench/raw_peer.h"
 
-#include <algorithm>
 #include <atomic>
-#include <random>
 #include <utility>
 #include <vector>
 
@@ -50,11 +48,7 @@ class RawFetch final : public LadderCase {
 
  private:
   static std::vector<uint32_t> Order(const LadderKey& key, const LadderFile& file) {
-    std::vector<uint32_t> order(file.bytes() / key.block_bytes);
-    for (uint32_t i = 0; i < order.size(); ++i) order[i] = i;
-    std::mt19937_64 random(13);
-    std::ranges::shuffle(order, random);
-    return order;
+    return ShuffledOrder(static_cast<uint32_t>(file.bytes() / key.block_bytes), 13);
   }
 
   const LadderFile& file_;

@@ -4,9 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <chrono>
-#include <random>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -43,7 +41,7 @@ class Reads final : public LadderCase {
   Reads(LadderKey key, uint16_t port, uint32_t blocks)
       : LadderCase(key, key.batch * key.block_bytes),
         port_(port),
-        walk_(Order(blocks), key.readers) {}
+        walk_(ShuffledOrder(blocks, 10), key.readers) {}
 
   Status Prepare() override {
     for (int i = 0; i < key().readers; ++i) {
@@ -72,14 +70,6 @@ class Reads final : public LadderCase {
   }
 
  private:
-  static std::vector<uint32_t> Order(uint32_t blocks) {
-    std::vector<uint32_t> order(blocks);
-    for (uint32_t i = 0; i < blocks; ++i) order[i] = i;
-    std::mt19937_64 random(10);
-    std::ranges::shuffle(order, random);
-    return order;
-  }
-
   const uint16_t port_;
   Walk<uint32_t> walk_;
   std::vector<RedisConnection> connections_;  // by reader

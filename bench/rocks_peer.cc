@@ -3,7 +3,6 @@
 #include <rocksdb/db.h>
 
 #include <algorithm>
-#include <random>
 #include <utility>
 #include <vector>
 
@@ -92,11 +91,7 @@ class RocksPeer::Reads final : public LadderCase {
       const auto in_flight = key.batch * static_cast<uint32_t>(key.readers);
       blocks = std::min(blocks, std::max(few, 2 * in_flight));
     }
-    std::vector<uint32_t> order(blocks);
-    for (uint32_t i = 0; i < blocks; ++i) order[i] = i;
-    std::mt19937_64 random(8);
-    std::ranges::shuffle(order, random);
-    return order;
+    return ShuffledOrder(blocks, 8);
   }
 
   Database& database_;

@@ -72,7 +72,7 @@ void CodeStore::Seal() {
       const float value = tail_[static_cast<size_t>(v * dim_ + d)];
       const float steps = std::nearbyint((0.5f * value - 0.5f * least) / half_width);
       const auto code = static_cast<uint8_t>(std::clamp(steps, 0.0f, kSteps));
-      codes[CodeAt(v, d)] = code;
+      codes[CodeOffset(v, d, padded_dim())] = code;
       sum += code;
     }
     chunk.scale.mean[static_cast<size_t>(d)] =
@@ -111,7 +111,8 @@ void CodeStore::Read(int64_t block, float* vectors) const {
   }
   const CodeScale& scale = this->scale(index);
   for (int64_t i = 0; i < representatives_; ++i) {
-    const uint8_t* codes = tiles(index) + CodeAt(within * representatives_ + i, 0);
+    const uint8_t* codes =
+        tiles(index) + CodeOffset(within * representatives_ + i, 0, padded_dim());
     float* to = vectors + i * dim_;
     for (int64_t d = 0; d < dim_; d += kCodesAtOnce, codes += kTileVectors * kCodesAtOnce) {
       for (int64_t c = 0; c < std::min<int64_t>(kCodesAtOnce, dim_ - d); ++c) {

@@ -70,11 +70,6 @@ class CodeStore {
   size_t block_floats() const {
     return static_cast<size_t>(representatives_) * static_cast<size_t>(dim_);
   }
-  int64_t CodeAt(int64_t vector, int64_t dimension) const {
-    return vector / kTileVectors * TileBytes(padded_dim()) +
-           (dimension / kCodesAtOnce * kTileVectors + vector % kTileVectors) * kCodesAtOnce +
-           dimension % kCodesAtOnce;
-  }
   void Seal();
 
   int32_t dim_;

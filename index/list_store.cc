@@ -8,20 +8,13 @@
 #include "base/check.h"
 #include "base/dtype.h"
 #include "index/code_kernels.h"
-#include "index/score_kernels.h"
+#include "index/two_means.h"
 
 namespace cairn {
 namespace {
 
 constexpr double kLargestCode = 127.0;
 constexpr int64_t kShortList = 128;
-constexpr int kRounds = 6;  // of two means
-
-int64_t At(int64_t place, int64_t dimension, int64_t padded_dim) {
-  return place / kTileVectors * TileBytes(padded_dim) +
-         (dimension / kCodesAtOnce * kTileVectors + place % kTileVectors) * kCodesAtOnce +
-         dimension % kCodesAtOnce;
-}
 
 uint8_t* Bytes(VectorList* list) { return list->codes.data()->bytes; }
 
@@ -31,91 +24,6 @@ uint64_t MemoryOf(const VectorList& list) {
 }
 
 float Widen(uint16_t bf16) { return std::bit_cast<float>(uint32_t{bf16} << 16); }
-
-// |a − b|², in 16 sums side by side.
-float Distance(const float* a, const float* b, int32_t dim) {
-  constexpr int32_t kSums = 16;
-  float sums[kSums] = {};
-  int32_t d = 0;
-  for (; d + kSums <= dim; d += kSums) {
-    for (int32_t i = 0; i < kSums; ++i) {
-      const float difference = a[d + i] - b[d + i];
-      sums[i] += difference * difference;
-    }
-  }
-  for (; d < dim; ++d) sums[d % kSums] += (a[d] - b[d]) * (a[d] - b[d]);
-  return std::accumulate(sums, sums + kSums, 0.0f);
-}
-
-// Sums of the vectors [n, dim] of either side, and their numbers.
-struct Halves {
-  std::vector<double> sums[2];
-  int64_t counts[2] = {0, 0};
-
-  Halves(const std::vector<float>& vectors, const std::vector<uint8_t>& side, int32_t dim)
-      : sums{std::vector<double>(static_cast<size_t>(dim)),
-             std::vector<double>(static_cast<size_t>(dim))} {
-    for (size_t v = 0; v < side.size(); ++v) {
-      ++counts[side[v]];
-      double* sum = sums[side[v]].data();
-      const float* vector = vectors.data() + v * static_cast<size_t>(dim);
-      for (int32_t d = 0; d < dim; ++d) sum[d] += vector[d];
-    }
-  }
-  std::vector<float> Mean(int which) const {
-    std::vector<float> mean;
-    for (const double sum : sums[which]) {
-      mean.push_back(static_cast<float>(sum / static_cast<double>(counts[which])));
-    }
-    return mean;
-  }
-};
-
-// The vector of [n, dim] that is farthest from `from`.
-std::vector<float> Farthest(const std::vector<float>& vectors, const std::vector<float>& from) {
-  const auto dim = static_cast<int32_t>(from.size());
-  const float* best = vectors.data();
-  float most = -1;
-  for (size_t at = 0; at < vectors.size(); at += from.size()) {
-    const float distance = Distance(vectors.data() + at, from.data(), dim);
-    if (distance > most) {
-      most = distance;
-      best = vectors.data() + at;
-    }
-  }
-  return {best, best + dim};
-}
-
-// Which vectors of [n, dim] belong to the second of two means; some, and not all.
-std::vector<uint8_t> TwoMeans(const std::vector<float>& vectors, int32_t dim) {
-  const size_t n = vectors.size() / static_cast<size_t>(dim);
-  std::vector<uint8_t> side(n);
-  std::vector<float> a = Farthest(vectors, Halves(vectors, side, dim).Mean(0));
-  std::vector<float> b = Farthest(vectors, a);
-  std::vector<float> scores(n + 3);
-  std::vector<float> across(a.size());
-  for (int round = 0; round < kRounds; ++round) {
-    float middle = 0;
-    for (size_t d = 0; d < a.size(); ++d) {
-      across[d] = b[d] - a[d];
-      middle += 0.5f * (a[d] + b[d]) * across[d];
-    }
-    ScanScores(DType::kF32, reinterpret_cast<const std::byte*>(vectors.data()),
-               static_cast<int64_t>(n), dim, across.data(), 1, scores.data(),
-               static_cast<int64_t>(n) + 3);
-    std::vector<uint8_t> now(n);
-    for (size_t v = 0; v < n; ++v) now[v] = scores[v] > middle ? 1 : 0;
-    const Halves halves(vectors, now, dim);
-    if (halves.counts[0] == 0 || halves.counts[1] == 0 || now == side) break;
-    side = now;
-    a = halves.Mean(0);
-    b = halves.Mean(1);
-  }
-  if (std::count(side.begin(), side.end(), 1) == 0) {  // not told apart: parted in the middle
-    for (size_t v = n / 2; v < n; ++v) side[v] = 1;
-  }
-  return side;
-}
 
 }  // namespace
 
@@ -221,7 +129,7 @@ uint16_t ListStore::Encode(const float* vector, uint8_t* codes) const {
 
 void ListStore::Write(VectorList* list, int64_t place, const uint8_t* codes) const {
   const int64_t padded = padded_dim();
-  uint8_t* bytes = Bytes(list) + At(place, 0, padded);
+  uint8_t* bytes = Bytes(list) + CodeOffset(place, 0, padded);
   for (int64_t d = 0; d < padded; ++d) {
     bytes[d / kCodesAtOnce * kTileVectors * kCodesAtOnce + d % kCodesAtOnce] = codes[d];
   }
@@ -239,7 +147,7 @@ void ListStore::Put(VectorList* list, const uint8_t* codes, uint16_t scale, uint
   if (place > 0 && list->equal) {
     list->equal = scale == list->scales.front();
     for (int64_t d = 0; d < padded && list->equal; ++d) {
-      list->equal = codes[d] == list->tiles()[At(0, d, padded)];
+      list->equal = codes[d] == list->tiles()[CodeOffset(0, d, padded)];
     }
   }
   list->scales.push_back(scale);
@@ -286,7 +194,7 @@ void ListStore::AppendVector(const float* vector, uint32_t number) {
   Put(&list, codes_.data(), scale, number);
   std::vector<float> centre(static_cast<size_t>(dim_));
   Read(centres_, nearest, centre.data());
-  list.squares += Distance(vector, centre.data(), dim_);
+  list.squares += SquaredDistance(vector, centre.data(), dim_);
   SetSpread(nearest);
   Part(nearest);
 }
@@ -308,7 +216,7 @@ void ListStore::Part(int64_t index) {
     if (list.count() == 0) continue;
     std::vector<float> vectors(static_cast<size_t>(list.count() * dim_));
     for (int64_t v = 0; v < list.count(); ++v) Read(list, v, vectors.data() + v * dim_);
-    const std::vector<uint8_t> side = TwoMeans(vectors, dim_);
+    const Parting parting = TwoMeans(vectors, dim_);
     const auto other = static_cast<int64_t>(lists_.size());
     lists_[static_cast<size_t>(now)] = VectorList();
     lists_.emplace_back();
@@ -316,12 +224,11 @@ void ListStore::Part(int64_t index) {
     for (int64_t v = 0; v < list.count(); ++v) {
       const auto at = static_cast<size_t>(v);
       CopyCodes(list, v, codes.data());
-      Put(&lists_[static_cast<size_t>(side[at] != 0 ? other : now)], codes.data(), list.scales[at],
-          list.numbers[at]);
+      Put(&lists_[static_cast<size_t>(parting.side[at] != 0 ? other : now)], codes.data(),
+          list.scales[at], list.numbers[at]);
     }
-    const Halves halves(vectors, side, dim_);
-    SetCentre(now, halves.Mean(0));
-    SetCentre(other, halves.Mean(1));
+    SetCentre(now, parting.means[0]);
+    SetCentre(other, parting.means[1]);
     open.push_back(other);
     open.push_back(now);
   }
@@ -340,7 +247,7 @@ void ListStore::SetCentre(int64_t index, const std::vector<float>& centre) {
     centres_.scales[at] = scale;
   }
   const std::vector<float> zero(centre.size());
-  squares_[at] = Distance(centre.data(), zero.data(), dim_);
+  squares_[at] = SquaredDistance(centre.data(), zero.data(), dim_);
   Measure(index);
 }
 
@@ -352,7 +259,7 @@ void ListStore::Measure(int64_t index) {
   list.squares = 0;
   for (int64_t v = 0; v < list.count(); ++v) {
     Read(list, v, vector.data());
-    list.squares += Distance(vector.data(), centre.data(), dim_);
+    list.squares += SquaredDistance(vector.data(), centre.data(), dim_);
   }
   SetSpread(index);
 }
@@ -367,7 +274,7 @@ void ListStore::SetSpread(int64_t index) {
 
 void ListStore::CopyCodes(const VectorList& list, int64_t place, uint8_t* codes) const {
   const int64_t padded = padded_dim();
-  for (int64_t d = 0; d < padded; ++d) codes[d] = list.tiles()[At(place, d, padded)];
+  for (int64_t d = 0; d < padded; ++d) codes[d] = list.tiles()[CodeOffset(place, d, padded)];
 }
 
 void ListStore::Read(const VectorList& list, int64_t place, float* vector) const {
@@ -375,7 +282,7 @@ void ListStore::Read(const VectorList& list, int64_t place, float* vector) const
   const int64_t padded = padded_dim();
   for (int32_t d = 0; d < dim_; ++d) {
     const auto at = static_cast<size_t>(d);
-    const auto steps = static_cast<float>(list.tiles()[At(place, d, padded)] - 128);
+    const auto steps = static_cast<float>(list.tiles()[CodeOffset(place, d, padded)] - 128);
     // Halves, because the range of two finite numbers may be infinite.
     vector[d] = 2.0f * (0.5f * centre_[at] + steps * (0.5f * scale * Widen(step_[at])));
   }

@@ -15,6 +15,12 @@ inline constexpr int64_t kTileVectors = 16;
 /// Of one instruction: dimensions are padded to a multiple.
 inline constexpr int64_t kCodesAtOnce = 4;
 inline constexpr int64_t TileBytes(int64_t padded_dim) { return kTileVectors * padded_dim; }
+/// Where a vector's code of a dimension lies in tiles that follow each other.
+inline constexpr int64_t CodeOffset(int64_t vector, int64_t dimension, int64_t padded_dim) {
+  return vector / kTileVectors * TileBytes(padded_dim) +
+         (dimension / kCodesAtOnce * kTileVectors + vector % kTileVectors) * kCodesAtOnce +
+         dimension % kCodesAtOnce;
+}
 
 /// What to multiply, and where the sums go:
 /// sums[r·stride + 16·t + i] = Σ_c code of vector i of tile t at c, times queries[r][c].
