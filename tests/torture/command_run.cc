@@ -1,7 +1,5 @@
 #include "tests/torture/command_run.h"
 
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -9,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "engine/stored_shape.h"
 #include "storage/rocks_cold_store.h"
 #include "storage/session_import.h"
 #include "tests/torture/session_damage.h"
@@ -18,18 +17,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kFirstOperations = 60;       // on the sessions of a new store
-constexpr int kOperations = 8;             // between two commands
-constexpr int kKills = 6;                  // of one command, at most, before it may come to its end
-constexpr uint64_t kCallsUncounted = 200;  // of a command, where nobody may trace it
-constexpr uint64_t kLastCalls = 40;
+constexpr int kFirstOperations = 60;  // on the sessions of a new store
+constexpr int kOperations = 8;        // between two commands
+constexpr int kKills = 6;             // of one command, at most, before it may come to its end
 
 constexpr auto kNoWatch = [](uint64_t, uint64_t) { return Status(Ok()); };
-
-std::string ReadText(const std::string& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 }  // namespace
 
@@ -40,53 +32,16 @@ const char* CommandName(CommandKind kind) {
 }
 
 CommandCounts& CommandCounts::operator+=(const CommandCounts& other) {
-  for (size_t i = 0; i < of.size(); ++i) {
-    of[i].kills += other.of[i].kills;
-    of[i].ended += other.of[i].ended;
-    of[i].calls = std::max(of[i].calls, other.of[i].calls);
-    of[i].done += other.of[i].done;
-  }
+  for (size_t i = 0; i < of.size(); ++i) of[i] += other.of[i];
   return *this;
 }
 
 CommandRun::CommandRun(std::string path, uint64_t seed)
     : path_(std::move(path)),
-      program_(fs::read_symlink("/proc/self/exe").parent_path() / "cairn"),
       random_(seed),
+      killer_(path_, random_()),
       damages_(random_() % 2 == 0),
       crowd_(store(), seed) {}
-
-/// In a copy of all there is, which comes to its end: so that any of the calls can be the last.
-Result<uint64_t> CommandRun::CountCalls(std::vector<std::string> command) const {
-  const std::string trial = path_ + "-trial";
-  fs::remove_all(trial);
-  fs::copy(path_, trial, fs::copy_options::recursive);
-  for (std::string& argument : command) {
-    if (argument.starts_with(path_ + "/")) argument.replace(0, path_.size(), trial);
-  }
-  CAIRN_TRY(const CommandEnd end, RunTraced(command, path_ + "/output", 0));
-  fs::remove_all(trial);
-  return end.calls == 0 ? kCallsUncounted : end.calls;
-}
-
-Status CommandRun::Run(CommandKind kind, const std::vector<std::string>& arguments, bool kill) {
-  std::vector<std::string> command = {program_};
-  command.insert(command.end(), arguments.begin(), arguments.end());
-  CommandCounts::Kind& counts = Of(kind);
-  uint64_t kill_before = 0;
-  if (kill) {
-    CAIRN_TRY(const uint64_t calls, CountCalls(command));
-    counts.calls = std::max(counts.calls, calls);
-    // Opening a store makes many calls; what a command does comes after it.
-    const uint64_t last = std::min(calls, kLastCalls);
-    kill_before = 1 + (Below(2) == 0 ? Below(calls) : calls - last + Below(last));
-  }
-  CAIRN_TRY(end_, RunTraced(command, path_ + "/output", kill_before));
-  ++(end_.killed ? counts.kills : counts.ended);
-  if (end_.killed || end_.exit_code == 0) return Ok();
-  return Fail(Errc::kMismatch, "`cairn {}` ended with {}: {}", fmt::join(arguments, " "),
-              end_.exit_code, ReadText(path_ + "/output"));
-}
 
 Status CommandRun::Round() {
   const bool first = !fs::exists(path_);
@@ -118,23 +73,24 @@ Status CommandRun::Round() {
 
 Status CommandRun::Compact() {
   for (int i = 0; i < kKills; ++i) {
-    CAIRN_TRY(Run(CommandKind::kCompact, {"compact", "--store", store(), "--quiet"}, true));
-    if (!end_.killed) return Ok();
+    CAIRN_TRY(const CommandEnd end,
+              killer_.Kill({"compact", "--store", store(), "--quiet"}, Of(CommandKind::kCompact)));
+    if (!end.killed) return Ok();
     CAIRN_TRY(crowd_.CompareAll());
   }
-  return RunToEnd(CommandKind::kCompact, {"compact", "--store", store(), "--quiet"});
+  return killer_.RunToEnd({"compact", "--store", store(), "--quiet"}, Of(CommandKind::kCompact));
 }
 
 Status CommandRun::Backup() {
   const std::string target = path_ + "/copy";
   const std::vector<std::string> command = {"backup", "--store", store(), "--quiet", target};
   for (int i = 0; i < kKills && !fs::exists(target); ++i) {
-    CAIRN_TRY(Run(CommandKind::kBackup, command, true));
-    if (end_.killed && fs::exists(target)) ++Of(CommandKind::kBackup).done;
+    CAIRN_TRY(const CommandEnd end, killer_.Kill(command, Of(CommandKind::kBackup)));
+    if (end.killed && fs::exists(target)) ++Of(CommandKind::kBackup).done;
   }
   CAIRN_TRY(crowd_.CompareAll());
   // What a killed one has left is no obstacle.
-  if (!fs::exists(target)) CAIRN_TRY(RunToEnd(CommandKind::kBackup, command));
+  if (!fs::exists(target)) CAIRN_TRY(killer_.RunToEnd(command, Of(CommandKind::kBackup)));
   CAIRN_TRY(crowd_.CompareAll(target));
   fs::remove_all(target);
   return Ok();
@@ -148,7 +104,8 @@ Status CommandRun::Damage() {
       if (content.rows >= BookShape().block.block_rows) names.push_back(name);
     }
     if (names.empty()) return Ok();
-    const Status done = DamageBlock(store(), names[Below(names.size())], random_);
+    const Status done =
+        DamageBlock(store(), names[Below(names.size())], GridOf(BookShape()), random_);
     return done || done.error().code != Errc::kCorruption ? done : Ok();  // it was damaged already
   }
   constexpr const char* kPrefixes[] = {"m/", "t/", "a/"};  // summaries, tokens, tails
@@ -157,13 +114,12 @@ Status CommandRun::Damage() {
 
 Result<CommandRun::Contents> CommandRun::Planned() {
   CAIRN_TRY(const CommandEnd end,
-            RunTraced({program_, "repair", "--store", store(), "--dry-run", "--json", "--quiet"},
-                      path_ + "/output", 0));
+            killer_.Run({"repair", "--store", store(), "--dry-run", "--json", "--quiet"}));
   Contents planned = crowd_.committed();
-  const auto said = nlohmann::json::parse(ReadText(path_ + "/output"), nullptr, false);
+  const auto said = nlohmann::json::parse(killer_.Output(), nullptr, false);
   if (end.exit_code != 0 || said.is_discarded() || !said.at("hopeless").empty()) {
     return Fail(Errc::kMismatch, "`cairn repair --dry-run` ended with {}: {}", end.exit_code,
-                ReadText(path_ + "/output"));
+                killer_.Output());
   }
   for (const auto& session : said.at("repaired")) {
     planned.at(session.at("session")).rows = session.at("tokens");
@@ -189,12 +145,12 @@ Status CommandRun::Repair() {
   CAIRN_TRY(const Contents planned, Planned());
   const std::vector<std::string> command = {"repair", "--store", store(), "--quiet"};
   for (int i = 0; i < kKills; ++i) {
-    CAIRN_TRY(Run(CommandKind::kRepair, command, true));
+    CAIRN_TRY(const CommandEnd end, killer_.Kill(command, Of(CommandKind::kRepair)));
     bool any_done = false;
     CAIRN_TRY(CompareRepaired(planned, &any_done));
-    if (end_.killed && any_done) ++Of(CommandKind::kRepair).done;
+    if (end.killed && any_done) ++Of(CommandKind::kRepair).done;
   }
-  CAIRN_TRY(RunToEnd(CommandKind::kRepair, command));
+  CAIRN_TRY(killer_.RunToEnd(command, Of(CommandKind::kRepair)));
   crowd_.committed() = planned;
   return Ok();
 }
@@ -208,10 +164,10 @@ Status CommandRun::MakeFile() {
   const std::vector<std::string> command = {"sessions", "export", session->first, file(),
                                             "--store",  store(),  "--quiet"};
   for (int i = 0; i < kKills && !fs::exists(file()); ++i) {
-    CAIRN_TRY(Run(CommandKind::kExport, command, true));
-    if (end_.killed && fs::exists(file())) ++Of(CommandKind::kExport).done;
+    CAIRN_TRY(const CommandEnd end, killer_.Kill(command, Of(CommandKind::kExport)));
+    if (end.killed && fs::exists(file())) ++Of(CommandKind::kExport).done;
   }
-  if (!fs::exists(file())) CAIRN_TRY(RunToEnd(CommandKind::kExport, command));
+  if (!fs::exists(file())) CAIRN_TRY(killer_.RunToEnd(command, Of(CommandKind::kExport)));
   const auto no_sink = [](const ExportedSession&, uint32_t, std::span<const std::byte>) {
     return Status(Ok());
   };
@@ -242,14 +198,14 @@ Status CommandRun::Import() {
                                             name,       "--store", store(), "--quiet"};
   bool there = false;
   for (int i = 0; i < kKills && !there; ++i) {
-    CAIRN_TRY(Run(CommandKind::kImport, command, true));
+    CAIRN_TRY(const CommandEnd end, killer_.Kill(command, Of(CommandKind::kImport)));
     CAIRN_TRY(there, Has(store(), name));
-    if (end_.killed && there) ++Of(CommandKind::kImport).done;
+    if (end.killed && there) ++Of(CommandKind::kImport).done;
     if (there) crowd_.committed()[name] = in_file_;
     CAIRN_TRY(crowd_.CompareAll());
   }
   if (there) return Ok();
-  CAIRN_TRY(RunToEnd(CommandKind::kImport, command));
+  CAIRN_TRY(killer_.RunToEnd(command, Of(CommandKind::kImport)));
   crowd_.committed()[name] = in_file_;
   return Ok();
 }
@@ -263,11 +219,11 @@ Status CommandRun::ImportNew() {
                                             name,       "--store", made,   "--quiet"};
   bool there = false;
   for (int i = 0; i < kKills && !there; ++i) {
-    CAIRN_TRY(Run(CommandKind::kImportNew, command, true));
+    CAIRN_TRY(const CommandEnd end, killer_.Kill(command, Of(CommandKind::kImportNew)));
     CAIRN_TRY(there, Has(made, name));
-    if (end_.killed && there) ++Of(CommandKind::kImportNew).done;
+    if (end.killed && there) ++Of(CommandKind::kImportNew).done;
   }
-  if (!there) CAIRN_TRY(RunToEnd(CommandKind::kImportNew, command));
+  if (!there) CAIRN_TRY(killer_.RunToEnd(command, Of(CommandKind::kImportNew)));
   CAIRN_TRY(there, Has(made, name));
   if (there) return Ok();
   return Fail(Errc::kMismatch, "the store {} has not the session that was imported", made);

@@ -1,7 +1,6 @@
 // CommandRun: one store on which the commands that take long are run and killed: compact, backup,
-// repair, export and import of sessions. The command is the program `cairn` beside this one; it is
-// killed before any of its calls that change files (traced_command.h). Then the store is compared
-// with what it must hold, the command is run once more to its end, and all is compared again.
+// repair, export and import of sessions. After a kill the store is compared with what it must hold,
+// then the command is run once more to its end, and all is compared again.
 #pragma once
 
 #include <array>
@@ -13,7 +12,7 @@
 
 #include "base/error.h"
 #include "tests/support/session_crowd.h"
-#include "tests/torture/traced_command.h"
+#include "tests/torture/command_killer.h"
 
 namespace cairn::test {
 
@@ -23,13 +22,7 @@ inline constexpr int kCommandKinds = 6;
 const char* CommandName(CommandKind kind);
 
 struct CommandCounts {
-  struct Kind {
-    uint64_t kills = 0;
-    uint64_t ended = 0;  ///< runs that came to their end
-    uint64_t calls = 0;  ///< that change files, the most of one run
-    uint64_t done = 0;   ///< kills after which all of it, or some of a repair, was found done
-  };
-  std::array<Kind, kCommandKinds> of{};
+  std::array<CommandKills, kCommandKinds> of{};
 
   CommandCounts& operator+=(const CommandCounts& other);
 };
@@ -49,15 +42,7 @@ class CommandRun {
   std::string store() const { return path_ + "/store"; }
   std::string file() const { return path_ + "/exported"; }
   size_t Below(size_t end) { return random_() % end; }
-  CommandCounts::Kind& Of(CommandKind kind) { return counts_.of[static_cast<size_t>(kind)]; }
-  /// How many calls that change files a command makes from here on, if nobody kills it.
-  Result<uint64_t> CountCalls(std::vector<std::string> command) const;
-  /// Runs `cairn` with these arguments and kills it somewhere, or lets it come to its end, which
-  /// must be a good one.
-  Status Run(CommandKind kind, const std::vector<std::string>& arguments, bool kill);
-  Status RunToEnd(CommandKind kind, const std::vector<std::string>& arguments) {
-    return Run(kind, arguments, false);
-  }
+  CommandKills& Of(CommandKind kind) { return counts_.of[static_cast<size_t>(kind)]; }
 
   Status Compact();
   Status Backup();
@@ -75,13 +60,12 @@ class CommandRun {
   Result<bool> Has(const std::string& store, const std::string& name);
 
   const std::string path_;
-  const std::string program_;
   std::mt19937_64 random_;
+  CommandKiller killer_;
   const bool damages_;  // in other stores nothing is repaired
   SessionCrowd crowd_;
   SessionCrowd::Content in_file_;  // of the session that was exported
   uint64_t names_ = 0;
-  CommandEnd end_;  // of the last run
   CommandCounts counts_;
 };
 

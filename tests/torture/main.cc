@@ -19,6 +19,7 @@
 #include "tests/torture/crowd_run.h"
 #include "tests/torture/damage_run.h"
 #include "tests/torture/kill_run.h"
+#include "tests/torture/recompute_run.h"
 #include "tests/torture/soak_run.h"
 
 namespace cairn::test {
@@ -75,16 +76,19 @@ nlohmann::ordered_json ToJson(const DamageCounts& damage) {
             {"harmless", damage.open.harmless}}}};
 }
 
+nlohmann::ordered_json ToJson(const CommandKills& command) {
+  return {{"kills", command.kills},
+          {"found_done", command.done},
+          {"ended", command.ended},
+          {"most_calls", command.calls}};
+}
+
 nlohmann::ordered_json ToJson(const CommandCounts& commands) {
   nlohmann::ordered_json kinds;
   uint64_t kills = 0;
   for (size_t i = 0; i < commands.of.size(); ++i) {
-    const CommandCounts::Kind& counts = commands.of[i];
-    kills += counts.kills;
-    kinds[CommandName(CommandKind(i))] = {{"kills", counts.kills},
-                                          {"found_done", counts.done},
-                                          {"ended", counts.ended},
-                                          {"most_calls", counts.calls}};
+    kills += commands.of[i].kills;
+    kinds[CommandName(CommandKind(i))] = ToJson(commands.of[i]);
   }
   return {{"points", kills}, {"of", kinds}};
 }
@@ -95,7 +99,8 @@ nlohmann::ordered_json ToJson(const CrowdTotals& crowd) {
           {"moved", crowd.moved}, {"checked", crowd.checked}};
 }
 
-constexpr const char* kPhases[] = {"kills", "commands", "power_cuts", "damage", "crowd"};
+constexpr const char* kPhases[] = {"kills",      "commands", "recomputations",
+                                   "power_cuts", "damage",   "crowd"};
 
 /// Of the phases, in order, each for its share of the time; `only` one if it is not empty.
 int Torture(double minutes, uint64_t seed, const std::string& only) {
@@ -114,9 +119,10 @@ int Torture(double minutes, uint64_t seed, const std::string& only) {
   };
   run(kPhases[0], KillCounts(), std::type_identity<KillRun>());
   run(kPhases[1], CommandCounts(), std::type_identity<CommandRun>());
-  run(kPhases[2], PowerCutCounts(), std::type_identity<PowerCutRun>());
-  run(kPhases[3], DamageCounts(), std::type_identity<DamageRun>());
-  run(kPhases[4], CrowdTotals(), std::type_identity<CrowdRun>());
+  run(kPhases[2], CommandKills(), std::type_identity<RecomputeRun>());
+  run(kPhases[3], PowerCutCounts(), std::type_identity<PowerCutRun>());
+  run(kPhases[4], DamageCounts(), std::type_identity<DamageRun>());
+  run(kPhases[5], CrowdTotals(), std::type_identity<CrowdRun>());
   summary["seconds"] = std::chrono::duration<double>(Clock::now() - start).count();
   summary["difference"] = status ? std::string() : status.error().message;
   std::printf("%s\n", summary.dump(2).c_str());
@@ -149,7 +155,8 @@ int Main(int argc, char** argv) {
   std::string only, csv, writer, examined, notes;
   app.add_option("--minutes", minutes, "How long")->capture_default_str();
   app.add_option("--seed", seed, "Of all that is random")->capture_default_str();
-  app.add_option("--only", only, "One kind: kills, commands, power_cuts, damage or crowd")
+  app.add_option("--only", only,
+                 "One kind: kills, commands, recomputations, power_cuts, damage or crowd")
       ->check(CLI::IsMember(std::vector<std::string>(std::begin(kPhases), std::end(kPhases))));
   app.add_flag("--soak", soak, "Random sessions under small limits in place of all that");
   app.add_option("--csv", csv, "A file for what the soak took over time")->needs("--soak");

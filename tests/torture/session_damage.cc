@@ -7,10 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/stored_shape.h"
 #include "storage/rocks_cold_store.h"
 #include "storage/session_catalog.h"
-#include "tests/support/crowd_book.h"
 
 namespace cairn::test {
 namespace {
@@ -23,12 +21,11 @@ void FlipBit(std::string& bytes, size_t at, std::mt19937_64& random) {
 
 /// The payload of any block of the session.
 Result<std::string> AnyPayload(const std::string& store, const std::string& session,
-                               std::mt19937_64& random) {
+                               const BlockGrid& grid, std::mt19937_64& random) {
   CAIRN_TRY(const auto cold, RocksColdStore::Open(store, {.read_only = true, .read_threads = 1}));
   CAIRN_TRY(const auto catalog, SessionCatalog::Open(*cold, true));
   CAIRN_TRY(const SessionRecord record, catalog.Find(session));
   const ExtentRange& range = record.ranges.at(random() % record.ranges.size());
-  const BlockGrid grid = GridOf(BookShape());
   const BlockId id{range.extent, range.first + static_cast<uint32_t>(random() % range.count),
                    static_cast<uint16_t>(random() % grid.layers),
                    static_cast<uint16_t>(random() % grid.heads)};
@@ -40,8 +37,9 @@ Result<std::string> AnyPayload(const std::string& store, const std::string& sess
 
 }  // namespace
 
-Status DamageBlock(const std::string& store, const std::string& session, std::mt19937_64& random) {
-  CAIRN_TRY(const std::string payload, AnyPayload(store, session, random));
+Status DamageBlock(const std::string& store, const std::string& session, const BlockGrid& grid,
+                   std::mt19937_64& random) {
+  CAIRN_TRY(const std::string payload, AnyPayload(store, session, grid, random));
   for (const auto& entry : fs::directory_iterator(store + "/blocks")) {
     std::fstream file(entry.path(), std::ios::binary | std::ios::in | std::ios::out);
     std::string bytes((std::istreambuf_iterator<char>(file)), {});

@@ -5,12 +5,13 @@
 #include <string>
 
 #include "base/error.h"
+#include "storage/block_scan.h"
 
 namespace cairn::test {
 
-/// Flips a bit of one of the session's block records, wherever a table file has it. The session has
-/// complete blocks of the shape that books have.
-Status DamageBlock(const std::string& store, const std::string& session, std::mt19937_64& random);
+/// Flips a bit of one of the session's blocks, of which it has some, in the segment that has it.
+Status DamageBlock(const std::string& store, const std::string& session, const BlockGrid& grid,
+                   std::mt19937_64& random);
 
 /// Flips a bit in one of the catalog's entries whose key begins with `prefix`; nothing if there is
 /// none.
