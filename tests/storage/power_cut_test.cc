@@ -2,7 +2,9 @@
 // and of what was in flight all or nothing. CAIRN_TEST_CUTS makes it longer.
 #include <cstdlib>
 
+#include "catalog_fixture.h"
 #include "store_fixture.h"
+#include "tests/support/power_cut_file_system.h"
 #include "tests/support/power_cut_run.h"
 
 namespace cairn {
@@ -38,6 +40,21 @@ TEST(PowerCut, WhatWasAcknowledgedIsThereAfterwards) {
   EXPECT_GT(counts.acknowledged, counts.cuts);
   EXPECT_GT(counts.whole, 0u);
   EXPECT_GT(counts.undone, 0u);
+}
+
+/// One of the segment and one of the catalog's log: each is a round trip to the disk.
+TEST(Durability, ACommitEndsWithTwoSyncs) {
+  const TempDirectory directory;
+  test::PowerCutDisk disk(directory.store());
+  const auto store = OpenRocks(directory.store(), {.create = true, .env = disk.env()});
+  SessionCatalog catalog = OpenCatalog(*store);
+  SessionRecord record = NewSession(catalog, "s");
+  ASSERT_GOOD(Extend(*store, catalog, record, 3, {1, 2, 3}, "tail"));
+  for (uint32_t token = 4; token < 14; ++token) {
+    const uint64_t before = disk.files().syncs();
+    ASSERT_GOOD(Extend(*store, catalog, record, 4, {token}, "tail"));
+    EXPECT_EQ(disk.files().syncs() - before, 2u) << "commit of token " << token;
+  }
 }
 
 /// The proof above can fail: a sync that is promised and not kept is found.

@@ -162,6 +162,11 @@ uint64_t PowerCutFileSystem::changes() const {
   return changes_;
 }
 
+uint64_t PowerCutFileSystem::syncs() const {
+  const std::lock_guard lock(mutex_);
+  return syncs_;
+}
+
 void PowerCutFileSystem::Restore(std::mt19937_64& random) {
   files_.Restore(random);
   Revive();
@@ -201,6 +206,7 @@ bool PowerCutFileSystem::Betrayed(const std::string& path) const {
 
 IOStatus PowerCutFileSystem::Enter(FileOperation operation) {
   const std::lock_guard lock(mutex_);
+  if (operation == FileOperation::kSync) ++syncs_;
   if (operation != FileOperation::kRead) {
     ++changes_;
     if (cut_at_ > 0 && changes_ >= cut_at_) off_ = true;

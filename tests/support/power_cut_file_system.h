@@ -40,6 +40,8 @@ class PowerCutFileSystem final : public rocksdb::FileSystemWrapper {
   bool off() const;
   /// Changes since the construction or the last Restore.
   uint64_t changes() const;
+  /// Syncs since the construction.
+  uint64_t syncs() const;
   /// The power is back: the directory holds what the cut left. The store must be closed.
   void Restore(std::mt19937_64& random);
   /// The process was killed and the machine stays up: nothing is lost, nothing was synced.
@@ -104,6 +106,7 @@ class PowerCutFileSystem final : public rocksdb::FileSystemWrapper {
   mutable std::mutex mutex_;
   bool off_ = false;
   uint64_t changes_ = 0;
+  uint64_t syncs_ = 0;
   uint64_t cut_at_ = 0;  // counted as changes_; 0: no cut
   std::optional<Order> order_;
   std::string betrayed_;
