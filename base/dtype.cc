@@ -3,6 +3,8 @@
 #include <bit>
 #include <cstring>
 
+#include "base/check.h"
+
 namespace cairn {
 namespace {
 
@@ -75,6 +77,8 @@ std::string_view DTypeName(DType type) {
       return "f16";
     case DType::kBF16:
       return "bf16";
+    case DType::kQ8:
+      return "q8";
   }
   return "unknown";
 }
@@ -83,7 +87,9 @@ Result<DType> ParseDType(std::string_view text) {
   if (text == "f32") return DType::kF32;
   if (text == "f16") return DType::kF16;
   if (text == "bf16") return DType::kBF16;
-  return Fail(Errc::kInvalidArgument, "'{}' is not an element type; use f32, f16 or bf16", text);
+  if (text == "q8") return DType::kQ8;
+  return Fail(Errc::kInvalidArgument, "'{}' is not an element type; use f32, f16, bf16 or q8",
+              text);
 }
 
 float HalfToFloat(uint16_t half) { return FloatOf(half); }
@@ -94,12 +100,14 @@ float Bf16ToFloat(uint16_t value) {
 uint16_t FloatToBf16(float value) { return RoundToBf16(value); }
 
 void ConvertToFloat(DType type, const void* source, float* target, size_t count) {
+  CAIRN_CHECK(type != DType::kQ8);
   if (type == DType::kF32) std::memcpy(target, source, count * sizeof(float));
   if (type == DType::kF16) HalvesToFloats(static_cast<const Packed16*>(source), target, count);
   if (type == DType::kBF16) Bf16sToFloats(static_cast<const Packed16*>(source), target, count);
 }
 
 void ConvertFromFloat(DType type, const float* source, void* target, size_t count) {
+  CAIRN_CHECK(type != DType::kQ8);
   if (type == DType::kF32) std::memcpy(target, source, count * sizeof(float));
   if (type == DType::kF16) FloatsToHalves(source, static_cast<Packed16*>(target), count);
   if (type == DType::kBF16) FloatsToBf16s(source, static_cast<Packed16*>(target), count);

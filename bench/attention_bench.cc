@@ -11,6 +11,7 @@
 #include "bench/process_usage.h"
 #include "engine/engine.h"
 #include "kernels/attention.h"
+#include "kernels/block_rows.h"
 #include "storage/memory_cold_store.h"
 
 namespace cairn {
@@ -22,16 +23,26 @@ constexpr int32_t kKernelCalls = 256;  // of a turn, and as many lists
 constexpr int32_t kPosition = 1 << 14;
 
 /// A layer of SmolLM2-135M with the landmark adapter.
-SessionShape Shape(int32_t layers) {
+SessionShape Shape(int32_t layers, DType kv_type) {
   SessionShape shape;
   shape.layers = layers;
   shape.query_heads = 9;
   shape.kv_heads = 3;
-  shape.block = {.block_rows = 64, .head_dim = 64, .dtype = DType::kF16};
+  shape.block = {.block_rows = 64, .head_dim = 64, .dtype = kv_type};
   shape.mode = AttentionMode::kLandmark;
   shape.context_rows = 2048;
   shape.inverse_frequencies = RopeTable::InverseFrequencies(1e5, shape.block.head_dim);
   return shape;
+}
+
+/// A block of the shape from as many numbers as it has.
+void FillBlock(const BlockShape& shape, const float* numbers, std::byte* payload) {
+  const BlockShape open = shape.open();
+  const auto count = 2 * static_cast<size_t>(shape.block_rows) * shape.head_dim;
+  if (shape.dtype == open.dtype) return ConvertFromFloat(open.dtype, numbers, payload, count);
+  std::vector<std::byte> rows(open.payload_bytes());
+  ConvertFromFloat(open.dtype, numbers, rows.data(), count);
+  SealBlock(shape, rows.data(), payload);
 }
 
 /// Reads all of `pool` from start to end, each core its part.
@@ -59,7 +70,7 @@ Error Stopped() { return Fail(Errc::kInterrupted, "stopped; nothing was kept"); 
 class AttentionBench {
  public:
   AttentionBench(const AttentionBenchOptions& options, FunctionRef<bool(const std::string&)> stop)
-      : options_(options), stop_(stop), shape_(Shape(options.layers)) {
+      : options_(options), stop_(stop), shape_(Shape(options.layers, options.kv_type)) {
     std::normal_distribution<float> normal;
     noise_.resize(1 << 21);
     for (float& value : noise_) value = normal(random_);
@@ -138,9 +149,8 @@ void AttentionBench::TimeKernel(AttentionBenchResult& result) {
   PageBuffer pool(static_cast<size_t>(blocks) * payload);
   ParallelRanges(blocks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block) {
-      ConvertFromFloat(shape_.block.dtype, noise_.data() + block % 64 * 1024,
-                       pool.data() + static_cast<size_t>(block) * payload,
-                       payload / DTypeBytes(shape_.block.dtype));
+      FillBlock(shape_.block, noise_.data() + block % 64 * 1024,
+                pool.data() + static_cast<size_t>(block) * payload);
     }
   });
   RopeTable rope(shape_.rope_style, shape_.inverse_frequencies);

@@ -17,6 +17,7 @@ struct AttentionBenchOptions {
   int64_t tokens = 131072;
   int32_t layers = 2;    ///< attended in turns, so that a layer finds the caches used
   int32_t retrieve = 8;  ///< blocks chosen per KV head
+  DType kv_type = DType::kF16;
   IndexKind index = IndexKind::kAuto;
   int32_t prefill_rows = 256;          ///< of a step that reads
   int32_t decode_steps = 200;          ///< of a round

@@ -3,16 +3,19 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/parallel.h"
 #include "kernels/append.h"
+#include "kernels/block_rows.h"
 
 namespace cairn {
 
 LocalRows::LocalRows(const SessionShape& shape, int32_t max_step_rows)
-    : shape_(shape.block),
+    : shape_(shape.block.open()),
+      sealed_shape_(shape.block),
       layers_(shape.layers),
       heads_(shape.kv_heads),
       blocks_((max_step_rows + 2 * shape.block.block_rows - 2) / shape.block.block_rows),
-      payload_bytes_(shape.block.payload_bytes()),
+      payload_bytes_(shape_.payload_bytes()),
       data_(static_cast<size_t>(layers_) * heads_ * blocks_ * payload_bytes_) {}
 
 void LocalRows::Append(const RopeTable& rope, int32_t layer, int32_t head, int32_t first,
@@ -27,6 +30,19 @@ void LocalRows::Append(const RopeTable& rope, int32_t layer, int32_t head, int32
     k += count * stride;
     v += count * stride;
   }
+}
+
+void LocalRows::Seal(int32_t complete) {
+  if (sealed_shape_.dtype == shape_.dtype) return;
+  sealed_.resize(Place(layers_, 0, 0) * sealed_shape_.payload_bytes());
+  ParallelFor(static_cast<int64_t>(layers_) * heads_, [&](int64_t task) {
+    const auto layer = static_cast<int32_t>(task / heads_);
+    const auto head = static_cast<int32_t>(task % heads_);
+    for (int32_t i = 0; i < complete; ++i) {
+      SealBlock(sealed_shape_, block(layer, head, i),
+                sealed_.data() + Place(layer, head, i) * sealed_shape_.payload_bytes());
+    }
+  });
 }
 
 void LocalRows::DropBlocks(int32_t complete, int32_t tail_rows) {

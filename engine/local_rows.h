@@ -29,6 +29,14 @@ class LocalRows {
   void Append(const RopeTable& rope, int32_t layer, int32_t head, int32_t first, int32_t rows,
               const float* k, const float* v, int64_t stride);
 
+  /// Puts the first `complete` blocks into the form in which they are stored.
+  void Seal(int32_t complete);
+  /// A payload of the session's block shape, once Seal made it.
+  const std::byte* sealed(int32_t layer, int32_t head, int32_t index) const {
+    if (sealed_shape_.dtype == shape_.dtype) return block(layer, head, index);
+    return sealed_.data() + Place(layer, head, index) * sealed_shape_.payload_bytes();
+  }
+
   /// Makes block `complete` block 0 again, keeping `tail_rows` rows of it.
   void DropBlocks(int32_t complete, int32_t tail_rows);
 
@@ -38,16 +46,21 @@ class LocalRows {
   Status LoadTail(const std::string& bytes, int32_t rows);
 
  private:
+  size_t Place(int32_t layer, int32_t head, int32_t index) const {
+    return (static_cast<size_t>(layer) * heads_ + head) * blocks_ + index;
+  }
   size_t Offset(int32_t layer, int32_t head, int32_t index) const {
-    return ((static_cast<size_t>(layer) * heads_ + head) * blocks_ + index) * payload_bytes_;
+    return Place(layer, head, index) * payload_bytes_;
   }
 
-  BlockShape shape_;
+  BlockShape shape_;  // of blocks that grow
+  BlockShape sealed_shape_;
   int32_t layers_;
   int32_t heads_;
   int32_t blocks_;
   size_t payload_bytes_;
   std::vector<std::byte> data_;
+  std::vector<std::byte> sealed_;  // where it is another shape
 };
 
 }  // namespace cairn

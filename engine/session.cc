@@ -128,7 +128,7 @@ void Session::ChainPayloads(int32_t complete) {
     Hasher block;
     for (int32_t layer = 0; layer < shape_.layers; ++layer) {
       for (int32_t head = 0; head < shape_.kv_heads; ++head) {
-        block.Update(local_.block(layer, head, i), shape_.block.payload_bytes());
+        block.Update(local_.sealed(layer, head, i), shape_.block.payload_bytes());
       }
     }
     chain_ = NextChain(chain_, block);

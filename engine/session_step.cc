@@ -100,7 +100,7 @@ Status Session::SealBlocks(int32_t complete) {
       for (int32_t head = 0; head < shape_.kv_heads; ++head) {
         const BlockId id{extent_, extent_blocks_ + static_cast<uint32_t>(i),
                          static_cast<uint16_t>(layer), static_cast<uint16_t>(head)};
-        CAIRN_TRY(store_.Seal(id, {local_.block(layer, head, i), shape_.block.payload_bytes()}));
+        CAIRN_TRY(store_.Seal(id, {local_.sealed(layer, head, i), shape_.block.payload_bytes()}));
       }
     }
   }
@@ -117,7 +117,7 @@ Status Session::AddRepresentatives(int32_t complete) {
     char* target = packed[layer].data();
     for (int32_t i = 0; i < complete; ++i) {
       for (int32_t head = 0; head < shape_.kv_heads; ++head) {
-        SummarizeHead(shape_, local_.block(static_cast<int32_t>(layer), head, i), scratch.data(),
+        SummarizeHead(shape_, local_.sealed(static_cast<int32_t>(layer), head, i), scratch.data(),
                       target);
         target += per_head;
       }
@@ -145,6 +145,7 @@ Status Session::EndStep() {
   const int32_t complete = local_rows / shape_.block.block_rows;
   if (complete > 0) {
     const Slice slice(store_.timeline(), "seal", complete);
+    local_.Seal(complete);
     Status done = SealBlocks(complete);
     if (done.has_value()) done = AddRepresentatives(complete);
     if (!done.has_value()) {  // all layers become what they were when the step began

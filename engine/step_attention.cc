@@ -96,12 +96,13 @@ void StepAttention::ListBlocks(const Call& call, int32_t first_group, int32_t gr
 }
 
 void StepAttention::AttendRows(const Call& call, int32_t head, int32_t first_row, int32_t rows,
-                               std::span<const BlockRef> refs, float* o, float* lse) {
+                               std::span<const BlockRef> refs, const BlockShape& shape, float* o,
+                               float* lse) {
   const int32_t dim = shape_.block.head_dim, group = shape_.group();
   const int64_t stride = static_cast<int64_t>(shape_.query_heads) * dim;
   const int64_t offset = first_row * stride + static_cast<int64_t>(head) * group * dim;
   AttendParams params;
-  params.shape = shape_.block;
+  params.shape = shape;
   params.mode =
       shape_.mode == AttentionMode::kLandmark ? SoftmaxMode::kGrouped : SoftmaxMode::kPlain;
   params.scale = shape_.scale > 0 ? shape_.scale : 1.0f / std::sqrt(static_cast<float>(dim));
@@ -138,7 +139,7 @@ void StepAttention::AttendLocal(const Call& call, const LocalRows& local) {
     AttendRows(
         call, head, first, std::min(kRowsPerTask, call.rows - first),
         {local_refs_.data() + static_cast<int64_t>(head) * count, static_cast<size_t>(count)},
-        call.o, lse_.data());
+        shape_.block.open(), call.o, lse_.data());
   });
 }
 
@@ -158,8 +159,8 @@ void StepAttention::AttendFetched(const Call& call, int32_t first_group, int32_t
     const int32_t count = std::min(tile, rows - from);
     const int64_t list = (shared ? 0 : static_cast<int64_t>(from)) * shape_.kv_heads + head;
     AttendRows(call, head, first_row + from, count,
-               {refs_.data() + list * per_group, static_cast<size_t>(per_group)}, fetched_o_.data(),
-               fetched_lse_.data());
+               {refs_.data() + list * per_group, static_cast<size_t>(per_group)}, shape_.block,
+               fetched_o_.data(), fetched_lse_.data());
     for (int32_t row = first_row + from; row < first_row + from + count; ++row) {
       const int64_t at = (static_cast<int64_t>(row) * shape_.query_heads + head * group) * dim;
       const int64_t part = (static_cast<int64_t>(head) * call.rows + row) * group;

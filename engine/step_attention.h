@@ -58,7 +58,7 @@ class StepAttention {
   void AttendLocal(const Call& call, const LocalRows& local);
   void AttendFetched(const Call& call, int32_t first_group, int32_t groups, const Pins& pins);
   void AttendRows(const Call& call, int32_t head, int32_t first_row, int32_t rows,
-                  std::span<const BlockRef> refs, float* o, float* lse);
+                  std::span<const BlockRef> refs, const BlockShape& shape, float* o, float* lse);
   Result<Pins> WaitFor(TieredStore::Ticket& ticket);
   /// Where the listed blocks are, before they are asked for.
   void LogTiers();

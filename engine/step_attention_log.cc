@@ -67,7 +67,7 @@ void StepAttention::LogHead(const Call& call, int32_t row, int32_t head, int32_t
 ReadBlock StepAttention::LogBlock(const Call& call, int32_t row, int32_t head, size_t ref,
                                   int64_t block) {
   ReadBlock read{.block = block, .tier = tiers_[ref]};
-  AttendRows(call, head, row, 1, {&refs_[ref], 1}, part_o_.data(), part_lse_.data());
+  AttendRows(call, head, row, 1, {&refs_[ref], 1}, shape_.block, part_o_.data(), part_lse_.data());
   const int32_t group = shape_.group();
   const int64_t at = (static_cast<int64_t>(head) * call.rows + row) * group;
   for (int32_t g = 0; g < group; ++g) {

@@ -42,7 +42,7 @@ void AddBlock(const SessionShape& shape, std::span<const ScannedBlock> parts,
 
 DType SummaryDType(const SessionShape& shape) {
   const bool exact = shape.mode == AttentionMode::kLandmark || shape.block.dtype == DType::kF32;
-  return exact ? shape.block.dtype : DType::kBF16;
+  return exact ? shape.block.open().dtype : DType::kBF16;
 }
 
 size_t SummaryBytes(const SessionShape& shape) {

@@ -1,6 +1,7 @@
 #include "kernels/append.h"
 
 #include "base/check.h"
+#include "kernels/block_rows.h"
 
 namespace cairn {
 namespace {
@@ -12,7 +13,7 @@ constexpr int32_t kMaxHeadDim = 1024;  // of the row buffers on the stack
 void AppendRows(const BlockShape& shape, const RopeTable& rope, int32_t first_row, int32_t rows,
                 const float* k, const float* v, int64_t stride, std::byte* payload) {
   const int32_t dim = shape.head_dim;
-  CAIRN_CHECK(dim <= kMaxHeadDim && rope.head_dim() == dim);
+  CAIRN_CHECK(dim <= kMaxHeadDim && rope.head_dim() == dim && shape.dtype != DType::kQ8);
   CAIRN_CHECK(first_row >= 0 && rows >= 0 && first_row + rows <= shape.block_rows);
   CAIRN_CHECK(rope.positions() >= first_row + rows);
   float rotated[kMaxHeadDim];
@@ -26,8 +27,7 @@ void AppendRows(const BlockShape& shape, const RopeTable& rope, int32_t first_ro
 }
 
 void LandmarkKey(const BlockShape& shape, const std::byte* payload, float* key) {
-  ConvertToFloat(shape.dtype, payload + shape.key_offset(shape.block_rows - 1), key,
-                 static_cast<size_t>(shape.head_dim));
+  ReadKey(shape, payload, shape.block_rows - 1, key);
 }
 
 void SubBlockMeans(const BlockShape& shape, const std::byte* payload, int32_t count, float* means) {
@@ -41,7 +41,7 @@ void SubBlockMeans(const BlockShape& shape, const std::byte* payload, int32_t co
     float* mean = means + static_cast<int64_t>(i) * dim;
     for (int32_t c = 0; c < dim; ++c) mean[c] = 0.0f;
     for (int32_t row = begin; row < end; ++row) {
-      ConvertToFloat(shape.dtype, payload + shape.key_offset(row), key, static_cast<size_t>(dim));
+      ReadKey(shape, payload, row, key);
       for (int32_t c = 0; c < dim; ++c) mean[c] += key[c];
     }
     const float inverse = 1.0f / static_cast<float>(end - begin);

@@ -11,7 +11,8 @@ namespace cairn {
 
 /// Writes `rows` keys and values as rows first_row, first_row+1, … of `payload`. `k` and `v` are
 /// [rows, D] f32, un-rotated, `stride` elements between rows; key row t is rotated by t before it
-/// is rounded to the payload's dtype. first_row + rows ≤ B; the table covers B positions.
+/// is rounded to the payload's dtype, which is not kQ8. first_row + rows ≤ B; the table covers B
+/// positions.
 void AppendRows(const BlockShape& shape, const RopeTable& rope, int32_t first_row, int32_t rows,
                 const float* k, const float* v, int64_t stride, std::byte* payload);
 

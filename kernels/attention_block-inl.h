@@ -28,10 +28,16 @@ using VF = hn::Vec<DF>;
 inline constexpr int32_t kLanes = static_cast<int32_t>(hn::MaxLanes(DF()));
 
 template <class T>
+inline constexpr bool kCodes = hwy::IsSame<T, int8_t>();
+
+template <class T>
 HWY_INLINE VF LoadAsFloat(const T* HWY_RESTRICT from) {
   const DF d;
   if constexpr (hwy::IsSame<T, float>()) {
     return hn::LoadU(d, from);
+  } else if constexpr (kCodes<T>) {
+    const hn::RebindToSigned<DF> whole;
+    return hn::ConvertTo(d, hn::PromoteTo(whole, hn::LoadU(hn::Rebind<int8_t, DF>(), from)));
   } else {
     return hn::PromoteTo(d, hn::LoadU(hn::Rebind<T, DF>(), from));
   }
@@ -49,6 +55,22 @@ HWY_INLINE void CopyAsFloat(const T* HWY_RESTRICT from, int64_t count, float* HW
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) hn::StoreU(LoadAsFloat(from + i), d, to + i);
   if (i < count) ConvertToFloat(kTypeOf<T>, from + i, to + i, static_cast<size_t>(count - i));
+}
+
+// to[0, count) = codes[0, count) · scales[0, count).
+HWY_INLINE void CopyScaled(const int8_t* HWY_RESTRICT codes, const float* HWY_RESTRICT scales,
+                           int64_t count, float* HWY_RESTRICT to) {
+  const DF d;
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    hn::StoreU(hn::Mul(LoadAsFloat(codes + i), hn::LoadU(d, scales + i)), d, to + i);
+  }
+  for (; i < count; ++i) to[i] = static_cast<float>(codes[i]) * scales[i];
+}
+
+// Scales of a payload of codes: of the keys' channels, and `dim` further those of the values'.
+HWY_INLINE const float* ScalesOf(const BlockShape& shape, const std::byte* payload) {
+  return reinterpret_cast<const float*>(payload + shape.scales_offset());
 }
 
 // out = scale · R x with the halves of every pair at c and c + D/2, `table` being the angle's
@@ -119,7 +141,7 @@ struct FloatBlock {
 };
 
 struct BlockBuffers {
-  float* row;     // [D]
+  float* row;     // two rows of padded D
   float* keys;    // [padded rows, D]
   float* values;  // [B, padded D]
 };
@@ -131,17 +153,29 @@ HWY_NOINLINE FloatBlock LoadBlock(const AttendParams& params, const BlockRef& bl
   const int64_t dim = params.shape.head_dim;
   const T* keys = reinterpret_cast<const T*>(block.payload);
   const T* values = keys + params.shape.block_rows * dim;
+  const float* scales = kCodes<T> ? ScalesOf(params.shape, block.payload) : nullptr;
   for (int64_t row = 0; row < block.rows; ++row) {
-    RotateToHalves(*params.rope, distance, 1.0f, keys + row * dim, buffers.row,
-                   buffers.keys + row * dim);
+    if constexpr (kCodes<T>) {
+      float* plain = buffers.row + padded_dim;
+      CopyScaled(keys + row * dim, scales, dim, plain);
+      RotateToHalves(*params.rope, distance, 1.0f, plain, buffers.row, buffers.keys + row * dim);
+    } else {
+      RotateToHalves(*params.rope, distance, 1.0f, keys + row * dim, buffers.row,
+                     buffers.keys + row * dim);
+    }
   }
   for (int64_t i = block.rows * dim; i < padded_rows * dim; ++i) buffers.keys[i] = 0.0f;
-  if (padded_dim == dim) {
-    CopyAsFloat(values, block.rows * dim, buffers.values);
-  } else {
+  if constexpr (!kCodes<T>) {
+    if (padded_dim == dim) CopyAsFloat(values, block.rows * dim, buffers.values);
+  }
+  if (kCodes<T> || padded_dim != dim) {
     for (int64_t row = 0; row < block.rows; ++row) {
       float* target = buffers.values + row * padded_dim;
-      CopyAsFloat(values + row * dim, dim, target);
+      if constexpr (kCodes<T>) {
+        CopyScaled(values + row * dim, scales + dim, dim, target);
+      } else {
+        CopyAsFloat(values + row * dim, dim, target);
+      }
       for (int64_t c = dim; c < padded_dim; ++c) target[c] = 0.0f;
     }
   }

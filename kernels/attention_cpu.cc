@@ -67,6 +67,8 @@ FloatBlock LoadBlockOfType(const AttendParams& params, const BlockRef& block, in
       return LoadBlock<float>(params, block, distance, dim, rows, buffers);
     case DType::kF16:
       return LoadBlock<hwy::float16_t>(params, block, distance, dim, rows, buffers);
+    case DType::kQ8:
+      return LoadBlock<int8_t>(params, block, distance, dim, rows, buffers);
     case DType::kBF16:
       break;
   }
@@ -120,6 +122,8 @@ void AddBlockToFew(const AttendParams& params, const BlockRef& block, const std:
       return FewBlock<hwy::float16_t>(params, block, next, queries, offsets, few);
     case DType::kBF16:
       return FewBlock<hwy::bfloat16_t>(params, block, next, queries, offsets, few);
+    case DType::kQ8:
+      return FewBlock<int8_t>(params, block, next, queries, offsets, few);
   }
 }
 

@@ -110,11 +110,12 @@ HWY_INLINE void ScoreKeys(const T* HWY_RESTRICT keys, int64_t dim, int32_t rows,
 }
 
 // acc[q][c] = acc[q][c] · keep[q] + weight[q] · Σ_t scores[q][t] · values[t][c] for kVectors
-// vectors of c. `next` is asked for, row by row.
+// vectors of c; values that are codes count scales[c] times. `next` is asked for, row by row.
 template <class T, int kQueries, int kVectors>
-HWY_INLINE void AddValues(const T* HWY_RESTRICT values, int64_t dim, int32_t rows,
-                          const float* HWY_RESTRICT scores, int64_t score_stride, const float* keep,
-                          const float* weight, float* HWY_RESTRICT acc, const T* next) {
+HWY_INLINE void AddValues(const T* HWY_RESTRICT values, const float* HWY_RESTRICT scales,
+                          int64_t dim, int32_t rows, const float* HWY_RESTRICT scores,
+                          int64_t score_stride, const float* keep, const float* weight,
+                          float* HWY_RESTRICT acc, const T* next) {
   const DF d;
   VF sum[kQueries][kVectors];
   HWY_UNROLL(4) for (int q = 0; q < kQueries; ++q) {
@@ -136,6 +137,9 @@ HWY_INLINE void AddValues(const T* HWY_RESTRICT values, int64_t dim, int32_t row
     const VF factor = hn::Set(d, weight[q]);
     HWY_UNROLL(4) for (int v = 0; v < kVectors; ++v) {
       float* at = acc + q * dim + v * kLanes;
+      if constexpr (kCodes<T>) {
+        sum[q][v] = hn::Mul(sum[q][v], hn::LoadU(d, scales + v * kLanes));
+      }
       hn::StoreU(hn::MulAdd(sum[q][v], factor, hn::Mul(hn::LoadU(d, at), old)), d, at);
     }
   }
@@ -201,15 +205,18 @@ HWY_INLINE void AddBlockToQueries(const AttendParams& params, const BlockRef& bl
   const float* keep = few->keep + first;
   const float* weight = few->weight + first;
   float* acc = few->acc + first * dim;
+  const float* scales = kCodes<T> ? ScalesOf(params.shape, block.payload) + dim : nullptr;
+  const auto scales_at = [scales](int64_t c) { return kCodes<T> ? scales + c : nullptr; };
   const T* next_values = next == nullptr ? nullptr : next + params.shape.block_rows * dim;
   int64_t c = 0;
   for (; c + kValueVectors * kLanes <= dim; c += kValueVectors * kLanes) {
-    AddValues<T, kQueries, kValueVectors>(values + c, dim, read_rows, scores, few->score_stride,
-                                          keep, weight, acc + c, c == 0 ? next_values : nullptr);
+    AddValues<T, kQueries, kValueVectors>(values + c, scales_at(c), dim, read_rows, scores,
+                                          few->score_stride, keep, weight, acc + c,
+                                          c == 0 ? next_values : nullptr);
   }
   for (; c < dim; c += kLanes) {
-    AddValues<T, kQueries, 1>(values + c, dim, read_rows, scores, few->score_stride, keep, weight,
-                              acc + c, c == 0 ? next_values : nullptr);
+    AddValues<T, kQueries, 1>(values + c, scales_at(c), dim, read_rows, scores, few->score_stride,
+                              keep, weight, acc + c, c == 0 ? next_values : nullptr);
   }
 }
 
@@ -218,6 +225,16 @@ HWY_NOINLINE void FewBlock(const AttendParams& params, const BlockRef& block,
                            const std::byte* next_payload, int queries, const int32_t* offsets,
                            FewQueries* few) {
   const T* next = reinterpret_cast<const T*>(next_payload);
+  if constexpr (kCodes<T>) {
+    // Scaling queries once for the block's codes is as good as scaling its keys.
+    const int64_t dim = params.shape.head_dim;
+    const float* scales = ScalesOf(params.shape, block.payload);
+    const DF d;
+    for (int64_t i = 0; i < queries * dim; i += kLanes) {
+      float* at = few->rotated + i;
+      hn::StoreU(hn::Mul(hn::LoadU(d, at), hn::LoadU(d, scales + i % dim)), d, at);
+    }
+  }
   for (int q = 0; q < queries;) {
     const int left = queries - q;
     if (kSharedQueries >= 4 && left >= 4) {

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "kernels/attention.h"
+#include "kernels/block_rows.h"
 
 namespace cairn {
 namespace {
@@ -46,16 +47,12 @@ struct BlockView {
 
   float Score(int32_t row, float scale) const {
     float key[kMaxHeadDim];
-    ConvertToFloat(shape.dtype, payload + shape.key_offset(row), key,
-                   static_cast<size_t>(shape.head_dim));
+    ReadKey(shape, payload, row, key);
     float sum = 0.0f;
     for (int32_t c = 0; c < shape.head_dim; ++c) sum += query[c] * key[c];
     return sum * scale;
   }
-  void Value(int32_t row, float* value) const {
-    ConvertToFloat(shape.dtype, payload + shape.value_offset(row), value,
-                   static_cast<size_t>(shape.head_dim));
-  }
+  void Value(int32_t row, float* value) const { ReadValue(shape, payload, row, value); }
 };
 
 void AddRows(const BlockView& view, int32_t rows, float scale, SoftmaxState* state) {

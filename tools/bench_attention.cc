@@ -28,6 +28,9 @@ class AttentionBenchCommand final : public Command {
     command->add_option("--retrieve", options_.retrieve, "Blocks chosen per KV head")
         ->type_name("K")
         ->capture_default_str();
+    command->add_option("--kv-type", kv_type_, "Stored keys and values, as for --kv-type elsewhere")
+        ->type_name("TYPE")
+        ->capture_default_str();
     command->add_option("--index", index_, "Kind of index, as for --index elsewhere")
         ->type_name("KIND")
         ->capture_default_str();
@@ -41,6 +44,7 @@ class AttentionBenchCommand final : public Command {
   Status Run() override {
     CAIRN_TRY(flags_.Apply());
     CAIRN_TRY(options_.index, ParseIndexKind(index_));
+    CAIRN_TRY(options_.kv_type, ParseKvType(kv_type_));
     CAIRN_TRY(AtLeastOne("--retrieve", options_.retrieve));
     CAIRN_TRY(AtLeastOne("--rounds", options_.rounds));
     if (options_.tokens < kLeastTokens) {
@@ -67,6 +71,7 @@ class AttentionBenchCommand final : public Command {
                                {"kv_heads", r.shape.kv_heads},
                                {"head_dim", r.shape.block.head_dim},
                                {"block_rows", r.shape.block.block_rows},
+                               {"kv_type", DTypeName(r.shape.block.dtype)},
                                {"retrieve", r.retrieve},
                                {"prefill_rows", r.prefill_rows},
                                {"index", r.index},
@@ -89,6 +94,7 @@ class AttentionBenchCommand final : public Command {
 
   AttentionBenchOptions options_;
   std::string index_ = "auto";
+  std::string kv_type_ = "f16";
   Flags flags_;
 };
 

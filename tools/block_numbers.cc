@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "base/dtype.h"
+#include "kernels/block_rows.h"
 
 namespace cairn {
 namespace {
@@ -15,12 +16,23 @@ namespace {
 constexpr size_t kMostOutliers = 8;
 constexpr size_t kNpyAlignment = 64;
 
-}  // namespace
-
-ArrayNumbers NumbersOf(const BlockShape& shape, const std::byte* data, int32_t rows) {
+std::vector<float> ReadRows(const BlockShape& shape, std::span<const std::byte> payload,
+                            BlockPart part, int32_t first, int32_t rows) {
   const auto dim = static_cast<size_t>(shape.head_dim);
   std::vector<float> numbers(dim * static_cast<size_t>(rows));
-  ConvertToFloat(shape.dtype, data, numbers.data(), numbers.size());
+  for (int32_t row = 0; row < rows; ++row) {
+    float* const target = numbers.data() + static_cast<size_t>(row) * dim;
+    (part == BlockPart::kKeys ? ReadKey : ReadValue)(shape, payload.data(), first + row, target);
+  }
+  return numbers;
+}
+
+}  // namespace
+
+ArrayNumbers NumbersOf(const BlockShape& shape, std::span<const std::byte> payload, BlockPart part,
+                       int32_t first, int32_t rows) {
+  const auto dim = static_cast<size_t>(shape.head_dim);
+  const std::vector<float> numbers = ReadRows(shape, payload, part, first, rows);
   ArrayNumbers found;
   std::vector<double> largest(dim);
   double squares = 0;
@@ -57,9 +69,10 @@ ArrayNumbers NumbersOf(const BlockShape& shape, const std::byte* data, int32_t r
 }
 
 std::string NpyOf(const BlockShape& shape, std::span<const std::byte> payload) {
+  const bool halves = shape.dtype == DType::kF16;
   std::string header =
       fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': (2, {}, {}), }}",
-                  shape.dtype == DType::kF32 ? "<f4" : "<f2", shape.block_rows, shape.head_dim);
+                  halves ? "<f2" : "<f4", shape.block_rows, shape.head_dim);
   const std::string magic("\x93NUMPY\x01\x00", 8);
   const size_t unpadded = magic.size() + 2 + header.size() + 1;
   header.append((kNpyAlignment - unpadded % kNpyAlignment) % kNpyAlignment, ' ');
@@ -68,7 +81,14 @@ std::string NpyOf(const BlockShape& shape, std::span<const std::byte> payload) {
   file += static_cast<char>(header.size() & 0xFF);
   file += static_cast<char>(header.size() >> 8);
   file += header;
-  file.append(reinterpret_cast<const char*>(payload.data()), payload.size());
+  if (shape.dtype != DType::kQ8) {
+    file.append(reinterpret_cast<const char*>(payload.data()), payload.size());
+    return file;
+  }
+  for (const BlockPart part : {BlockPart::kKeys, BlockPart::kValues}) {
+    const std::vector<float> numbers = ReadRows(shape, payload, part, 0, shape.block_rows);
+    file.append(reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(float));
+  }
   return file;
 }
 

@@ -30,10 +30,14 @@ struct ArrayNumbers {
 /// A channel stands out if its largest number is more than this many times the root mean square.
 inline constexpr double kOutlierTimes = 4;
 
-/// Of `rows` rows [rows, D] in the block's element type.
-ArrayNumbers NumbersOf(const BlockShape& shape, const std::byte* data, int32_t rows);
+enum class BlockPart : uint8_t { kKeys, kValues };
 
-/// A payload as the bytes of an .npy file: an array [2, B, D], keys and values.
+/// Of rows [first, first + rows) of the keys or values of a payload.
+ArrayNumbers NumbersOf(const BlockShape& shape, std::span<const std::byte> payload, BlockPart part,
+                       int32_t first, int32_t rows);
+
+/// A payload as the bytes of an .npy file: an array [2, B, D], keys and values, of f32 where they
+/// are stored as codes.
 std::string NpyOf(const BlockShape& shape, std::span<const std::byte> payload);
 
 /// Which part of which block of a session.

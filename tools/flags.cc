@@ -52,6 +52,12 @@ Status AtLeastOne(const char* flag, int64_t value) {
   return Fail(Errc::kInvalidArgument, "{} {}: use 1 or more", flag, value);
 }
 
+Result<DType> ParseKvType(std::string_view text) {
+  const auto type = ParseDType(text);
+  if (type.has_value() && type.value() != DType::kBF16) return type.value();
+  return Fail(Errc::kInvalidArgument, "--kv-type {}: use f32, f16 or q8", text);
+}
+
 void Flags::AddOutput(CLI::App& app) {
   app.add_flag("--json", json, "One JSON document on stdout instead of text");
   app.add_flag("--quiet", quiet, "No progress and no reports on stderr");
@@ -137,7 +143,8 @@ void Flags::AddShape(CLI::App& app, std::vector<std::string>* selection_list) {
   app.add_option("--representatives", representatives,
                  "Vectors standing for a block, without landmarks (default: one per 16 tokens)")
       ->type_name("N");
-  app.add_option("--kv-type", kv_type, "Stored keys and values: f32 or f16 (default f16)")
+  app.add_option("--kv-type", kv_type,
+                 "Stored keys and values: f32, f16 or q8, a byte each (default f16)")
       ->type_name("TYPE");
   app.add_option("--chunk", chunk, "Rows read in one step (default 256)")->type_name("ROWS");
   AddOneOrSeveral(app, "--selection", "MODE", selection, selection_list,
@@ -248,11 +255,7 @@ Result<SessionProfile> Flags::NewProfile(const LoadedModel& loaded) const {
     profile.representatives = representatives.value_or(std::max(1, profile.block_tokens / 16));
   }
   if (kv_type.has_value()) {
-    auto type = ParseDType(*kv_type);
-    if (!type.has_value() || type.value() == DType::kBF16) {
-      return Fail(Errc::kInvalidArgument, "--kv-type {}: use f32 or f16", *kv_type);
-    }
-    profile.kv_type = type.value();
+    CAIRN_TRY(profile.kv_type, ParseKvType(*kv_type));
   }
   profile.chunk = chunk.value_or(profile.chunk);
   if (profile.chunk < 2) return Fail(Errc::kInvalidArgument, "--chunk {}: use 2 or more", *chunk);

@@ -19,6 +19,8 @@ namespace cairn {
 
 /// kInvalidArgument naming the flag if `value` is below 1.
 Status AtLeastOne(const char* flag, int64_t value);
+/// What --kv-type may say.
+Result<DType> ParseKvType(std::string_view text);
 
 /// Values as given; an empty optional was not given.
 struct Flags {

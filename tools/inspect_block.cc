@@ -94,8 +94,8 @@ class BlockInspector final : public Command {
     const bool landmark = session.shape.mode == AttentionMode::kLandmark;
     // The landmark's value is never read, and its key is told apart.
     const int32_t rows = shape.block_rows - (landmark ? 1 : 0);
-    const ArrayNumbers keys = NumbersOf(shape, payload.data() + shape.key_offset(0), rows);
-    const ArrayNumbers values = NumbersOf(shape, payload.data() + shape.value_offset(0), rows);
+    const ArrayNumbers keys = NumbersOf(shape, payload, BlockPart::kKeys, 0, rows);
+    const ArrayNumbers values = NumbersOf(shape, payload, BlockPart::kValues, 0, rows);
     const int64_t tokens = session.shape.block_tokens();
     const int64_t first = place.block * tokens;
     nlohmann::json json{{"session", session.record.name},
@@ -112,7 +112,7 @@ class BlockInspector final : public Command {
                         {"values", NumbersJson(values)}};
     std::optional<ArrayNumbers> key;
     if (landmark) {
-      key = NumbersOf(shape, payload.data() + shape.key_offset(shape.block_rows - 1), 1);
+      key = NumbersOf(shape, payload, BlockPart::kKeys, shape.block_rows - 1, 1);
       json["landmark"] = NumbersJson(*key);
     }
     if (flags_.json) {

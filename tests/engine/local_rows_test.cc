@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/append.h"
+#include "kernels/block_rows.h"
 #include "tests/engine/session_problem.h"
 
 namespace cairn {
@@ -75,6 +76,28 @@ TEST_P(LocalRowsTest, DropsCompleteBlocks) {
   ExpectRow(local, 0, 1, 9);
   Append(local, 2, 7, 10);  // goes on behind the tail
   for (int32_t i = 0; i < 9; ++i) ExpectRow(local, i / kBlockRows, i % kBlockRows, 8 + i);
+}
+
+TEST_P(LocalRowsTest, SealsBlocksAsTheyAreStored) {
+  SessionShape shape = problem_.shape;
+  LocalRows plain(shape, 10);
+  Append(plain, 0, 10, 0);
+  plain.Seal(2);
+  EXPECT_EQ(plain.sealed(1, 2, 1), plain.block(1, 2, 1));  // as they are
+  shape.block.dtype = DType::kQ8;
+  LocalRows codes(shape, 10);
+  Append(codes, 0, 10, 0);
+  codes.Seal(2);
+  std::vector<std::byte> expected(shape.block.payload_bytes());
+  for (int32_t layer = 0; layer < kLayers; ++layer) {
+    for (int32_t head = 0; head < kHeads; ++head) {
+      for (int32_t i = 0; i < 2; ++i) {
+        SealBlock(shape.block, codes.block(layer, head, i), expected.data());
+        EXPECT_EQ(std::memcmp(codes.sealed(layer, head, i), expected.data(), expected.size()), 0)
+            << "layer " << layer << " head " << head << " block " << i;
+      }
+    }
+  }
 }
 
 TEST_P(LocalRowsTest, SavesAndLoadsTheTail) {

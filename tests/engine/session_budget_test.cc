@@ -96,6 +96,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(BudgetCase{AttentionMode::kLandmark, Selection::kPerToken, DType::kF16},
                     BudgetCase{AttentionMode::kLandmark, Selection::kPerTokenSharedHeads,
                                DType::kF32},
+                    BudgetCase{AttentionMode::kLandmark, Selection::kPerToken, DType::kQ8},
                     BudgetCase{AttentionMode::kUnmodified, Selection::kPerChunk, DType::kF16}));
 
 }  // namespace

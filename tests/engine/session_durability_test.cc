@@ -191,6 +191,8 @@ INSTANTIATE_TEST_SUITE_P(
     Modes, SessionDurabilityTest,
     testing::Values(DurabilityCase{AttentionMode::kLandmark, DType::kF32, Selection::kPerToken},
                     DurabilityCase{AttentionMode::kLandmark, DType::kF16, Selection::kPerChunk},
+                    DurabilityCase{AttentionMode::kLandmark, DType::kQ8, Selection::kPerChunk},
+                    DurabilityCase{AttentionMode::kUnmodified, DType::kQ8, Selection::kPerToken},
                     DurabilityCase{AttentionMode::kUnmodified, DType::kF16, Selection::kPerChunk}));
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "engine/engine.h"
@@ -55,6 +56,31 @@ TEST_P(SessionOracleTest, EveryBlockChosenIsDense) {
       SCOPED_TRACE(testing::Message() << SelectionName(selection) << " chunk " << chunk);
       ExpectNear(trace.o, expected, 1e-5);
     }
+  }
+}
+
+/// Blocks of codes are attended to in place of what they were made from, and at its quality.
+TEST_P(SessionOracleTest, EveryBlockOfCodesChosenIsNearlyDense) {
+  SessionShape shape = ShapeOf(GetParam(), 2);
+  shape.block.dtype = DType::kQ8;
+  const Problem problem(shape, 75, 43);
+  const std::vector<double> expected = DenseOracle(problem);
+  for (const int32_t chunk : {1, 32}) {
+    SessionOptions options;
+    options.retrieve = 75;
+    options.recent_tokens = 10;
+    options.max_step_rows = chunk;
+    Trace trace(problem);
+    Run(problem, options, chunk, &trace);
+    SCOPED_TRACE(testing::Message() << "chunk " << chunk);
+    ExpectNear(trace.o, expected, 5e-2);
+    double squares = 0;
+    for (size_t i = 0; i < expected.size(); ++i) {
+      squares += (trace.o[i] - expected[i]) * (trace.o[i] - expected[i]);
+    }
+    const double error = std::sqrt(squares / static_cast<double>(expected.size()));
+    EXPECT_LT(error, 8e-3);
+    EXPECT_GT(error, 1e-4) << "these were not codes";
   }
 }
 

@@ -116,6 +116,8 @@ TEST_P(SummaryTest, AStopChangesNothing) {
 
 INSTANTIATE_TEST_SUITE_P(Modes, SummaryTest,
                          testing::Values(std::pair(AttentionMode::kLandmark, DType::kF16),
+                                         std::pair(AttentionMode::kLandmark, DType::kQ8),
+                                         std::pair(AttentionMode::kUnmodified, DType::kQ8),
                                          std::pair(AttentionMode::kUnmodified, DType::kF16),
                                          std::pair(AttentionMode::kUnmodified, DType::kF32)));
 

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "kernels/append.h"
+#include "kernels/block_rows.h"
 
 namespace cairn {
 namespace {
@@ -37,7 +38,8 @@ void CallAttend(const AttendParams& params) {
 AttentionData::AttentionData(const AttentionCase& c, uint64_t seed)
     : from(c), rope(c.style, RopeTable::InverseFrequencies(10000.0, c.head_dim)) {
   TestRandom random(seed);
-  const BlockShape shape{c.block_rows, c.head_dim, c.dtype};
+  const BlockShape sealed_shape{c.block_rows, c.head_dim, c.dtype};
+  const BlockShape shape = sealed_shape.open();
   const int64_t block_floats = int64_t{c.block_rows} * c.head_dim;
   rope.Reserve((c.first_slot + c.blocks + 2) * c.block_rows + c.rows);
   keys = random.Normals(static_cast<size_t>(c.blocks * block_floats));
@@ -50,6 +52,12 @@ AttentionData::AttentionData(const AttentionCase& c, uint64_t seed)
     AppendRows(shape, rope, 0, rows, keys.data() + b * block_floats,
                values.data() + b * block_floats, c.head_dim, payload.data());
     payloads.push_back(std::move(payload));
+    if (c.dtype == DType::kQ8) {
+      CAIRN_CHECK(rows == c.block_rows);
+      std::vector<std::byte> sealed(sealed_shape.payload_bytes(), std::byte{0xff});
+      SealBlock(sealed_shape, payloads.back().data(), sealed.data());
+      payloads.back() = std::move(sealed);
+    }
     const int32_t slot = c.first_slot + b + (c.hole && b >= 1 ? 1 : 0);
     blocks.push_back({payloads.back().data(), slot * c.block_rows, rows});
   }

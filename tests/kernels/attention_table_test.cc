@@ -22,6 +22,7 @@ constexpr auto kWoven = RopeStyle::kInterleaved;
 constexpr auto kF32 = DType::kF32;
 constexpr auto kF16 = DType::kF16;
 constexpr auto kBF16 = DType::kBF16;
+constexpr auto kQ8 = DType::kQ8;
 
 // name, T, G, D, B, blocks, rows of the last, type, mode, style, hole, first slot, back
 const std::vector<AttentionCase>& Table() {
@@ -35,6 +36,10 @@ const std::vector<AttentionCase>& Table() {
       {"decode_wide", 1, 2, 256, 32, 3, 1, kF16, kGrouped, kSplit},
       {"decode_80", 1, 4, 80, 16, 6, 9, kF16, kPlain, kSplit},
       {"decode_odd_dim", 1, 4, 36, 16, 6, 9, kF16, kPlain, kSplit},
+      {"decode_codes", 1, 3, 64, 64, 9, 64, kQ8, kPlain, kSplit},
+      {"decode_codes_grouped", 1, 4, 128, 32, 7, 32, kQ8, kGrouped, kWoven, true},
+      {"decode_codes_wide", 2, 5, 256, 16, 4, 16, kQ8, kGrouped, kSplit},
+      {"decode_codes_odd_dim", 1, 4, 36, 16, 6, 16, kQ8, kPlain, kSplit},
       {"decode_first_row", 1, 2, 64, 64, 1, 1, kF16, kPlain, kSplit},
       {"token_and_landmark", 2, 3, 64, 64, 6, 64, kF16, kGrouped, kSplit},
       {"landmark_then_token", 2, 3, 64, 64, 6, 1, kF16, kGrouped, kSplit},
@@ -47,6 +52,10 @@ const std::vector<AttentionCase>& Table() {
       {"prefill_ragged_grouped", 201, 3, 64, 64, 6, 11, kBF16, kGrouped, kSplit, true},
       {"prefill_all_grouped", 331, 1, 64, 64, 6, 11, kF32, kGrouped, kWoven},
       {"prefill_f32", 97, 2, 128, 32, 9, 20, kF32, kPlain, kWoven},
+      {"prefill_codes", 201, 3, 64, 64, 6, 64, kQ8, kPlain, kSplit, true},
+      {"prefill_codes_grouped", 150, 2, 64, 63, 5, 63, kQ8, kGrouped, kWoven},
+      {"prefill_codes_odd_dim", 40, 3, 36, 8, 9, 8, kQ8, kGrouped, kSplit},
+      {"prefill_codes_80", 64, 2, 80, 16, 7, 16, kQ8, kGrouped, kWoven},
       {"prefill_two_passes", 700, 3, 64, 64, 12, 64, kF16, kGrouped, kSplit},
       {"prefill_wide", 65, 4, 256, 16, 7, 16, kF16, kGrouped, kSplit},
       {"prefill_51", 120, 2, 64, 51, 4, 50, kF16, kGrouped, kSplit},

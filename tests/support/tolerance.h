@@ -19,6 +19,8 @@ inline Tolerance ToleranceOf(DType type) {
       return {1e-5f, 4e-3f};
     case DType::kBF16:
       return {1e-5f, 3e-2f};
+    case DType::kQ8:
+      return {1e-5f, 5e-2f};
   }
   CAIRN_CHECK(false);
 }
