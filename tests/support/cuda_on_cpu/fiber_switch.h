@@ -12,6 +12,7 @@
 #endif
 
 #ifdef CAIRN_FIBERS_WITH_ASAN
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -42,6 +43,13 @@ inline void FinishSwitch([[maybe_unused]] const FakeStack* to, [[maybe_unused]] 
                          [[maybe_unused]] size_t* bytes) {
 #ifdef CAIRN_FIBERS_WITH_ASAN
   __sanitizer_finish_switch_fiber(to == nullptr ? nullptr : to->saved, from, bytes);
+#endif
+}
+
+/// Before another fiber begins on a stack whose fiber did not end.
+inline void ForgetStack([[maybe_unused]] void* stack, [[maybe_unused]] size_t bytes) {
+#ifdef CAIRN_FIBERS_WITH_ASAN
+  __asan_unpoison_memory_region(stack, bytes);
 #endif
 }
 

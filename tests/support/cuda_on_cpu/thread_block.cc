@@ -28,7 +28,7 @@ namespace {
 namespace context = boost::context::detail;
 
 constexpr size_t kStackBytes = kAddressSanitizer ? 512 << 10 : 64 << 10;
-constexpr size_t kCanaryBytes = 256;
+constexpr size_t kCanaryBytes = 64;
 constexpr std::byte kCanary{0xa5};
 constexpr std::byte kUnwritten{0xff};
 
@@ -49,7 +49,7 @@ struct Exchange {
 };
 
 struct Thread {
-  std::unique_ptr<std::byte[]> stack;
+  std::byte* stack = nullptr;
   context::fcontext_t fiber = nullptr;
   Index3 index;
   State state = State::kEnded;
@@ -65,6 +65,16 @@ std::string failure;
 void FillStaticShared(std::byte with) {
   std::byte* begin = static_shared_begin;
   if (begin != nullptr) std::fill(begin, static_cast<std::byte*>(static_shared_end), with);
+}
+
+// Of thread `number`, in whichever grid; what an earlier one left in it does not matter.
+std::byte* StackFor(size_t number) {
+  static std::vector<std::unique_ptr<std::byte[]>> stacks;
+  while (stacks.size() <= number) {
+    stacks.push_back(std::make_unique_for_overwrite<std::byte[]>(kStackBytes));
+  }
+  ForgetStack(stacks[number].get(), kStackBytes);
+  return stacks[number].get();
 }
 
 class Order {
@@ -91,10 +101,9 @@ class Grid {
       thread.index = {static_cast<unsigned>(i) % block_size.x,
                       static_cast<unsigned>(i) / block_size.x % block_size.y,
                       static_cast<unsigned>(i) / (block_size.x * block_size.y)};
-      thread.stack = std::make_unique<std::byte[]>(kStackBytes);
-      std::fill_n(thread.stack.get(), kCanaryBytes, kCanary);
-      thread.fiber =
-          context::make_fcontext(thread.stack.get() + kStackBytes, kStackBytes, &Grid::Enter);
+      thread.stack = StackFor(i);
+      std::fill_n(thread.stack, kCanaryBytes, kCanary);
+      thread.fiber = context::make_fcontext(thread.stack + kStackBytes, kStackBytes, &Grid::Enter);
     }
   }
 
@@ -133,6 +142,7 @@ class Grid {
       return 0;
     }
     current_->state = State::kInWarp;
+    in_warp_[CurrentNumber() / kWarpThreads] |= 1u << Lane();
     current_->place = place;
     current_->exchange = exchange;
     if (WarpIsComplete()) FinishExchange();
@@ -163,6 +173,7 @@ class Grid {
     std::fill(shared_.begin(), shared_.end(), kUnwritten);
     FillStaticShared(kUnwritten);
     runnable_.clear();
+    in_warp_.assign((threads_.size() + kWarpThreads - 1) / kWarpThreads, 0);
     for (size_t i = 0; i < threads_.size(); ++i) Release(i);
     size_t ended = 0;
     while (!runnable_.empty()) {
@@ -175,8 +186,8 @@ class Grid {
     }
     if (ended != threads_.size()) failure = WhoWaits();
     for (const Thread& thread : threads_) {
-      const std::byte* stack = thread.stack.get();
-      if (std::any_of(stack, stack + kCanaryBytes, [](std::byte b) { return b != kCanary; })) {
+      if (std::any_of(thread.stack, thread.stack + kCanaryBytes,
+                      [](std::byte b) { return b != kCanary; })) {
         failure = "the stack of a thread has overflowed";
       }
     }
@@ -186,7 +197,7 @@ class Grid {
     ++switches;
     current_ = thread;
     thread_index = thread->index;
-    StartSwitch(&main_fake_stack_, thread->stack.get(), kStackBytes);
+    StartSwitch(&main_fake_stack_, thread->stack, kStackBytes);
     thread->fiber = context::jump_fcontext(thread->fiber, this).fctx;
     FinishSwitch(&main_fake_stack_, nullptr, nullptr);
   }
@@ -209,12 +220,12 @@ class Grid {
   // Whether all lanes that the current thread waits for do the same.
   bool WarpIsComplete() const {
     const Exchange& mine = current_->exchange;
+    if ((mine.mask & ~in_warp_[CurrentNumber() / kWarpThreads]) != 0) return false;
     for (unsigned lane = 0; lane < kWarpThreads; ++lane) {
       if ((mine.mask >> lane & 1) == 0) continue;
-      if (FirstOfWarp() + lane >= threads_.size()) return false;
       const Thread& other = threads_[FirstOfWarp() + lane];
-      if (other.state != State::kInWarp || other.exchange.mask != mine.mask ||
-          other.exchange.operation != mine.operation || !(other.place == current_->place)) {
+      if (other.exchange.mask != mine.mask || other.exchange.operation != mine.operation ||
+          !(other.place == current_->place)) {
         return false;
       }
     }
@@ -223,6 +234,7 @@ class Grid {
 
   void FinishExchange() {
     const uint32_t mask = current_->exchange.mask;
+    in_warp_[CurrentNumber() / kWarpThreads] &= ~mask;
     uint64_t ballot = 0;
     for (unsigned lane = 0; lane < kWarpThreads; ++lane) {
       if ((mask >> lane & 1) != 0 && threads_[FirstOfWarp() + lane].exchange.value != 0) {
@@ -272,6 +284,7 @@ class Grid {
   std::vector<Thread> threads_;
   std::vector<std::byte> shared_;
   std::vector<size_t> runnable_;
+  std::vector<uint32_t> in_warp_;  // lanes of each warp that wait for others
   Thread* current_ = nullptr;
   size_t at_barrier_ = 0;
   Place barrier_;
