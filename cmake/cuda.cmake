@@ -17,14 +17,14 @@ function(cairn_try_nvcc problem)
     set(${problem} "sanitizers are for the kernels as tests run them, on a CPU" PARENT_SCOPE)
   elseif(NOT CAIRN_NVCC_WORKS STREQUAL CAIRN_NVCC)
     set(source ${CMAKE_BINARY_DIR}/try_nvcc.cu)
-    file(WRITE ${source} "__global__ void Kernel(int* x) { *x = 1; }\n")
+    file(WRITE ${source} "__global__ void Kernel(int* x) { *x = 1; }\nint main() {}\n")
     execute_process(
-      COMMAND ${CAIRN_NVCC} -std=c++20 -ccbin ${CMAKE_CXX_COMPILER} -arch=sm_90a -c ${source}
-        -o ${source}.o
+      COMMAND ${CAIRN_NVCC} -std=c++20 -ccbin ${CMAKE_CXX_COMPILER} -arch=sm_90a ${source}
+        -o ${source}.out
       RESULT_VARIABLE failed OUTPUT_QUIET ERROR_VARIABLE words)
     if(failed)
       string(STRIP "${words}" words)
-      set(${problem} "${CAIRN_NVCC} does not compile for sm_90a: ${words}" PARENT_SCOPE)
+      set(${problem} "${CAIRN_NVCC} does not build for sm_90a: ${words}" PARENT_SCOPE)
     else()
       set(CAIRN_NVCC_WORKS ${CAIRN_NVCC} CACHE INTERNAL "The nvcc that compiled")
     endif()

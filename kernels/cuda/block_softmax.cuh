@@ -59,7 +59,6 @@ __device__ inline float WeighBlock(const Sight& sight, int end, float* scores, f
     *max = new_max;
     *sum = old_sum * keep + total;
   }
-  __syncwarp();
   return keep;
 }
 

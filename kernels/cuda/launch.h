@@ -105,4 +105,15 @@ const char* LaunchSeal(const SealArgs& args, CUstream_st* stream);
 const char* LaunchGather(int32_t blocks, int64_t bytes, const std::byte* const* sources,
                          std::byte* const* targets, CUstream_st* stream);
 
+struct FoldArgs {
+  int32_t partitions, rows, rows_per_group, blocks, representatives, k;
+  const float* scores;
+  const float* other_lse;
+  float* lse;
+  int32_t* chosen;
+  float* log_weights;
+  float* weights;  ///< [P, groups, n], to work in
+};
+const char* LaunchFold(const FoldArgs& args, CUstream_st* stream);
+
 }  // namespace cairn::cuda

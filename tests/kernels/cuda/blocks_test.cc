@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <functional>
@@ -181,7 +182,14 @@ TEST(CudaRounding, HalvesRoundAsOnTheCpu) {
                                       1e-40f,
                                       -std::numeric_limits<float>::infinity(),
                                       std::nanf(""),
+                                      std::bit_cast<float>(0x7fffffffu),
+                                      std::bit_cast<float>(0xff800001u),
+                                      65519.9f,
+                                      2.0f,
                                       -1.0f / 3};
+  std::vector<float> keys = numbers;  // which are computed with
+  std::replace_if(
+      keys.begin(), keys.end(), [](float x) { return std::isnan(x); }, 0.5f);
   const auto dim = static_cast<int32_t>(numbers.size());
   RopeTable rope(RopeStyle::kHalfSplit, std::vector<double>(numbers.size() / 2, 0.0));
   rope.Reserve(1);
@@ -190,8 +198,8 @@ TEST(CudaRounding, HalvesRoundAsOnTheCpu) {
     const BlockShape shape = {1, dim, type};
     Payloads expected = Unwritten(1, shape.payload_bytes());
     Payloads found = expected;
-    cairn::AppendRows(shape, rope, 0, 1, numbers.data(), numbers.data(), dim, expected[0].data());
-    ASSERT_TRUE(cuda::AppendRows(shape, device_rope, 1, 0, 1, numbers.data(), numbers.data(), dim,
+    cairn::AppendRows(shape, rope, 0, 1, keys.data(), numbers.data(), dim, expected[0].data());
+    ASSERT_TRUE(cuda::AppendRows(shape, device_rope, 1, 0, 1, keys.data(), numbers.data(), dim,
                                  Pointers(&found).data(), nullptr)
                     .has_value());
     EXPECT_EQ(found, expected) << DTypeName(type);
