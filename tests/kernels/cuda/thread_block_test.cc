@@ -84,6 +84,43 @@ TEST(ThreadBlock, AMissingBarrierBeforeWritingAgainIsFound) {
   EXPECT_EQ(WrongRings(Barriers::kNoSecond), kSeeds);
 }
 
+// The largest number of a block, some rounds of it: lane 0 of each warp offers its warp's.
+__global__ void LargestOfAll(bool wait, int rounds, int* out) {
+  auto* offers = reinterpret_cast<int*>(cuda_on_cpu::DynamicShared());
+  for (int i = 0; i < rounds; ++i) {
+    int largest = static_cast<int>(threadIdx.x * 7 + static_cast<unsigned>(i) * 31) % 128;
+    for (int apart = 16; apart > 0; apart /= 2) {
+      const int other = __shfl_xor_sync(kAll, largest, apart);
+      largest = other > largest ? other : largest;
+    }
+    if (threadIdx.x % 32 == 0) offers[threadIdx.x / 32] = largest + i;
+    __syncthreads();
+    for (int w = 0; w < 4; ++w) largest = offers[w] > largest ? offers[w] : largest;
+    if (wait) __syncthreads();
+    out[static_cast<int>(threadIdx.x) * rounds + i] = largest;
+  }
+}
+
+// Only a warp that is far ahead, shuffles and all, overwrites what another has yet to read.
+TEST(ThreadBlock, AWarpThatRunsAheadIsFound) {
+  for (const bool wait : {true, false}) {
+    int wrong = 0;
+    for (int seed = 0; seed < kSeeds; ++seed) {
+      cuda_on_cpu::SetOrderSeed(static_cast<uint64_t>(seed));
+      constexpr int kRounds = 6;
+      std::vector<int> out(128 * kRounds);
+      ASSERT_EQ(Launch({1}, {128}, 16, LargestOfAll, wait, kRounds, out.data()), cudaSuccess);
+      bool right = true;
+      for (int i = 0; i < 128 * kRounds; ++i) {
+        right = right && out[static_cast<size_t>(i)] == 127 + i % kRounds;
+      }
+      wrong += !right;
+    }
+    EXPECT_EQ(wrong > kSeeds / 2, !wait) << wrong;
+    EXPECT_EQ(wrong == 0, wait) << wrong;
+  }
+}
+
 __global__ void PassInWarp(bool wait, int* out) {
   auto* shared = reinterpret_cast<int*>(cuda_on_cpu::DynamicShared());
   shared[threadIdx.x] = static_cast<int>(threadIdx.x);

@@ -128,6 +128,7 @@ class Grid {
     if (++at_barrier_ == threads_.size()) {
       at_barrier_ = 0;
       for (size_t i = 0; i < threads_.size(); ++i) Release(i);
+      DrawOrder();
     } else {
       current_->state = State::kAtBarrier;
     }
@@ -164,22 +165,51 @@ class Grid {
 
   size_t CurrentNumber() const { return static_cast<size_t>(current_ - threads_.data()); }
 
+  size_t Warps() const { return (threads_.size() + kWarpThreads - 1) / kWarpThreads; }
+
   void Release(size_t number) {
     threads_[number].state = State::kRunnable;
-    runnable_.push_back(number);
+    runnable_[number / kWarpThreads].push_back(number);
+    ++runnable_threads_;
+  }
+
+  // Draws how threads run from here to the next barrier: any of them, or those of one warp as long
+  // as they can, then those of the next. The second makes warps run as far apart as they can.
+  void DrawOrder() {
+    one_by_one_ = order_.Below(2) == 0;
+    for (size_t i = Warps(); i > 1; --i) std::swap(warps_[i - 1], warps_[order_.Below(i)]);
+  }
+
+  size_t TakeNext() {
+    size_t warp = 0;
+    if (one_by_one_) {
+      while (runnable_[warps_[warp]].empty()) ++warp;
+      warp = warps_[warp];
+    } else {
+      size_t i = order_.Below(runnable_threads_);
+      while (i >= runnable_[warp].size()) i -= runnable_[warp++].size();
+    }
+    std::vector<size_t>& threads = runnable_[warp];
+    std::swap(threads[order_.Below(threads.size())], threads.back());
+    const size_t next = threads.back();
+    threads.pop_back();
+    --runnable_threads_;
+    return next;
   }
 
   void RunBlock() {
     std::fill(shared_.begin(), shared_.end(), kUnwritten);
     FillStaticShared(kUnwritten);
-    runnable_.clear();
-    in_warp_.assign((threads_.size() + kWarpThreads - 1) / kWarpThreads, 0);
+    runnable_.assign(Warps(), {});
+    runnable_threads_ = 0;
+    in_warp_.assign(Warps(), 0);
+    warps_.resize(Warps());
+    std::iota(warps_.begin(), warps_.end(), size_t{0});
+    DrawOrder();
     for (size_t i = 0; i < threads_.size(); ++i) Release(i);
     size_t ended = 0;
-    while (!runnable_.empty()) {
-      std::swap(runnable_[order_.Below(runnable_.size())], runnable_.back());
-      Thread& thread = threads_[runnable_.back()];
-      runnable_.pop_back();
+    while (runnable_threads_ > 0) {
+      Thread& thread = threads_[TakeNext()];
       Resume(&thread);
       if (!failure.empty()) return;
       if (thread.state == State::kEnded) ++ended;
@@ -283,7 +313,10 @@ class Grid {
   const std::function<void()>& body_;
   std::vector<Thread> threads_;
   std::vector<std::byte> shared_;
-  std::vector<size_t> runnable_;
+  std::vector<std::vector<size_t>> runnable_;  // threads of each warp that can go on
+  size_t runnable_threads_ = 0;
+  bool one_by_one_ = false;
+  std::vector<size_t> warps_;      // in the order in which they run, if one by one
   std::vector<uint32_t> in_warp_;  // lanes of each warp that wait for others
   Thread* current_ = nullptr;
   size_t at_barrier_ = 0;

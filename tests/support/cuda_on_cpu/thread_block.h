@@ -2,10 +2,11 @@
 //
 // Blocks run one after another in an order drawn from a seed; in a block every thread is a fiber,
 // and whenever one waits at a barrier, ends, or is about to change memory atomically, the next is
-// drawn among those that can go on. So threads run ahead of each other as far as barriers let
-// them, and what a missing barrier was to protect is read too early, or overwritten, under some
-// seed. Shared memory is filled with 0xff (NaN) before each block. Waiting that cannot end, and
-// threads that meet at different barriers, are failures that say who waits where.
+// drawn among those that can go on: of all threads, or of one warp as long as any of its threads
+// can. So threads and warps run ahead of each other as far as barriers let them, and what a missing
+// barrier was to protect is read too early, or overwritten, under some seed. Shared memory is
+// filled with 0xff (NaN) before each block. Waiting that cannot end, and threads that meet at
+// different barriers, are failures that say who waits where.
 //
 // Not modelled: threads do not interrupt each other between two such points, so two that change
 // the same plain variable without waiting go unseen; no caches, no order of memory, no
