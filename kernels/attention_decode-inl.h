@@ -192,8 +192,7 @@ template <class T, int kQueries>
 HWY_INLINE void AddBlockToQueries(const AttendParams& params, const BlockRef& block, const T* next,
                                   int first, const int32_t* offsets, FewQueries* few) {
   const int64_t dim = params.shape.head_dim;
-  const bool grouped = params.mode == SoftmaxMode::kGrouped;
-  const int32_t read_rows = grouped ? HWY_MIN(block.rows, params.shape.block_rows - 1) : block.rows;
+  const int32_t read_rows = ReadRows(params, block);
   const T* keys = reinterpret_cast<const T*>(block.payload);
   const T* values = keys + params.shape.block_rows * dim;
   float* scores = few->scores + first * few->score_stride;
