@@ -59,8 +59,8 @@ def panel(rows, title, lines, top, minutes):
         parts.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}" stroke="#ddd"/>')
         parts.append(text(LEFT - 6, y + 4, f"{share * most:g}", "end"))
     for index, (name, line) in enumerate(drawn):
-        path = " ".join(f"{LEFT + x / minutes * (right - LEFT):.1f},{bottom - min(y / most, 1) * PANEL:.1f}"
-                        for x, y in line)
+        path = " ".join(f"{LEFT + x / minutes * (right - LEFT):.1f},"
+                        f"{bottom - min(y / most, 1) * PANEL:.1f}" for x, y in line)
         color = COLORS[index]
         parts.append(f'<polyline points="{path}" fill="none" stroke="{color}"/>')
         parts.append(text(right + 8, top + 14 + 18 * index, name, more=f' fill="{color}"'))
