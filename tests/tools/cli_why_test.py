@@ -8,7 +8,7 @@ import os
 import pathlib
 import unittest
 
-from cli_harness import CliTest, LANDMARK, MODEL, SMALL_STEPS, random_text
+from cli_harness import CliTest, LANDMARK, SMALL_STEPS, random_text
 
 REAL_MODEL = os.environ.get("CAIRN_MODEL") or os.environ.get("CAIRN_DEFAULT_MODEL", "")
 REAL_ADAPTER = os.environ.get("CAIRN_ADAPTER", "")
