@@ -1,4 +1,5 @@
-// Scores of representatives, folded into the blocks that a group of rows chooses together.
+// Scores of representatives, folded into the blocks that a group of rows chooses together: in plain
+// loops, as what the kernel for GPUs is held to. On a CPU, searches fold as they scan (index/).
 #pragma once
 
 #include <cstdint>

@@ -31,8 +31,7 @@ TEST(CudaLink, WithoutADeviceALaunchIsAnErrorInCudasWords) {
   for (const Status& status : all) {
     ASSERT_FALSE(status.has_value());
     EXPECT_EQ(status.error().code, Errc::kIo);
-    EXPECT_NE(status.error().message.find("failed on the CUDA device: CUDA driver"),
-              std::string::npos)
+    EXPECT_NE(status.error().message.find("failed on the CUDA device: "), std::string::npos)
         << status.error().message;
   }
 }
