@@ -241,7 +241,8 @@ class Grid {
   }
 
   void Fail(std::string why) {
-    failure = std::move(why);
+    failure = why;
+    std::string().swap(why);  // nothing is destroyed on this stack any more
     Suspend();
   }
 
