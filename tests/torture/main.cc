@@ -175,4 +175,9 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace cairn::test
 
-int main(int argc, char** argv) { return cairn::test::Main(argc, argv); }
+int main(int argc, char** argv) {
+  // The commands that it runs are told all they need.
+  for (const char* name : {"CAIRN_MODEL", "CAIRN_ADAPTER"}) unsetenv(name);
+  setenv("CAIRN_CONFIG", "/dev/null", 1);
+  return cairn::test::Main(argc, argv);
+}
