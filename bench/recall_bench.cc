@@ -9,6 +9,7 @@
 #include "base/matmul.h"
 #include "base/parallel.h"
 #include "bench/search_data.h"
+#include "bench/spread_budget.h"
 #include "bench/stand_ins.h"
 
 namespace cairn {
@@ -20,8 +21,10 @@ constexpr float kNone = -std::numeric_limits<float>::infinity();
 struct Tally {
   double mass = 0, best_mass = 0, recall = 0, chunk_mass = 0, same = 0, kept = 0, second = 0;
   int64_t rows = 0, pairs = 0;
+  SpreadBudget spread;
 
   void Add(const Tally& other) {
+    spread.Add(other.spread);
     mass += other.mass;
     best_mass += other.best_mass;
     recall += other.recall;
@@ -34,15 +37,21 @@ struct Tally {
   }
 };
 
-/// The k largest of `weights`, ascending.
-std::vector<int64_t> Largest(const std::vector<float>& weights, int64_t k) {
+/// The k largest of `weights`, largest first; equal ones by number.
+std::vector<int64_t> InOrder(const std::vector<float>& weights, int64_t k) {
   std::vector<int64_t> order(weights.size());
   std::iota(order.begin(), order.end(), 0);
-  std::nth_element(order.begin(), order.begin() + (k - 1), order.end(), [&](int64_t a, int64_t b) {
+  std::partial_sort(order.begin(), order.begin() + k, order.end(), [&](int64_t a, int64_t b) {
     const float x = weights[static_cast<size_t>(a)], y = weights[static_cast<size_t>(b)];
     return x > y || (x == y && a < b);
   });
   order.resize(static_cast<size_t>(k));
+  return order;
+}
+
+/// The k largest of `weights`, ascending.
+std::vector<int64_t> Largest(const std::vector<float>& weights, int64_t k) {
+  std::vector<int64_t> order = InOrder(weights, k);
   std::sort(order.begin(), order.end());
   return order;
 }
@@ -53,19 +62,42 @@ int64_t Common(const std::vector<int64_t>& a, const std::vector<int64_t>& b) {
   return std::ssize(both);
 }
 
+float LseOf(const float* scores, int64_t count) {
+  const float top = *std::max_element(scores, scores + count);
+  double sum = 0;
+  for (int64_t i = 0; i < count; ++i) sum += std::exp(scores[i] - top);
+  return top + static_cast<float>(std::log(sum));
+}
+
 /// Adds max over the group's rows of score − lse to `weights`, as the engine weighs blocks.
 void FoldWeights(const float* scores, int32_t group, int64_t blocks, std::vector<float>* weights) {
   for (int32_t g = 0; g < group; ++g) {
     const float* row = scores + g * blocks;
-    const float top = *std::max_element(row, row + blocks);
-    double sum = 0;
-    for (int64_t b = 0; b < blocks; ++b) sum += std::exp(row[b] - top);
-    const float lse = top + static_cast<float>(std::log(sum));
+    const float lse = LseOf(row, blocks);
     for (int64_t b = 0; b < blocks; ++b) {
       float& weight = (*weights)[static_cast<size_t>(b)];
       weight = std::max(weight, row[b] - lse);
     }
   }
+}
+
+/// Blocks' shares of all, by their scores: the mean of the group's rows.
+std::vector<float> SharesOf(const float* scores, int32_t group, int64_t blocks) {
+  std::vector<float> shares(static_cast<size_t>(blocks), 0.0f);
+  for (int32_t g = 0; g < group; ++g) {
+    const float* row = scores + g * blocks;
+    const float lse = LseOf(row, blocks);
+    for (int64_t b = 0; b < blocks; ++b) {
+      shares[static_cast<size_t>(b)] += std::exp(row[b] - lse) / static_cast<float>(group);
+    }
+  }
+  return shares;
+}
+
+std::vector<float> Picked(const std::vector<float>& all, const std::vector<int64_t>& order) {
+  std::vector<float> picked;
+  for (const int64_t i : order) picked.push_back(all[static_cast<size_t>(i)]);
+  return picked;
 }
 
 double MassOf(const std::vector<int64_t>& chosen, const std::vector<float>& mass) {
@@ -158,6 +190,7 @@ class HeadRecall {
           tally.chunk_mass += MassOf(together, masses[i]);
           tally.recall += static_cast<double>(Common(chosen, best)) / static_cast<double>(k);
           ++tally.rows;
+          AddToSpread(scores.data() + rows[i] * group * blocks, masses[i], &tally.spread);
           if (i % 2 == 1) {
             tally.same += static_cast<double>(Common(chosen, before)) / static_cast<double>(k);
             tally.kept += MassOf(before, masses[i]);
@@ -168,6 +201,16 @@ class HeadRecall {
         }
       }
     }
+  }
+
+  void AddToSpread(const float* scores, const std::vector<float>& masses,
+                   SpreadBudget* spread) const {
+    const int32_t group = recording_.shape.group();
+    const int64_t blocks = std::ssize(masses);
+    std::vector<float> weights(masses.size(), kNone);
+    FoldWeights(scores, group, blocks, &weights);
+    const auto order = InOrder(weights, std::min(blocks, SpreadBudget::kMost));
+    spread->Add(Picked(SharesOf(scores, group, blocks), order), Picked(masses, order));
   }
 
   const Recording& recording_;
@@ -206,6 +249,9 @@ RecallRow RowOf(const std::vector<Tally>& layers, int32_t block_rows, StandIn me
   row.chunk_mass = all.chunk_mass / rows;
   row.same_as_next = all.same / pairs;
   row.mass_if_kept = all.kept / all.second;
+  const SpreadBudget::Spread found = all.spread.Over(row.k);
+  row.spread_mass = found.mass;
+  row.spread_target = found.target;
   return row;
 }
 
@@ -234,7 +280,8 @@ Result<std::vector<RecallRow>> RunRecallBench(const Recording& recording,
         std::vector<Tally> by_layer(layers);
         for (size_t i = 0; i < tallies.size(); ++i) by_layer[i / heads].Add(tallies[i][m][b]);
         const bool any = std::ranges::any_of(by_layer, [](const Tally& t) { return t.rows > 0; });
-        if (any) report.push_back(RowOf(by_layer, block_rows, methods[m], options.budgets[b]));
+        if (!any) continue;
+        report.push_back(RowOf(by_layer, block_rows, methods[m], options.budgets[b]));
       }
     }
   }

@@ -37,13 +37,15 @@ struct RecallRow {
   int32_t floats = 0;  ///< that stand for a block, in multiples of D
   int32_t budget = 0;
   int32_t k = 0;
-  double mass = 0;          ///< caught by the choice, of all mass on far blocks
-  double best_mass = 0;     ///< caught by the best choice of k blocks
-  double recall = 0;        ///< of the best choice's blocks
-  double worst_layer = 0;   ///< mass over best_mass in the layer where it is least
-  double chunk_mass = 0;    ///< caught if the probe's rows share one choice of k blocks
-  double same_as_next = 0;  ///< blocks that the next row chooses too
-  double mass_if_kept = 0;  ///< caught if the row before had chosen, over that of an own choice
+  double mass = 0;           ///< caught by the choice, of all mass on far blocks
+  double best_mass = 0;      ///< caught by the best choice of k blocks
+  double recall = 0;         ///< of the best choice's blocks
+  double worst_layer = 0;    ///< mass over best_mass in the layer where it is least
+  double chunk_mass = 0;     ///< caught if the probe's rows share one choice of k blocks
+  double same_as_next = 0;   ///< blocks that the next row chooses too
+  double mass_if_kept = 0;   ///< caught if the row before had chosen, over that of an own choice
+  double spread_mass = 0;    ///< caught if k blocks are the mean and each choice takes its share
+  double spread_target = 0;  ///< of mass by a choice's own estimate, at which it stops
 };
 
 /// Uses all threads. Probes with fewer far blocks than k are left out; kInvalidArgument if none

@@ -133,7 +133,7 @@ Status AttentionRecorder::Attend(int32_t layer, const float* q, const float* k, 
     std::vector<uint16_t>& kept = recording_.keys[slot];
     kept.resize(kept.size() + keys);
     ConvertFromFloat(DType::kF16, k, kept.data() + kept.size() - keys, keys);
-    if (steps_ % probe_every_ == probe_every_ - 1) {
+    if (KeepsStep()) {
       std::vector<float>& queries = recording_.queries[slot];
       queries.insert(queries.end(), q, q + head_floats * shape.query_heads);
     }
@@ -142,7 +142,7 @@ Status AttentionRecorder::Attend(int32_t layer, const float* q, const float* k, 
 }
 
 Status AttentionRecorder::EndStep() {
-  if (steps_ % probe_every_ == probe_every_ - 1) {
+  if (KeepsStep()) {
     recording_.probes.push_back({recording_.rows, step_rows_});
   }
   ++steps_;

@@ -39,7 +39,7 @@ struct Recording {
 };
 
 /// Passes everything on to `inner` and keeps keys of all rows, and queries of every
-/// `probe_every`-th step. Both must outlive it.
+/// `probe_every`-th step, or, if that is 0, of steps since KeepQueries. Both must outlive it.
 class AttentionRecorder : public AttentionBackend {
  public:
   AttentionRecorder(AttentionBackend& inner, int64_t probe_every, Recording* recording);
@@ -48,12 +48,19 @@ class AttentionRecorder : public AttentionBackend {
   Status Attend(int32_t layer, const float* q, const float* k, const float* v, float* o) override;
   Status EndStep() override;
   void AbortStep() override { inner_.AbortStep(); }
+  /// From the next step on.
+  void KeepQueries() { keeps_all_ = true; }
   int64_t rows() const override { return inner_.rows(); }
 
  private:
+  bool KeepsStep() const {
+    return keeps_all_ || (probe_every_ > 0 && steps_ % probe_every_ == probe_every_ - 1);
+  }
+
   AttentionBackend& inner_;
   const int64_t probe_every_;
   Recording& recording_;
+  bool keeps_all_ = false;
   int64_t steps_ = 0;
   int32_t step_rows_ = 0;
 };

@@ -18,8 +18,10 @@
 #include "tools/flags.h"
 #include "tools/interrupt.h"
 #include "tools/memory_session.h"
+#include "tools/planted_fact.h"
 #include "tools/print_json.h"
 #include "tools/recall_plot.h"
+#include "tools/recall_text.h"
 #include "tools/text_file.h"
 
 namespace cairn {
@@ -39,6 +41,7 @@ class RecallBench final : public Command {
   std::string text_path_, record_, recording_, plot_;
   int64_t tokens_ = 16'384;
   int64_t probes_ = 8;
+  int planted_ = 0;
   std::vector<int32_t> layers_;
 };
 
@@ -49,6 +52,11 @@ CLI::App* RecallBench::Add(CLI::App& bench) {
   command->add_option("TEXT", text_path_, "Text file that is read")->type_name("FILE");
   command->add_option("--tokens", tokens_, "How much of it is read (16384)")->type_name("N");
   command->add_option("--probes", probes_, "Steps whose queries are kept, evenly spread (8)")
+      ->type_name("N");
+  command
+      ->add_option("--planted", planted_,
+                   "Hide so many pass keys in the text, ask for them at its end, and keep the "
+                   "queries of questions and answers")
       ->type_name("N");
   command->add_option("--layers", layers_, "Layers that are looked at (default: all)")
       ->type_name("N[,N...]")
@@ -85,8 +93,10 @@ Result<Recording> RecallBench::Record() {
   CAIRN_TRY(auto options, flags_.ToSessionOptions(profile));
   CAIRN_TRY(auto engine_options, flags_.ToEngineOptions());
   CAIRN_TRY(model->LoadWeights());
-  std::vector<uint32_t> tokens = model->tokenizer().Encode(text);
-  if (std::ssize(tokens) > tokens_) tokens.resize(static_cast<size_t>(tokens_));
+  RecallText made = PlainRecallText(*model, text, tokens_);
+  if (planted_ > 0) {
+    CAIRN_TRY(made, PlantedRecallText(*model, text, tokens_, planted_));
+  }
   CAIRN_TRY(auto session, MemorySession::Make(*model, profile, options, engine_options));
   Recording recording;
   recording.shape = profile.Shape(model->llama().config(), model->landmark());
@@ -96,21 +106,23 @@ Result<Recording> RecallBench::Record() {
     recording.layers.resize(static_cast<size_t>(recording.shape.layers));
     std::iota(recording.layers.begin(), recording.layers.end(), 0);
   }
-  const int64_t steps = std::max<int64_t>(1, std::ssize(tokens) / profile.chunk);
-  AttentionRecorder recorder(session->attention(), std::max<int64_t>(1, steps / probes_),
-                             &recording);
+  const int64_t steps = std::max<int64_t>(1, std::ssize(made.tokens) / profile.chunk);
+  const int64_t every = planted_ > 0 ? 0 : std::max<int64_t>(1, steps / probes_);
+  AttentionRecorder recorder(session->attention(), every, &recording);
   Runner runner(model->llama(), recorder, model->landmark(), profile.chunk);
   Progress progress(flags_.quiet);
-  std::span<const uint32_t> rest = tokens;
-  while (!rest.empty()) {
+  const auto asked_from = static_cast<size_t>(made.asked_from);
+  for (size_t read = 0; read < made.tokens.size();) {
     if (Interrupted()) return Fail(Errc::kInterrupted, "stopped; nothing is reported");
     if (progress.Due()) {
-      progress.Show(
-          fmt::format("read {} of {} tokens", tokens.size() - rest.size(), tokens.size()));
+      progress.Show(fmt::format("read {} of {} tokens", read, made.tokens.size()));
     }
+    if (read == asked_from) recorder.KeepQueries();
+    const std::span<const uint32_t> all = made.tokens;
+    const auto rest = read < asked_from ? all.first(asked_from).subspan(read) : all.subspan(read);
     const auto step = static_cast<size_t>(runner.NextStep(rest));
     CAIRN_TRY(runner.Step(rest.first(step)));
-    rest = rest.subspan(step);
+    read += step;
   }
   progress.Finish();
   return recording;
@@ -120,6 +132,10 @@ Status RecallBench::Run() {
   CAIRN_TRY(flags_.Apply());
   CAIRN_TRY(AtLeastOne("--tokens", tokens_));
   CAIRN_TRY(AtLeastOne("--probes", probes_));
+  if (planted_ < 0 || planted_ > MostFacts(EvalTask::kPasskey)) {
+    return Fail(Errc::kInvalidArgument, "--planted {}: use 0 to {}", planted_,
+                MostFacts(EvalTask::kPasskey));
+  }
   for (const int32_t size : options_.block_rows) CAIRN_TRY(AtLeastOne("--sizes", size));
   for (const int32_t budget : options_.budgets) CAIRN_TRY(AtLeastOne("--budgets", budget));
   if (options_.budgets.empty() || options_.sampled_rows < 2) {
@@ -151,7 +167,9 @@ nlohmann::json ToJson(const RecallRow& row) {
           {"worst_layer", row.worst_layer},
           {"chunk_mass", row.chunk_mass},
           {"same_as_next", row.same_as_next},
-          {"mass_if_kept", row.mass_if_kept}};
+          {"mass_if_kept", row.mass_if_kept},
+          {"spread_mass", row.spread_mass},
+          {"spread_target", row.spread_target}};
 }
 
 Status RecallBench::Report(const Recording& recording, const std::vector<RecallRow>& rows) const {
@@ -177,16 +195,17 @@ Status RecallBench::Report(const Recording& recording, const std::vector<RecallR
   }
   fmt::print("{} rows of {}, {} layers, {} steps looked at\n", recording.rows, recording.text,
              recording.layers.size(), recording.probes.size());
-  fmt::print("{:>5} {:>18} {:>7} {:>6} {:>4} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7}\n", "rows",
-             "stand-in", "vectors", "tokens", "k", "mass", "of best", "recall", "worst", "chunk",
-             "same", "kept");
+  fmt::print(
+      "{:>5} {:>18} {:>7} {:>6} {:>4} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7}\n",
+      "rows", "stand-in", "vectors", "tokens", "k", "mass", "of best", "recall", "worst", "chunk",
+      "same", "kept", "spread", "target");
   for (const RecallRow& row : rows) {
     fmt::print(
         "{:>5} {:>18} {:>7} {:>6} {:>4} {:>7.4f} {:>7.4f} {:>7.4f} {:>7.4f} {:>7.4f} {:>7.4f} "
-        "{:>7.4f}\n",
+        "{:>7.4f} {:>7.4f} {:>7.4f}\n",
         row.block_rows, StandInName(row.stand_in), row.floats, row.budget, row.k, row.mass,
         row.mass / row.best_mass, row.recall, row.worst_layer, row.chunk_mass / row.best_mass,
-        row.same_as_next, row.mass_if_kept);
+        row.same_as_next, row.mass_if_kept, row.spread_mass / row.best_mass, row.spread_target);
   }
   return Ok();
 }

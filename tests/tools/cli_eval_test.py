@@ -15,7 +15,7 @@ import unittest
 import xml.etree.ElementTree
 
 from cli_harness import (CliTest, LANDMARK, LORA, MODEL, OTHER_MODEL, REAL_ADAPTER, REAL_MODEL,
-                         SMALL_STEPS, TIMEOUT_SECONDS, command, random_text)
+                         TIMEOUT_SECONDS, command, random_text)
 
 
 

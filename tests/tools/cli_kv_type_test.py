@@ -75,19 +75,23 @@ class KvType(CliTest):
                 self.good("sessions", "delete", name, "--store", self.store)
             (self.directory / "file").unlink()
 
-    def test_reading_in_parts_gives_the_whole(self):
+    def test_a_session_that_is_cut_goes_on_as_it_did(self):
         text = self.file("text.txt", random_text(6000))
-        for options, _ in MODES.values():
-            self.ingest(text, *options, *Q8, name="whole")
-            self.ingest(text, *options, *Q8, "--tokens", "1000", name="parts")
-            self.ingest(text, *options, *Q8, name="parts")
-            self.assertEqual(self.digest("parts"), self.digest("whole"))
-            for name in ("whole", "parts"):
-                self.good("sessions", "delete", name, "--store", self.store)
+        for options in (("--chunk", "64"), ("--adapter", LANDMARK, "--chunk", "16", "--retrieve",
+                                            "4")):
+            self.ingest(text, *options, *Q8)
+            whole = self.show()
+            path = self.payload_files()[0]
+            self.flip(path, [path.stat().st_size // 3])
+            self.good("repair", "--store", self.store)
+            self.assertLess(self.show()["tokens"], whole["tokens"])
+            self.ingest(text, *options, *Q8)
+            self.assertEqual(self.digest(), whole["digest"])
+            self.good("sessions", "delete", "s", "--store", self.store)
 
     def test_other_types_are_refused(self):
         text = self.file("text.txt", random_text(100))
-        for kind in ("bf16", "q4", ""):
+        for kind in ("bf16", "q4", "Q8"):
             self.refused("ingest", *self.session(), "--model", MODEL, f"--kv-type={kind}", text,
                          saying="--kv-type .*: use f32, f16 or q8")
 

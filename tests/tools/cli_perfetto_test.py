@@ -5,11 +5,16 @@ Perfetto's own reader is not used: its Python package downloads that program whe
 """
 
 import json
+import pathlib
+import subprocess
+import sys
 import unittest
+import xml.etree.ElementTree
 
 from cli_harness import CliTest, LANDMARK, SMALL_STEPS, random_text, run
 
 LAYERS = 2
+PLOT = pathlib.Path(__file__).resolve().parents[2] / "bench" / "timeline_plot.py"
 KEYS = {"ph", "name", "cat", "pid", "tid", "ts", "dur", "args"}
 
 
@@ -80,6 +85,26 @@ class Perfetto(CliTest):
         self.assertFalse(self.trace.exists())
         self.refused("ask", *self.session(), "--perfetto", self.directory / "no" / "x", "Who?",
                      saying="there is no directory")
+
+    def plot(self, *options):
+        return subprocess.run([sys.executable, PLOT, self.trace, self.directory / "step.svg",
+                               *options], capture_output=True, text=True, check=False)
+
+    def test_the_picture_of_a_step_adds_up(self):
+        self.ingest(self.text, "--adapter", LANDMARK, *SMALL_STEPS, "--perfetto", self.trace)
+        steps = self.slices()["step"]
+        done = self.plot("--rows", "64", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        told = json.loads(done.stdout)
+        self.assertEqual(told["rows"], 64)
+        self.assertIn(round(told["milliseconds"] * 1000, 3),
+                      [step["dur"] for step in steps if step["args"]["number"] == 64])
+        self.assertAlmostEqual(sum(told["own"].values()), told["milliseconds"], places=6)
+        self.assertTrue(all(time >= 0 for time in told["own"].values()))
+        self.assertGreater(told["own"]["search"], 0)
+        drawn = xml.etree.ElementTree.parse(self.directory / "step.svg")
+        self.assertGreater(len(drawn.findall("{http://www.w3.org/2000/svg}rect")), 2 * LAYERS)
+        self.assertIn("no step of 12345 rows", self.plot("--rows", "12345").stderr)
 
 
 if __name__ == "__main__":

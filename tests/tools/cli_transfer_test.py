@@ -9,7 +9,7 @@ import time
 import unittest
 
 from cli_harness import (CliTest, LANDMARK, MODEL, SEED, SMALL_STEPS, TIMEOUT_SECONDS, command,
-                         random_text, run)
+                         random_text)
 
 MODES = {
     "unmodified": ("--chunk", "128"),

@@ -7,8 +7,7 @@ model (the last class)."""
 import pathlib
 import unittest
 
-from cli_harness import (CliTest, LANDMARK, MODEL, REAL_ADAPTER, REAL_MODEL, SMALL_STEPS,
-                         random_text)
+from cli_harness import CliTest, LANDMARK, REAL_ADAPTER, REAL_MODEL, SMALL_STEPS, random_text
 
 BLOCK_TOKENS = 15  # of the tiny landmark model
 CHOSEN = 4  # SMALL_STEPS
