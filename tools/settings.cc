@@ -145,7 +145,8 @@ std::optional<std::pair<std::string, std::string>> Settings::FileValue(
   std::string value, lines;
   for (const SettingsEntry& entry : entries_) {
     if (entry.name != name || entry.section != best->section) continue;
-    value += (value.empty() ? "" : "\n") + entry.value;
+    if (!value.empty()) value += option.get_delimiter() == '\0' ? '\n' : option.get_delimiter();
+    value += entry.value;
     lines += fmt::format("{}{}", lines.empty() ? "" : ",", entry.line);
   }
   return std::pair(value, fmt::format("{}:{}", path_, lines));

@@ -160,6 +160,8 @@ class Documents(CliTest):
                     "kernel_share_of_memory", "tokens", "blocks_per_head", "query_heads",
                     "kv_heads", "head_dim", "block_rows", "kv_type", "retrieve", "index",
                     "index_bytes"})
+        self.holds("version", plain("--version", "--json").json,
+                   {"version", "commit", "features", "instructions", "libraries"})
         self.holds("doctor", json.loads(plain("doctor", "--store", self.store, "--json").stdout),
                    {"usable", "findings", "disk", "program"})
 

@@ -143,6 +143,9 @@ class Settings(CliTest):
                           VECTORS=1, DIMS="16,32", KINDS="exact,int8").json
         self.assertEqual({(row["index"], row["dim"]) for row in lists["rows"]},
                          {("exact", 16), ("exact", 32), ("int8", 16), ("int8", 32)})
+        lists = self.done("bench", "search", "--turns", "1", "--without-faiss", "--json",
+                          config="vectors = 1\ndims = 16\ndims = 32\nkinds = exact").json
+        self.assertEqual([row["dim"] for row in lists["rows"]], [16, 32])
 
     def test_a_command_takes_its_own_options_alone(self):
         """`sessions import --as` and `sessions show NAME` fill the same place."""
