@@ -106,6 +106,7 @@ void StepAttention::AttendRows(const Call& call, int32_t head, int32_t first_row
   params.mode =
       shape_.mode == AttentionMode::kLandmark ? SoftmaxMode::kGrouped : SoftmaxMode::kPlain;
   params.scale = shape_.scale > 0 ? shape_.scale : 1.0f / std::sqrt(static_cast<float>(dim));
+  params.bf16 = true;
   params.rope = &rope_;
   params.rows = rows;
   params.group = group;

@@ -36,7 +36,10 @@ struct BlockRef {
 struct AttendParams {
   BlockShape shape;
   SoftmaxMode mode = SoftmaxMode::kPlain;
-  float scale = 1.0f;               ///< multiplies q·k, usually 1/√D
+  float scale = 1.0f;  ///< multiplies q·k, usually 1/√D
+  /// Where the CPU has instructions for it, products of many queries with 16-bit payloads and codes
+  /// may be of numbers rounded to bf16, summed in f32.
+  bool bf16 = false;
   const RopeTable* rope = nullptr;  ///< covers every q_position − block position that is seen
   int32_t rows = 0;                 ///< T
   int32_t group = 1;                ///< G, query heads that share this KV head
@@ -51,11 +54,13 @@ struct AttendParams {
 
 void AttendReference(const AttendParams& params);
 
-/// Same results within rounding. `scratch` has AttendScratchFloats(params) elements, aligned to
-/// 64 bytes.
+/// Same results within rounding (of f32; of bf16 where that is allowed). `scratch` has
+/// AttendScratchFloats(params) elements, aligned to 64 bytes.
 size_t AttendScratchFloats(const AttendParams& params);
 void Attend(const AttendParams& params, float* scratch);
 
+/// Whether Attend makes use of AttendParams::bf16 on this machine.
+bool AttendHasBf16();
 /// The name of the instruction set Attend runs with on this machine, e.g. "AVX3_ZEN4".
 const char* AttendTarget();
 

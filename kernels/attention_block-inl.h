@@ -132,6 +132,12 @@ HWY_INLINE void RotateToHalves(const RopeTable& rope, int32_t position, float sc
   RotateHalves(table, dim, scale, row, out);
 }
 
+// Rows of a block whose values are read: in grouped mode the landmark is a gate.
+HWY_INLINE int32_t ReadRows(const AttendParams& params, const BlockRef& block) {
+  const bool grouped = params.mode == SoftmaxMode::kGrouped;
+  return grouped ? HWY_MIN(block.rows, params.shape.block_rows - 1) : block.rows;
+}
+
 // A block's rows as floats. Rows of keys past block.rows, up to a multiple of kRowPadding, and
 // columns of values past D are zero.
 struct FloatBlock {

@@ -15,6 +15,7 @@
 
 #if HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
 #include "kernels/attention_decode-inl.h"
+#include "kernels/attention_pairs-inl.h"
 #include "kernels/attention_tile-inl.h"
 #endif
 
@@ -27,6 +28,7 @@ const char* Target() { return hwy::TargetName(HWY_TARGET); }
 #if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
 
 void AttendOn(const AttendParams& params, float*) { AttendReference(params); }
+bool HasPairs() { return false; }
 
 #else
 
@@ -46,15 +48,33 @@ void CheckBlock(const AttendParams& params, const BlockRef& block, int32_t last_
               block.rows == params.shape.block_rows);
 }
 
+bool HasPairs() { return kHavePairs; }
+
+// Whether products are of pairs of bf16 numbers.
+bool UsesPairs(const AttendParams& params) {
+  return params.bf16 && params.shape.dtype != DType::kF32 && params.shape.head_dim % kLanes == 0 &&
+         AttendHasBf16();
+}
+
+template <int kCount>
+void AddBlockToVectors(const AttendParams& params, const BlockRef& block, const FloatBlock& rows,
+                       const Tile& tile, bool pairs, float* scores) {
+  if (pairs) {
+    TileBlockPairs<kCount>(params, block, rows, tile, scores);
+  } else {
+    TileBlock<kCount>(params, block, rows, tile, scores);
+  }
+}
+
 void AddBlockToTile(const AttendParams& params, const BlockRef& block, const FloatBlock& rows,
-                    const Tile& tile, float* scores) {
+                    const Tile& tile, bool pairs, float* scores) {
   switch (tile.facts[kVectors]) {
     case 1:
-      return TileBlock<1>(params, block, rows, tile, scores);
+      return AddBlockToVectors<1>(params, block, rows, tile, pairs, scores);
     case 2:
-      return TileBlock<2>(params, block, rows, tile, scores);
+      return AddBlockToVectors<2>(params, block, rows, tile, pairs, scores);
     default:
-      return TileBlock<3>(params, block, rows, tile, scores);
+      return AddBlockToVectors<3>(params, block, rows, tile, pairs, scores);
   }
 }
 
@@ -86,6 +106,7 @@ void AttendPass(const AttendParams& params, const ScratchSizes& sizes, int64_t f
   const BlockRef* first_block = FirstBlock(params);
   const int32_t base =
       first_block == nullptr ? hwy::HighestValue<int32_t>() : first_block->position;
+  const bool pairs = UsesPairs(params);
   int32_t last_position = kNowhere;
   for (int64_t i = 0; i < tiles; ++i) {
     const int64_t at = i * kTileLanes;
@@ -93,16 +114,21 @@ void AttendPass(const AttendParams& params, const ScratchSizes& sizes, int64_t f
         MakeTile(params, sizes, first + at, static_cast<int32_t>(HWY_MIN(count - at, kTileLanes)),
                  base, buffers.row, states + i * tile_floats);
     last_position = HWY_MAX(last_position, tile.facts[kHighest]);
+    if (pairs) PairRows(tile.query, sizes.dim, kTileLanes, tile.facts[kVectors]);
   }
   for (size_t b = 0; b < params.blocks.size(); ++b) {
     const BlockRef& block = params.blocks[b];
     if (block.rows == 0 || block.position > last_position) continue;
     CheckBlock(params, block, last_position);
     const FloatBlock rows = LoadBlockOfType(params, block, block.position - base, sizes, buffers);
+    if (pairs) {
+      PairNumbers(buffers.keys, sizes.padded_rows * sizes.dim);
+      PairRows(buffers.values, ReadRows(params, block), rows.value_stride, sizes.dim / kLanes);
+    }
     for (int64_t i = 0; i < tiles; ++i) {
       const Tile tile = TileAt(sizes, states + i * tile_floats);
       if (tile.facts[kHighest] >= block.position) {
-        AddBlockToTile(params, block, rows, tile, scores);
+        AddBlockToTile(params, block, rows, tile, pairs, scores);
       }
     }
   }
@@ -192,6 +218,16 @@ namespace cairn {
 
 HWY_EXPORT(AttendOn);
 HWY_EXPORT(Target);
+HWY_EXPORT(HasPairs);
+
+bool AttendHasBf16() {
+#if defined(__x86_64__)
+  static const bool has = __builtin_cpu_supports("avx512bf16") != 0;
+  return has && HWY_DYNAMIC_DISPATCH(HasPairs)();
+#else
+  return false;
+#endif
+}
 
 size_t AttendScratchFloats(const AttendParams& params) {
   return static_cast<size_t>(ScratchSizes(params).Total());

@@ -13,7 +13,6 @@
 #include <cmath>
 #include <cstdint>
 
-#include "hwy/cache_control.h"
 #include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
 #include "kernels/attention.h"
@@ -42,12 +41,13 @@ struct FewQueries {
 };
 
 // Asks for rows that are read soon; null asks for nothing. Blocks lie anywhere in memory, so the
-// hardware cannot see the next one coming.
+// hardware cannot see the next one coming. Into the second cache: with the block at hand they would
+// not fit into the first.
 template <class T>
 HWY_INLINE void PrefetchRows(const T* rows, int64_t first, int64_t count, int64_t dim) {
   if (rows == nullptr) return;
   constexpr int64_t kLine = 64 / sizeof(T);
-  for (int64_t i = 0; i < count * dim; i += kLine) hwy::Prefetch(rows + first * dim + i);
+  for (int64_t i = 0; i < count * dim; i += kLine) __builtin_prefetch(rows + first * dim + i, 0, 2);
 }
 
 // to[0, 4) = sums of the numbers at i, i + 4, i + 8, … of v.
@@ -192,8 +192,7 @@ template <class T, int kQueries>
 HWY_INLINE void AddBlockToQueries(const AttendParams& params, const BlockRef& block, const T* next,
                                   int first, const int32_t* offsets, FewQueries* few) {
   const int64_t dim = params.shape.head_dim;
-  const bool grouped = params.mode == SoftmaxMode::kGrouped;
-  const int32_t read_rows = grouped ? HWY_MIN(block.rows, params.shape.block_rows - 1) : block.rows;
+  const int32_t read_rows = ReadRows(params, block);
   const T* keys = reinterpret_cast<const T*>(block.payload);
   const T* values = keys + params.shape.block_rows * dim;
   float* scores = few->scores + first * few->score_stride;

@@ -74,8 +74,22 @@ HWY_INLINE void ScoreRows(const float* HWY_RESTRICT keys, int64_t dim,
   }
 }
 
-// acc[c][lane] = acc[c][lane] · keep[lane] + weight[lane] · Σ_t values[t][c] · scores[t][lane] for
-// kRegisterRows columns c.
+// acc[c][lane] = acc[c][lane] · keep[lane] + weight[lane] · sum[c][lane] for kRegisterRows columns.
+template <int kCount>
+HWY_INLINE void KeepAndAdd(const VF (&sum)[kRegisterRows][kCount], const BlockWeights& weights,
+                           float* HWY_RESTRICT acc) {
+  const DF d;
+  HWY_UNROLL(3) for (int v = 0; v < kCount; ++v) {
+    const VF keep = hn::Load(d, weights.keep + v * kLanes);
+    const VF weight = hn::Load(d, weights.weight + v * kLanes);
+    HWY_UNROLL(8) for (int c = 0; c < kRegisterRows; ++c) {
+      float* at = acc + c * kTileLanes + v * kLanes;
+      hn::Store(hn::MulAdd(sum[c][v], weight, hn::Mul(hn::Load(d, at), keep)), d, at);
+    }
+  }
+}
+
+// KeepAndAdd of the sums Σ_t values[t][c] · scores[t][lane].
 template <int kCount>
 HWY_INLINE void AddColumns(const float* HWY_RESTRICT values, int64_t value_stride, int32_t rows,
                            const float* HWY_RESTRICT scores, const BlockWeights& weights,
@@ -95,14 +109,7 @@ HWY_INLINE void AddColumns(const float* HWY_RESTRICT values, int64_t value_strid
       for (int v = 0; v < kCount; ++v) sum[c][v] = hn::MulAdd(value, p[v], sum[c][v]);
     }
   }
-  HWY_UNROLL(3) for (int v = 0; v < kCount; ++v) {
-    const VF keep = hn::Load(d, weights.keep + v * kLanes);
-    const VF weight = hn::Load(d, weights.weight + v * kLanes);
-    HWY_UNROLL(8) for (int c = 0; c < kRegisterRows; ++c) {
-      float* at = acc + c * kTileLanes + v * kLanes;
-      hn::Store(hn::MulAdd(sum[c][v], weight, hn::Mul(hn::Load(d, at), keep)), d, at);
-    }
-  }
+  KeepAndAdd<kCount>(sum, weights, acc);
 }
 
 // One vector of lanes: scores[0, rows) become exp(score − max), invisible ones 0; returns max (−inf
@@ -190,10 +197,7 @@ template <int kCount>
 HWY_NOINLINE void TileBlock(const AttendParams& params, const BlockRef& block,
                             const FloatBlock& rows, const Tile& tile, float* scores) {
   const int64_t dim = params.shape.head_dim;
-  const bool grouped = params.mode == SoftmaxMode::kGrouped;
-  const int32_t landmark = params.shape.block_rows - 1;
-  // In grouped mode the landmark is a gate and its value row is not read.
-  const int32_t read_rows = grouped ? HWY_MIN(block.rows, landmark) : block.rows;
+  const int32_t read_rows = ReadRows(params, block);
   for (int64_t r = 0; r < block.rows; r += kRegisterRows) {
     ScoreRows<kCount>(rows.keys + r * dim, dim, tile.query, scores + r * kTileLanes);
   }

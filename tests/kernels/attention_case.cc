@@ -75,6 +75,7 @@ AttentionResult AttentionData::Run(bool fast, int32_t first, int32_t count) {
   params.shape = {from.block_rows, from.head_dim, from.dtype};
   params.mode = from.mode;
   params.scale = 1.0f / std::sqrt(static_cast<float>(from.head_dim));
+  params.bf16 = from.bf16;
   params.rope = &rope;
   params.rows = count;
   params.group = from.group;
@@ -178,6 +179,13 @@ AttentionResult AttentionData::Oracle() const {
     }
   }
   return result;
+}
+
+float MeanDifference(const std::vector<float>& a, const std::vector<float>& b) {
+  CAIRN_CHECK(b.empty() || a.size() == b.size());
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += std::fabs(a[i] - (b.empty() ? 0.0f : b[i]));
+  return a.empty() ? 0.0f : static_cast<float>(sum / static_cast<double>(a.size()));
 }
 
 float LargestDifference(const std::vector<float>& a, const std::vector<float>& b) {

@@ -28,6 +28,7 @@ struct AttentionCase {
   bool hole = false;
   int32_t first_slot = 0;
   int32_t back = 0;
+  bool bf16 = false;
 };
 
 inline void PrintTo(const AttentionCase& from, std::ostream* os) { *os << from.name; }
@@ -68,6 +69,9 @@ class AttentionData {
 
 /// Calls attention with memory of exactly the size asked for.
 void CallAttend(const AttendParams& params);
+
+/// The mean absolute difference; of `a` to 0 if `b` is empty.
+float MeanDifference(const std::vector<float>& a, const std::vector<float>& b);
 
 /// The largest absolute difference; infinities must agree.
 float LargestDifference(const std::vector<float>& a, const std::vector<float>& b);

@@ -111,6 +111,28 @@ TEST_P(AttentionTable, SameCallSameBits) {
   EXPECT_EQ(first.lse, second.lse);
 }
 
+/// Where products may be of bf16 numbers they are, and as good as these can be.
+TEST_P(AttentionTable, OfBf16AgreesWithReference) {
+  AttentionCase from = std::get<0>(GetParam());
+  if (from.dtype == kF32 || from.rows * from.group <= kFewQueries || from.head_dim % 16 != 0) {
+    GTEST_SKIP() << "not for these";
+  }
+  AttentionData plain(from, 5);
+  const AttentionResult expected = plain.Reference();
+  const AttentionResult exact = plain.Fast();
+  from.bf16 = true;
+  AttentionData data(from, 5);
+  const AttentionResult result = data.Fast();
+  EXPECT_LE(LargestDifference(result.o, expected.o), 4e-2f);
+  EXPECT_LE(LargestDifference(result.lse, expected.lse), 2e-2f);
+  EXPECT_LE(MeanDifference(result.o, expected.o), 2e-3f);
+  if (!AttendHasBf16()) {
+    EXPECT_EQ(result.o, exact.o);
+  } else if (MeanDifference(expected.o, {}) > 0) {
+    EXPECT_NE(result.o, exact.o) << "these were not bf16";
+  }
+}
+
 class AttentionRanges : public AttentionTable {};
 
 // Ranges of rows give the bits of the whole call as long as both have many queries.

@@ -47,7 +47,11 @@ def text(x, y, words, anchor="start", more=""):
 
 def panel(rows, title, lines, top, minutes):
     drawn = [(name, points(rows, column)) for column, name in lines]
-    most = nice_top(max((value for _, line in drawn for _, value in line), default=1))
+    values = sorted(value for _, line in drawn for _, value in line) or [1]
+    # A process that waits for a core now and then would leave nothing to see of the rest.
+    most = nice_top(min(values[-1], 3 * values[len(values) * 3 // 4]))
+    if values[-1] > most:
+        title += f" (up to {values[-1]:.3g}; cut off here)"
     right, bottom = WIDTH - RIGHT, top + PANEL
     parts = [text(LEFT, top - 8, title)]
     for share in (0, 0.5, 1):
@@ -55,8 +59,8 @@ def panel(rows, title, lines, top, minutes):
         parts.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}" stroke="#ddd"/>')
         parts.append(text(LEFT - 6, y + 4, f"{share * most:g}", "end"))
     for index, (name, line) in enumerate(drawn):
-        path = " ".join(f"{LEFT + x / minutes * (right - LEFT):.1f},{bottom - y / most * PANEL:.1f}"
-                        for x, y in line)
+        path = " ".join(f"{LEFT + x / minutes * (right - LEFT):.1f},"
+                        f"{bottom - min(y / most, 1) * PANEL:.1f}" for x, y in line)
         color = COLORS[index]
         parts.append(f'<polyline points="{path}" fill="none" stroke="{color}"/>')
         parts.append(text(right + 8, top + 14 + 18 * index, name, more=f' fill="{color}"'))
