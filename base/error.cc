@@ -1,5 +1,9 @@
 #include "base/error.h"
 
+#include <boost/version.hpp>
+
+#include "base/library_versions.h"
+
 namespace cairn {
 
 std::string_view ErrcName(Errc code) {
@@ -28,6 +32,10 @@ std::string_view ErrcName(Errc code) {
       return "interrupted";
   }
   return "unknown";
+}
+
+std::string BoostVersion() {
+  return std::to_string(BOOST_VERSION / 100000) + "." + std::to_string(BOOST_VERSION / 100 % 1000);
 }
 
 }  // namespace cairn

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/library_versions.h"
 #include "base/page_buffer.h"
 
 namespace cairn {
@@ -90,6 +91,35 @@ DType FastMatmulType() {
   const bool native =
       isa == dnnl::cpu_isa::avx512_core_bf16 || isa == dnnl::cpu_isa::avx512_core_amx;
   return native ? DType::kBF16 : DType::kF32;
+}
+
+std::string OneDnnVersion() {
+  const dnnl_version_t& version = *dnnl_version();
+  return std::to_string(version.major) + "." + std::to_string(version.minor) + "." +
+         std::to_string(version.patch);
+}
+
+std::string OneDnnInstructions() {
+  switch (dnnl::get_effective_cpu_isa()) {
+    case dnnl::cpu_isa::sse41:
+      return "sse41";
+    case dnnl::cpu_isa::avx:
+      return "avx";
+    case dnnl::cpu_isa::avx2:
+      return "avx2";
+    case dnnl::cpu_isa::avx2_vnni:
+      return "avx2_vnni";
+    case dnnl::cpu_isa::avx512_core:
+      return "avx512_core";
+    case dnnl::cpu_isa::avx512_core_vnni:
+      return "avx512_core_vnni";
+    case dnnl::cpu_isa::avx512_core_bf16:
+      return "avx512_core_bf16";
+    case dnnl::cpu_isa::avx512_core_amx:
+      return "avx512_core_amx";
+    default:
+      return "others";
+  }
 }
 
 void MultiplyTransposed(DType type, const void* a, const void* b, float* c, int64_t m, int64_t n,

@@ -5,12 +5,14 @@
 #include <oneapi/tbb/parallel_for.h>
 #include <oneapi/tbb/task_arena.h>
 #include <oneapi/tbb/task_scheduler_observer.h>
+#include <oneapi/tbb/version.h>
 #include <sched.h>
 
 #include <algorithm>
 #include <memory>
 
 #include "base/check.h"
+#include "base/library_versions.h"
 
 #ifdef __SANITIZE_THREAD__
 #include <atomic>
@@ -113,5 +115,7 @@ void ParallelRanges(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t)
     body(begin, end);
   });
 }
+
+std::string OneTbbVersion() { return TBB_runtime_version(); }
 
 }  // namespace cairn

@@ -4,12 +4,24 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 
 #include "base/plain_text.h"
 
 namespace cairn {
 
-Progress::Progress(bool quiet) : enabled_(!quiet && isatty(STDERR_FILENO) != 0) {}
+namespace {
+
+/// A terminal that can erase the line it is in.
+bool CanShow() {
+  const char* kind = std::getenv("TERM");
+  return isatty(STDERR_FILENO) != 0 && (kind == nullptr || std::strcmp(kind, "dumb") != 0);
+}
+
+}  // namespace
+
+Progress::Progress(bool quiet) : enabled_(!quiet && CanShow()) {}
 Progress::~Progress() { Finish(); }
 
 bool Progress::Due() const {

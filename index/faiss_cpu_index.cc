@@ -317,4 +317,9 @@ Result<std::unique_ptr<LandmarkIndex>> MakeFaissCpuIndex(const IndexOptions& opt
   }
 }
 
+std::string FaissVersion() {
+  return std::to_string(FAISS_VERSION_MAJOR) + "." + std::to_string(FAISS_VERSION_MINOR) + "." +
+         std::to_string(FAISS_VERSION_PATCH);
+}
+
 }  // namespace cairn

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "index/landmark_index.h"
 
@@ -9,5 +10,8 @@ namespace cairn {
 
 /// `options` are valid. kResource if FAISS refuses.
 Result<std::unique_ptr<LandmarkIndex>> MakeFaissCpuIndex(const IndexOptions& options);
+
+/// E.g. "1.7.3", of the headers: the library does not say.
+std::string FaissVersion();
 
 }  // namespace cairn

@@ -40,12 +40,12 @@ class GenerateCommand : public Command {
     if (!(temperature_ >= 0) || temperature_ > 100) {
       return Fail(Errc::kInvalidArgument, "--temperature {}: use 0 to 100", temperature_);
     }
-    if (flags_.store.empty() != flags_.session.empty() ||
-        (flags_.store.empty() && flags_.model.empty())) {
+    const bool from_nothing = flags_.session.empty();  // a --store may be set for all commands
+    if (from_nothing ? flags_.model.empty() : flags_.store.empty()) {
       return Fail(Errc::kInvalidArgument, "give --store and --session, or --model");
     }
     CAIRN_TRY(auto workspace,
-              flags_.store.empty() ? Workspace::InMemory(flags_) : Workspace::OpenExisting(flags_));
+              from_nothing ? Workspace::InMemory(flags_) : Workspace::OpenExisting(flags_));
     workspace->profile().raw = true;  // the prompt stands as it is, also behind a chat
     CAIRN_TRY(auto conversation, Conversation::Open(*workspace));
     Sampler sampler(temperature_, seed_);

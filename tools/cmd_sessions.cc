@@ -130,6 +130,7 @@ class SessionsCommand : public Command {
         "sessions", "List, show, fork, rename, delete, export and import sessions");
     command->require_subcommand(1);
     list_ = AddAction(*command, "list", "All sessions of a store");
+    list_->add_flag("--names", names_, "Names alone, one on each line");
     show_ = AddAction(*command, "show", "One session in full");
     show_->add_option("NAME", flags_.session, "The session")->required();
     show_->add_flag("--history", history_, "Also how it grew, a line for each step");
@@ -211,6 +212,10 @@ class SessionsCommand : public Command {
 
   Status List(const SessionCatalog& catalog, ColdStore& cold) const {
     CAIRN_TRY(auto all, catalog.List());
+    if (names_) {
+      for (const SessionRecord& record : all.sessions) fmt::print("{}\n", record.name);
+      return Ok();
+    }
     const size_t count = all.sessions.size() + all.unreadable.size();
     std::vector<nlohmann::json> by_place(all.sessions.size());
     for (const SessionTreeEntry& entry : TreeOf(all.sessions)) {
@@ -344,7 +349,7 @@ class SessionsCommand : public Command {
   std::string new_name_;
   std::string file_;
   std::optional<int64_t> at_;
-  bool history_ = false;
+  bool history_ = false, names_ = false;
   CLI::App* list_ = nullptr;
   CLI::App* show_ = nullptr;
   CLI::App* fork_ = nullptr;

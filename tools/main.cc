@@ -4,11 +4,17 @@
 
 #include <cstdio>
 #include <exception>
+#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "base/plain_text.h"
 #include "tools/command.h"
+#include "tools/examples.h"
+#include "tools/help_text.h"
 #include "tools/interrupt.h"
+#include "tools/own_commands.h"
+#include "tools/settings.h"
+#include "tools/version.h"
 
 namespace {
 
@@ -25,44 +31,68 @@ void AllowManyFiles() {
   (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-int Report(const cairn::Error& error) {
+int Say(const cairn::Error& error, const cairn::Settings& settings, int code) {
   std::fflush(stdout);
-  fmt::print(stderr, "cairn: {}\n", cairn::ForTerminal(error.message, cairn::Lines::kKeep));
-  return error.code == cairn::Errc::kInterrupted ? kStopped : kFailed;
+  fmt::print(
+      stderr, "cairn: {}\n",
+      cairn::ForTerminal(error.message + settings.OriginsIn(error.message), cairn::Lines::kKeep));
+  return code;
+}
+
+void AddVersion(CLI::App& app) {
+  const std::string help = "With --version: as one JSON document";
+  CLI::Option* json = app.add_flag("--json", help);
+  json->needs(app.set_version_flag("--version", [json] {
+    return json->count() > 0 ? cairn::VersionJson().dump() : cairn::VersionText();
+  }));
+}
+
+/// Why a command line could not be parsed.
+int Misused(const CLI::ParseError& error, const CLI::App& app, const cairn::Settings& settings,
+            const char* first) {
+  if (!settings.status()) return Say(settings.status().error(), settings, kUsage);
+  const bool unknown = app.get_subcommands().empty() && first != nullptr && first[0] != '-';
+  const std::string what = unknown ? fmt::format("there is no command '{}'", first) : error.what();
+  return Say(cairn::Fail(cairn::Errc::kInvalidArgument, "{}{}; see `cairn --help`", what,
+                         settings.OriginsIn(what)),
+             settings, kUsage);
 }
 
 int RunCommands(int argc, char** argv) {
   CLI::App app("cairn: a memory for attention", "cairn");
-  app.set_version_flag("--version", "cairn " CAIRN_VERSION);
+  app.formatter_fn(cairn::HelpText);
+  AddVersion(app);
   app.require_subcommand(1);
   std::vector<std::pair<CLI::App*, std::unique_ptr<cairn::Command>>> commands;
-  for (auto make : {cairn::MakeIngestCommand, cairn::MakeAskCommand, cairn::MakeWhyCommand,
-                    cairn::MakeChatCommand, cairn::MakeGenerateCommand,
-                    cairn::MakePerplexityCommand, cairn::MakeSessionsCommand,
-                    cairn::MakeInspectCommand, cairn::MakeVerifyCommand, cairn::MakeRepairCommand,
-                    cairn::MakeBackupCommand, cairn::MakeCompactCommand, cairn::MakeUpgradeCommand,
-                    cairn::MakeConformCommand, cairn::MakeEvalCommand, cairn::MakeBenchCommand}) {
+  for (auto make :
+       {cairn::MakeIngestCommand, cairn::MakeAskCommand, cairn::MakeWhyCommand,
+        cairn::MakeChatCommand, cairn::MakeGenerateCommand, cairn::MakePerplexityCommand,
+        cairn::MakeSessionsCommand, cairn::MakeInspectCommand, cairn::MakeVerifyCommand,
+        cairn::MakeRepairCommand, cairn::MakeBackupCommand, cairn::MakeCompactCommand,
+        cairn::MakeUpgradeCommand, cairn::MakeConformCommand, cairn::MakeEvalCommand,
+        cairn::MakeBenchCommand, cairn::MakeDoctorCommand, cairn::MakeCompletionCommand,
+        cairn::MakeManCommand}) {
     auto command = make();
     CLI::App* added = command->Add(app);
     commands.emplace_back(added, std::move(command));
   }
+  cairn::AddExamples(app);
+  const cairn::Settings settings(app, argc, argv);
   try {  // CLI11 reports by exception; this is its adapter
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    const bool unknown = app.get_subcommands().empty() && argc > 1 && argv[1][0] != '-';
-    fmt::print(stderr, "cairn: {}; see `cairn --help`\n",
-               cairn::ForTerminal(
-                   unknown ? fmt::format("there is no command '{}'", argv[1]) : error.what(),
-                   cairn::Lines::kKeep));
-    return kUsage;
+    return Misused(error, app, settings, argc > 1 ? argv[1] : nullptr);
   }
+  if (!settings.status()) return Say(settings.status().error(), settings, kUsage);
   cairn::CatchInterrupts();
   AllowManyFiles();
   for (auto& [added, command] : commands) {
     if (!added->parsed()) continue;
     const cairn::Status status = command->Run();
-    if (!status.has_value()) return Report(status.error());
+    if (status.has_value()) continue;
+    const bool stopped = status.error().code == cairn::Errc::kInterrupted;
+    return Say(status.error(), settings, stopped ? kStopped : kFailed);
   }
   return std::fflush(stdout) == 0 && std::ferror(stdout) == 0 ? 0 : kFailed;
 }

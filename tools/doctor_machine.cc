@@ -1,0 +1,206 @@
+#include "tools/doctor_machine.h"
+
+#include <fmt/core.h>
+#include <sys/resource.h>
+
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <sstream>
+
+#include "base/byte_size.h"
+#include "bench/machine.h"
+#include "storage/io_ring.h"
+#include "tools/version.h"
+
+namespace cairn {
+namespace {
+
+constexpr uint64_t kLittleMemory = 2 * kGiB;
+constexpr rlim_t kFewFiles = 4096;
+constexpr rlim_t kLittleLocked = 1 << 20;
+
+std::string FirstLine(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+/// What the kernel would give programs now; nothing if it does not say.
+std::optional<uint64_t> AvailableMemory() {
+  std::ifstream file("/proc/meminfo");
+  std::string name, unit;
+  for (uint64_t kib = 0; file >> name >> kib;) {
+    if (name == "MemAvailable:") return kib * kKiB;
+    std::getline(file, unit);
+  }
+  return std::nullopt;
+}
+
+/// The directory of this process's group of processes, of cgroup v2.
+std::string GroupDirectory() {
+  std::ifstream file("/proc/self/cgroup");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("0::")) return "/sys/fs/cgroup" + line.substr(3);
+  }
+  return "/sys/fs/cgroup";
+}
+
+/// A limit that a container has set; nothing without one.
+std::optional<uint64_t> GroupMemory() {
+  const std::string text = FirstLine(GroupDirectory() + "/memory.max");
+  uint64_t bytes = 0;
+  std::istringstream number(text);
+  if (number >> bytes) return bytes;
+  return std::nullopt;
+}
+
+std::optional<double> GroupCores() {
+  std::istringstream text(FirstLine(GroupDirectory() + "/cpu.max"));
+  double quota = 0, period = 0;
+  if (text >> quota >> period && period > 0) return quota / period;
+  return std::nullopt;
+}
+
+Finding Processor(const Machine& machine) {
+  std::string instructions;
+  for (const auto& [part, name] : InstructionsInUse()) {
+    instructions += fmt::format("{}{} {}", instructions.empty() ? "" : ", ", part, name);
+  }
+  Finding finding{Grade::kGood, "machine", "processor", machine.cpu + "; " + instructions, ""};
+  if (machine.attention.starts_with("SSE") || machine.attention == "EMU128" ||
+      machine.attention == "SCALAR") {
+    finding.grade = Grade::kBetter;
+    finding.advice =
+        "a processor with AVX2 or AVX-512 computes several times faster; in a virtual "
+        "machine, let it see the host's instructions";
+  }
+  return finding;
+}
+
+Finding Cores(const Machine& machine) {
+  Finding finding{Grade::kGood, "machine", "cores", fmt::format("{}", machine.cores), ""};
+  const std::optional<double> quota = GroupCores();
+  if (quota.has_value() && *quota < machine.cores) {
+    finding.grade = Grade::kBetter;
+    finding.found += fmt::format(", of which a quota allows the time of {:.1f}", *quota);
+    finding.advice = fmt::format("say --threads {}, so that no thread waits for its turn",
+                                 std::max(1, static_cast<int>(std::floor(*quota))));
+  }
+  return finding;
+}
+
+Finding Memory(const Machine& machine) {
+  uint64_t usable = AvailableMemory().value_or(machine.memory_bytes);
+  Finding finding{
+      Grade::kGood, "machine", "memory",
+      fmt::format("{}, {} available", FormatByteSize(machine.memory_bytes), FormatByteSize(usable)),
+      ""};
+  if (const auto limit = GroupMemory(); limit.has_value() && *limit < machine.memory_bytes) {
+    finding.found += fmt::format("; limited to {}", FormatByteSize(*limit));
+    usable = std::min(usable, *limit);
+  }
+  if (usable < kLittleMemory) {
+    finding.grade = Grade::kBetter;
+    finding.advice = "free some memory, or say --host-memory 128MiB and use a small model";
+  }
+  return finding;
+}
+
+Finding Gpu() {
+  std::string found;
+  std::error_code ignored;
+  for (const char* device : {"/dev/nvidia0", "/dev/kfd", "/dev/dri/renderD128"}) {
+    if (!std::filesystem::exists(device, ignored)) continue;
+    found += (found.empty() ? "" : ", ") + std::string(device);
+  }
+  found = found.empty() ? "none"
+                        : found + (found.find(',') == std::string::npos ? " is" : " are") +
+                              " there and not used";
+  return {Grade::kGood, "machine", "GPU",
+          found + ": there is no GPU code, the processor computes everything", ""};
+}
+
+Finding OpenFiles() {
+  rlimit limit{};
+  (void)getrlimit(RLIMIT_NOFILE, &limit);
+  const bool any = limit.rlim_max == RLIM_INFINITY;
+  Finding finding{Grade::kGood, "limits", "open files",
+                  any ? "any number" : fmt::format("{}", limit.rlim_max), ""};
+  if (!any && limit.rlim_max < kFewFiles) {
+    finding.grade = Grade::kBetter;
+    finding.advice =
+        "a store of millions of tokens has thousands of files: raise the hard limit "
+        "(ulimit -Hn, LimitNOFILE= of systemd)";
+  }
+  return finding;
+}
+
+Finding Ring() {
+  const auto ring = IoRing::Open(64);
+  if (ring) return {Grade::kGood, "limits", "io_uring", "works", ""};
+  return {Grade::kBetter, "limits", "io_uring", ring.error().message,
+          "reads go by threads, which costs more of the processor: allow io_uring (sysctl "
+          "kernel.io_uring_disabled=0; in a container, its seccomp profile)"};
+}
+
+Finding LockedMemory() {
+  rlimit limit{};
+  (void)getrlimit(RLIMIT_MEMLOCK, &limit);
+  const bool any = limit.rlim_max == RLIM_INFINITY;
+  Finding finding{Grade::kGood, "limits", "locked memory",
+                  any ? "any" : FormatByteSize(limit.rlim_max), ""};
+  // Older kernels count an io_uring's memory here.
+  if (!any && limit.rlim_max < kLittleLocked) {
+    finding.grade = Grade::kBetter;
+    finding.advice =
+        "kernels before 5.12 count io_uring's memory here: raise the hard limit "
+        "(ulimit -Hl, LimitMEMLOCK= of systemd) to 8 MiB";
+  }
+  return finding;
+}
+
+Finding LargePages() {
+  const std::string modes = FirstLine("/sys/kernel/mm/transparent_hugepage/enabled");
+  const size_t begin = modes.find('['), end = modes.find(']');
+  const bool known = begin != std::string::npos && end != std::string::npos;
+  const std::string mode = known ? modes.substr(begin + 1, end - begin - 1) : "not known";
+  Finding finding{Grade::kGood, "limits", "large pages", mode, ""};
+  if (mode != "always" && mode != "madvise") {
+    finding.grade = Grade::kBetter;
+    finding.advice =
+        "tables of large stores are read faster in large pages: write madvise to "
+        "/sys/kernel/mm/transparent_hugepage/enabled";
+  }
+  return finding;
+}
+
+}  // namespace
+
+const char* GradeName(Grade grade) {
+  switch (grade) {
+    case Grade::kGood:
+      return "good";
+    case Grade::kBetter:
+      return "could be better";
+    case Grade::kBad:
+      return "bad";
+  }
+  return "";
+}
+
+Findings LookAtMachine(const std::string& directory) {
+  const Machine machine = Machine::Describe(directory);
+  return {{Grade::kGood, "machine", "system", machine.system + ", " + machine.kernel, ""},
+          Processor(machine),
+          Cores(machine),
+          Memory(machine),
+          Gpu()};
+}
+
+Findings LookAtLimits() { return {OpenFiles(), Ring(), LockedMemory(), LargePages()}; }
+
+}  // namespace cairn
