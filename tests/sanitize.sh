@@ -12,6 +12,8 @@ shift
 programs=("$@")
 if [ ${#programs[@]} -eq 0 ]; then
   programs=(base_test kernels_test index_test storage_test engine_test model_test)
+  # Fibers tell the address sanitizer of their stacks, and the thread sanitizer nothing.
+  if [ "$preset" = asan-ubsan ]; then programs+=(cuda_kernels_test); fi
 fi
 build=build-asan
 if [ "$preset" = tsan ]; then build=build-tsan; fi

@@ -39,6 +39,7 @@ CASES = [
     ("base/a.h", "#include <oneapi/tbb/parallel_for.h>\n", "adapter"),
     ("base/a.h", "#include <tbb/parallel_for.h>\n", "adapter"),
     ("engine/a.h", "#include <cuda_runtime.h>\n", "adapter"),
+    ("kernels/attention.h", "#include <cuda_runtime.h>\n", "adapter"),
     ("storage/rocks_store.h", "#include <rocksdb/db.h>\n", None),
     ("base/a.h", "int x;\n" * 501, "501 lines"),
     ("base/a.h", "int x;\n" * 500, None),

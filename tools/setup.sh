@@ -25,7 +25,7 @@ export CAIRN_CONFIG=/dev/null
 PACKAGES=(
   build-essential cmake ninja-build ccache pkg-config
   libfaiss-dev libopenblas-dev librocksdb-dev libgflags-dev libsnappy-dev zlib1g-dev libbz2-dev
-  liblz4-dev libzstd-dev libtbb-dev libboost-dev libdnnl-dev opencl-headers
+  liblz4-dev libzstd-dev libtbb-dev libboost-dev libboost-context-dev libdnnl-dev opencl-headers
   ocl-icd-opencl-dev libhwy-dev libpcre2-dev libxxhash-dev
   nlohmann-json3-dev libfmt-dev libcli11-dev libgtest-dev libgmock-dev
   prometheus-cpp-dev python3 python3-pip python3-prometheus-client bible-kjv bible-kjv-text)

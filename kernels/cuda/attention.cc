@@ -1,0 +1,82 @@
+#include "kernels/cuda/attention.h"
+
+#include "base/check.h"
+#include "kernels/cuda/layout.h"
+
+namespace cairn::cuda {
+namespace {
+
+constexpr int32_t kMostBlocksOfThreads = 65535;  // in the second and third dimension of a grid
+
+Status CheckParams(const AttendParams& params) {
+  CAIRN_TRY(CheckShape(params.shape));
+  CAIRN_CHECK(params.heads >= 1 && params.rows >= 0 && params.group >= 1);
+  if (params.rows > kMostBlocksOfThreads || params.heads * params.group > kMostBlocksOfThreads) {
+    return Fail(Errc::kUnsupported,
+                "{} rows of {} heads are more than one call takes on a CUDA device; use fewer rows",
+                params.rows, params.heads * params.group);
+  }
+  return Ok();
+}
+
+AttendArgs ArgsOf(const AttendParams& params) {
+  AttendArgs args = {};
+  args.layout = LayoutOf(params.shape);
+  args.rotation = RotationOf(params.rope);
+  args.grouped = params.mode == SoftmaxMode::kGrouped;
+  args.scale = params.scale;
+  args.heads = params.heads;
+  args.rows = params.rows;
+  args.group = params.group;
+  args.q = params.q;
+  args.q_row_stride = params.q_row_stride;
+  args.q_positions = params.q_positions;
+  args.blocks = params.blocks;
+  args.block_counts = params.block_counts;
+  args.block_stride = params.block_stride;
+  args.o = params.o;
+  args.o_row_stride = params.o_row_stride;
+  args.lse = params.lse;
+  return args;
+}
+
+int64_t QueriesOf(const AttendParams& params) {
+  return int64_t{params.rows} * params.heads * params.group;
+}
+
+}  // namespace
+
+size_t DecodeScratchFloats(const AttendParams& params, int32_t splits) {
+  if (splits <= 1) return 0;
+  return static_cast<size_t>(splits * QueriesOf(params) * (params.shape.head_dim + 1));
+}
+
+Status AttendDecode(const AttendParams& params, int32_t splits, float* scratch, Stream stream) {
+  CAIRN_TRY(CheckParams(params));
+  if (params.rows == 0) return Ok();
+  CAIRN_CHECK(splits >= 1 && (splits == 1 || scratch != nullptr));
+  const AttendArgs args = ArgsOf(params);
+  Parts parts = {splits, nullptr, nullptr};
+  if (splits > 1) {
+    parts.o = scratch;
+    parts.lse = scratch + splits * QueriesOf(params) * params.shape.head_dim;
+  }
+  CAIRN_TRY(Launched("attention of few rows", LaunchDecode(args, parts, stream)));
+  if (splits == 1) return Ok();
+  return Launched("merging of parts", LaunchMerge(args, parts, stream));
+}
+
+Status AttendPrefill(const AttendParams& params, Stream stream) {
+  CAIRN_TRY(CheckParams(params));
+  if (params.rows == 0) return Ok();
+  const AttendArgs args = ArgsOf(params);
+  if (PrefillSharedBytes(args.layout) > kMostSharedBytes) {
+    return Fail(Errc::kUnsupported,
+                "blocks of {} rows of {} numbers do not fit a CUDA device's shared memory; use "
+                "smaller blocks",
+                params.shape.block_rows, params.shape.head_dim);
+  }
+  return Launched("attention of many rows", LaunchPrefill(args, stream));
+}
+
+}  // namespace cairn::cuda

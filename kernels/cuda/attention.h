@@ -1,0 +1,58 @@
+// Attention on a CUDA device: AttendReference for all KV heads of a layer in one call, over lists
+// of blocks read in place from device memory. Functions on pointers that own and allocate nothing;
+// they launch on the stream and return at once.
+//
+// Head sizes are even and up to 256; the usual ones (64, 80, 96, 128, 256) are read 8 numbers at a
+// time. Blocks have up to 1,024 rows. Payloads are aligned to 16 bytes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/error.h"
+#include "kernels/attention.h"
+#include "kernels/cuda/launch.h"
+
+namespace cairn::cuda {
+
+using Stream = CUstream_st*;
+
+/// A RopeTable in device memory: its rows at(0), at(1), …, [positions, D].
+struct DeviceRope {
+  const float* table = nullptr;
+  int32_t positions = 0;
+  RopeStyle style = RopeStyle::kHalfSplit;
+};
+
+/// As AttendParams, with lists for each of `heads` KV heads; every pointer is to device memory. The
+/// table covers every q_position − block position that is seen; in kGrouped earlier blocks are
+/// complete: both are the caller's to see to, as the lists may be made on the device.
+struct AttendParams {
+  BlockShape shape;
+  SoftmaxMode mode = SoftmaxMode::kPlain;
+  float scale = 1.0f;
+  DeviceRope rope;
+  int32_t heads = 1;                      ///< Hkv
+  int32_t rows = 0;                       ///< T
+  int32_t group = 1;                      ///< G; Hq = Hkv·G
+  const float* q = nullptr;               ///< [T, Hq, D], un-rotated, rows q_row_stride apart
+  int64_t q_row_stride = 0;               ///< elements
+  const int32_t* q_positions = nullptr;   ///< [T]
+  const PlacedBlock* blocks = nullptr;    ///< [Hkv, block_stride], each list ascending
+  const int32_t* block_counts = nullptr;  ///< [Hkv], each at most block_stride
+  int32_t block_stride = 0;
+  float* o = nullptr;        ///< [T, Hq, D], rows o_row_stride apart
+  int64_t o_row_stride = 0;  ///< elements
+  float* lse = nullptr;      ///< [T, Hq]
+};
+
+/// For few rows: a block of threads for each row, KV head and `splits`-th of a list. With more than
+/// one split, `scratch` is DecodeScratchFloats(params, splits) floats of device memory.
+/// kUnsupported for shapes that are not above; kIo with CUDA's words if a launch failed.
+size_t DecodeScratchFloats(const AttendParams& params, int32_t splits);
+Status AttendDecode(const AttendParams& params, int32_t splits, float* scratch, Stream stream);
+
+/// For many rows: a block of threads for each KV head and 32 queries.
+Status AttendPrefill(const AttendParams& params, Stream stream);
+
+}  // namespace cairn::cuda

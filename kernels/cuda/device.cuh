@@ -1,0 +1,99 @@
+// What kernels use of the device: warps, numbers of 16 bits, shared memory, launches. Where a host
+// compiler builds the kernels for tests, it finds a stand-in for cuda_runtime.h; the few things
+// that need other words there are here.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#ifndef __CUDACC__
+#include "base/dtype.h"
+#endif
+
+namespace cairn::cuda {
+
+inline constexpr int kWarp = 32;
+inline constexpr uint32_t kAllLanes = 0xffffffffu;
+inline constexpr int kThreads = 128;  // of a block, in every kernel
+inline constexpr int kWarps = kThreads / kWarp;
+
+__device__ __forceinline__ float MinusInfinity() { return __uint_as_float(0xff800000u); }
+
+__device__ __forceinline__ float HalfToFloat(uint16_t bits) {
+#ifdef __CUDACC__
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+  return value;
+#else
+  return ::cairn::HalfToFloat(bits);
+#endif
+}
+
+/// To nearest even, as the host does.
+__device__ __forceinline__ uint16_t FloatToHalf(float value) {
+#ifdef __CUDACC__
+  uint16_t bits;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+  return bits;
+#else
+  return ::cairn::FloatToHalf(value);
+#endif
+}
+
+__device__ __forceinline__ float Bf16ToFloat(uint16_t bits) {
+  return __uint_as_float(static_cast<uint32_t>(bits) << 16);
+}
+
+__device__ __forceinline__ uint16_t FloatToBf16(float value) {
+  const uint32_t bits = __float_as_uint(value);
+  const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
+  const uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+  return static_cast<uint16_t>(nan ? bits >> 16 | 0x40u : rounded);
+}
+
+/// The memory that a launch asked for, aligned to 16 bytes.
+__device__ __forceinline__ float* SharedFloats() {
+#ifdef __CUDACC__
+  extern __shared__ uint4 cairn_shared[];
+  return reinterpret_cast<float*>(cairn_shared);
+#else
+  return reinterpret_cast<float*>(cuda_on_cpu::DynamicShared());
+#endif
+}
+
+/// Over runs of `lanes` lanes, a power of two; every lane of the run gets the result.
+__device__ __forceinline__ float SumOverLanes(float value, int lanes) {
+  for (int apart = lanes / 2; apart > 0; apart /= 2) {
+    value += __shfl_xor_sync(kAllLanes, value, apart);
+  }
+  return value;
+}
+
+__device__ __forceinline__ float MaxOverWarp(float value) {
+  for (int apart = kWarp / 2; apart > 0; apart /= 2) {
+    value = fmaxf(value, __shfl_xor_sync(kAllLanes, value, apart));
+  }
+  return value;
+}
+
+/// Null, or what CUDA says of the launch. More than 48 KiB of shared memory is asked for.
+template <class... Parameters>
+const char* Launch(void (*kernel)(Parameters...), dim3 grid, int64_t shared_bytes,
+                   CUstream_st* stream, const Parameters&... arguments) {
+  cudaLaunchConfig_t config = {};
+  config.gridDim = grid;
+  config.blockDim = dim3{static_cast<unsigned>(kThreads), 1, 1};
+  config.dynamicSmemBytes = static_cast<size_t>(shared_bytes);
+  config.stream = stream;
+  cudaError_t error = cudaSuccess;
+  if (shared_bytes > 48 << 10) {
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                 static_cast<int>(shared_bytes));
+  }
+  if (error == cudaSuccess) error = cudaLaunchKernelEx(&config, kernel, arguments...);
+  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
+}
+
+}  // namespace cairn::cuda

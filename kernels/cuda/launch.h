@@ -1,0 +1,119 @@
+// What CUDA kernels are given, and the functions that launch them. All but PlacedBlock is internal
+// to kernels/cuda/. Both CUDA's compiler and the host's read this, so it includes nothing but
+// fixed-width types.
+//
+// Launchers return null, or CUDA's words for what went wrong. Arguments have been checked.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+struct CUstream_st;
+
+namespace cairn::cuda {
+
+/// DType, value by value.
+enum class Element : uint8_t { kF32 = 0, kF16 = 1, kBF16 = 2, kQ8 = 3 };
+
+constexpr int64_t ElementBytes(Element type) {
+  return type == Element::kF32 ? 4 : type == Element::kQ8 ? 1 : 2;
+}
+
+/// A BlockRef whose payload is in device memory.
+struct PlacedBlock {
+  const std::byte* payload = nullptr;
+  int32_t position = 0;  ///< of row 0
+  int32_t rows = 0;      ///< rows written so far, in [0, B]
+};
+
+/// A BlockShape with its offsets worked out.
+struct Layout {
+  int32_t block_rows;
+  int32_t head_dim;
+  Element element;
+  int64_t row_bytes;
+  int64_t values_at;  ///< bytes from the payload's beginning
+  int64_t scales_at;  ///< kQ8; of K's, V's follow
+};
+
+struct Rotation {
+  const float* table;  ///< RopeTable's, [positions, D]
+  int32_t positions;
+  bool interleaved;
+};
+
+struct AttendArgs {
+  Layout layout;
+  Rotation rotation;
+  bool grouped;
+  float scale;
+  int32_t heads, rows, group;
+  const float* q;
+  int64_t q_row_stride;
+  const int32_t* q_positions;
+  const PlacedBlock* blocks;
+  const int32_t* block_counts;
+  int32_t block_stride;
+  float* o;
+  int64_t o_row_stride;
+  float* lse;
+};
+
+/// Parts of a decode: `o` is [splits, T, Hq, D] and `lse` [splits, T, Hq]. Without splits the
+/// result goes where it belongs.
+struct Parts {
+  int32_t splits;
+  float* o;
+  float* lse;
+};
+
+const char* LaunchDecode(const AttendArgs& args, const Parts& parts, CUstream_st* stream);
+const char* LaunchMerge(const AttendArgs& args, const Parts& parts, CUstream_st* stream);
+const char* LaunchPrefill(const AttendArgs& args, CUstream_st* stream);
+/// Shared memory that a prefill of this shape takes in bytes.
+int64_t PrefillSharedBytes(const Layout& layout);
+inline constexpr int64_t kMostSharedBytes = int64_t{163} << 10;  // of compute capability 8.0
+
+struct AppendArgs {
+  Layout layout;
+  Rotation rotation;
+  int32_t heads, first_row, rows;
+  const float* k;
+  const float* v;
+  int64_t stride;
+  std::byte* const* payloads;
+};
+const char* LaunchAppend(const AppendArgs& args, CUstream_st* stream);
+
+struct MeansArgs {
+  Layout layout;
+  int32_t blocks;
+  int32_t count;  ///< means of a block; 0: its landmark key
+  const std::byte* const* payloads;
+  float* means;
+};
+const char* LaunchMeans(const MeansArgs& args, CUstream_st* stream);
+
+struct SealArgs {
+  Layout open, sealed;
+  int32_t blocks;
+  const std::byte* const* sources;
+  std::byte* const* targets;
+};
+const char* LaunchSeal(const SealArgs& args, CUstream_st* stream);
+
+const char* LaunchGather(int32_t blocks, int64_t bytes, const std::byte* const* sources,
+                         std::byte* const* targets, CUstream_st* stream);
+
+struct FoldArgs {
+  int32_t partitions, rows, rows_per_group, blocks, representatives, k;
+  const float* scores;
+  const float* other_lse;
+  float* lse;
+  int32_t* chosen;
+  float* log_weights;
+  float* weights;  ///< [P, groups, n], to work in
+};
+const char* LaunchFold(const FoldArgs& args, CUstream_st* stream);
+
+}  // namespace cairn::cuda

@@ -1,0 +1,19 @@
+// From the types of the CPU's kernels to what CUDA kernels are given. Internal to kernels/cuda/.
+#pragma once
+
+#include "base/error.h"
+#include "kernels/block_shape.h"
+#include "kernels/cuda/attention.h"
+#include "kernels/cuda/launch.h"
+
+namespace cairn::cuda {
+
+/// kUnsupported for what the kernels cannot do.
+Status CheckShape(const BlockShape& shape);
+Layout LayoutOf(const BlockShape& shape);
+Rotation RotationOf(const DeviceRope& rope);
+
+/// kIo if a launcher said something: "what" failed, in CUDA's words.
+Status Launched(const char* what, const char* error);
+
+}  // namespace cairn::cuda

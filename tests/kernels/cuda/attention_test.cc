@@ -1,0 +1,145 @@
+// Attention on a CUDA device against its twin, over the table of all implementations and one of
+// its own, under several orders of threads: the results must agree, and be the same bits.
+#include "kernels/cuda/attention.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "tests/kernels/attention_table.h"
+#include "tests/kernels/cuda/cuda_attention.h"
+#include "tests/support/cuda_on_cpu/thread_block.h"
+#include "tests/support/tolerance.h"
+
+namespace cairn {
+namespace {
+
+constexpr uint64_t kOrders = 3;
+constexpr int32_t kHeads = 2;
+
+void ExpectAgrees(const AttentionCase& from, const AttentionResult& expected,
+                  const std::function<AttentionResult()>& run) {
+  const float tolerance = ToleranceOf(from.dtype).kernel;
+  AttentionResult first;
+  for (uint64_t order = 0; order < kOrders; ++order) {
+    cuda_on_cpu::SetOrderSeed(TestSeed() + order);
+    const AttentionResult result = run();
+    ASSERT_LE(LargestDifference(result.o, expected.o), tolerance) << "order " << order;
+    ASSERT_LE(LargestDifference(result.lse, expected.lse), tolerance) << "order " << order;
+    if (order == 0) first = result;
+    ASSERT_EQ(result.o, first.o) << "order " << order;
+    ASSERT_EQ(result.lse, first.lse) << "order " << order;
+  }
+}
+
+class CudaDecode : public testing::TestWithParam<AttentionCase> {};
+class CudaPrefill : public testing::TestWithParam<AttentionCase> {};
+
+TEST_P(CudaDecode, AgreesWithReference) {
+  CudaAttention data(GetParam(), kHeads, 1);
+  const AttentionResult expected = data.Reference();
+  for (const int32_t splits : {1, 3}) {
+    SCOPED_TRACE(splits);
+    ExpectAgrees(GetParam(), expected, [&] { return data.Decode(splits); });
+  }
+}
+
+TEST_P(CudaPrefill, AgreesWithReference) {
+  CudaAttention data(GetParam(), kHeads, 2);
+  ExpectAgrees(GetParam(), data.Reference(), [&] { return data.Prefill(); });
+}
+
+std::string CaseName(const testing::TestParamInfo<AttentionCase>& info) { return info.param.name; }
+
+std::vector<AttentionCase> SharedCases(bool few_rows) {
+  std::vector<AttentionCase> cases;
+  for (const AttentionCase& c : SmallAttentionCases()) {
+    const int32_t tiles = (c.rows * c.group + 31) / 32;
+    if (few_rows ? c.rows <= 4 : tiles * c.blocks <= 80) cases.push_back(c);
+  }
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(Shared, CudaDecode, testing::ValuesIn(SharedCases(true)), CaseName);
+INSTANTIATE_TEST_SUITE_P(Shared, CudaPrefill, testing::ValuesIn(SharedCases(false)), CaseName);
+
+// Every head size, type and mode, with groups that fill one pass, part of one, and two.
+std::vector<AttentionCase> Sizes() {
+  std::vector<AttentionCase> cases;
+  int32_t number = 0;
+  for (const int32_t dim : {64, 80, 96, 128, 256, 250, 18}) {
+    for (const DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8}) {
+      for (const SoftmaxMode mode : {SoftmaxMode::kPlain, SoftmaxMode::kGrouped}) {
+        AttentionCase c;
+        c.name = std::string(mode == SoftmaxMode::kPlain ? "plain_" : "grouped_") +
+                 std::string(DTypeName(type)) + "_" + std::to_string(dim);
+        c.rows = 1 + number % 2;
+        c.group = std::vector<int32_t>{3, 4, 9}[static_cast<size_t>(number % 3)];
+        c.head_dim = dim;
+        c.block_rows = 17;
+        c.blocks = 4;
+        c.last_rows = type == DType::kQ8 ? 17 : 6;
+        c.dtype = type;
+        c.mode = mode;
+        c.style = number % 4 < 2 ? RopeStyle::kHalfSplit : RopeStyle::kInterleaved;
+        c.hole = number % 3 == 0;
+        cases.push_back(c);
+        ++number;
+      }
+    }
+  }
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, CudaDecode, testing::ValuesIn(Sizes()), CaseName);
+INSTANTIATE_TEST_SUITE_P(Sizes, CudaPrefill, testing::ValuesIn(Sizes()), CaseName);
+
+TEST(CudaAttend, ManyBlocks) {
+  const AttentionCase from = {
+      "", 1, 3, 32, 8, 60, 5, DType::kF16, SoftmaxMode::kGrouped, RopeStyle::kHalfSplit, true};
+  CudaAttention data(from, kHeads, 5);
+  ExpectAgrees(from, data.Reference(), [&] { return data.Decode(7); });
+  ExpectAgrees(from, data.Reference(), [&] { return data.Prefill(); });
+}
+
+TEST(CudaAttend, MorePartsThanBlocksAreEmptyParts) {
+  const AttentionCase from = {"", 2, 3, 64, 16, 3, 9, DType::kF16, SoftmaxMode::kGrouped};
+  CudaAttention data(from, 3, 3);
+  ExpectAgrees(from, data.Reference(), [&] { return data.Decode(11); });
+}
+
+TEST(CudaAttend, BlocksOfManyRowsTakeMoreSharedMemory) {
+  const AttentionCase from = {"", 2, 2, 32, 500, 2, 470, DType::kF16, SoftmaxMode::kGrouped};
+  CudaAttention data(from, 1, 4);
+  ExpectAgrees(from, data.Reference(), [&] { return data.Decode(1); });
+  ExpectAgrees(from, data.Reference(), [&] { return data.Prefill(); });
+}
+
+TEST(CudaAttend, ShapesThatKernelsDoNotTakeAreRefusedByName) {
+  cuda::AttendParams params;
+  params.rows = 1;
+  const auto message = [](const Status& status) {
+    return status.has_value() ? std::string() : status.error().message;
+  };
+  params.shape = {64, 258, DType::kF16};
+  EXPECT_EQ(message(cuda::AttendPrefill(params, nullptr)),
+            "heads of 258 numbers are not for CUDA kernels, which take even sizes up to 256; use "
+            "the CPU");
+  params.shape = {1025, 64, DType::kF16};
+  EXPECT_EQ(
+      message(cuda::AttendDecode(params, 1, nullptr, nullptr)),
+      "blocks of 1025 rows are not for CUDA kernels, which take up to 1024; use smaller ones");
+  params.shape = {1000, 256, DType::kF16};
+  EXPECT_EQ(message(cuda::AttendPrefill(params, nullptr)),
+            "blocks of 1000 rows of 256 numbers do not fit a CUDA device's shared memory; use "
+            "smaller blocks");
+  params.shape = {64, 64, DType::kF16};
+  params.rows = 65536;
+  EXPECT_NE(message(cuda::AttendPrefill(params, nullptr)).find("use fewer rows"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace cairn

@@ -1,0 +1,40 @@
+// Kernels that CUDA's compiler built: that they link, and what they say where no GPU is. What they
+// compute is tested on a CPU (attention_test.cc and others here).
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "kernels/cuda/attention.h"
+#include "kernels/cuda/blocks.h"
+#include "kernels/cuda/fold.h"
+
+namespace cairn {
+namespace {
+
+TEST(CudaLink, WithoutADeviceALaunchIsAnErrorInCudasWords) {
+  if (std::filesystem::exists("/dev/nvidiactl")) {
+    GTEST_SKIP() << "this machine has a GPU, and these calls point to nothing";
+  }
+  cuda::AttendParams params;
+  params.rows = 1;
+  FoldParams fold;
+  fold.rows = 1;
+  const BlockShape codes = {64, 64, DType::kQ8};
+  const Status all[] = {
+      cuda::AttendDecode(params, 1, nullptr, nullptr),
+      cuda::AttendPrefill(params, nullptr),
+      cuda::AppendRows(params.shape, {nullptr, 64}, 1, 0, 1, nullptr, nullptr, 0, nullptr, nullptr),
+      cuda::LandmarkKeys(params.shape, 1, nullptr, nullptr, nullptr),
+      cuda::SealBlocks(codes, 1, nullptr, nullptr, nullptr),
+      cuda::GatherBlocks(1, 16, nullptr, nullptr, nullptr),
+      cuda::FoldScores(fold, nullptr, nullptr)};
+  for (const Status& status : all) {
+    ASSERT_FALSE(status.has_value());
+    EXPECT_EQ(status.error().code, Errc::kIo);
+    EXPECT_NE(status.error().message.find("failed on the CUDA device: "), std::string::npos)
+        << status.error().message;
+  }
+}
+
+}  // namespace
+}  // namespace cairn
