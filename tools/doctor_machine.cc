@@ -121,7 +121,7 @@ Finding Gpu() {
                         : found + (found.find(',') == std::string::npos ? " is" : " are") +
                               " there and not used";
   return {Grade::kGood, "machine", "GPU",
-          found + ": there is no GPU code, the processor computes everything", ""};
+          found + ": this program has no GPU code, the processor computes everything", ""};
 }
 
 Finding OpenFiles() {
