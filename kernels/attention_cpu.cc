@@ -60,9 +60,9 @@ template <int kCount>
 void AddBlockToVectors(const AttendParams& params, const BlockRef& block, const FloatBlock& rows,
                        const Tile& tile, bool pairs, float* scores) {
   if (pairs) {
-    TileBlockPairs<kCount>(params, block, rows, tile, scores);
+    TileBlock<kCount, PairProducts>(params, block, rows, tile, scores);
   } else {
-    TileBlock<kCount>(params, block, rows, tile, scores);
+    TileBlock<kCount, Products>(params, block, rows, tile, scores);
   }
 }
 

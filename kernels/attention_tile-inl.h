@@ -48,8 +48,17 @@ struct BlockWeights {
   HWY_ALIGN float weight[kMaxTileLanes];
 };
 
+// What a lane of 32 bits holds, and how two vectors of them are multiplied: a number here, a pair
+// in attention_pairs-inl.h.
+struct Products {
+  static constexpr int32_t kNumbers = 1;
+  static HWY_INLINE VF Add(VF sum, VF a, VF b) { return hn::MulAdd(a, b, sum); }
+  // Makes rows of numbers [rows, stride] rows of lanes.
+  static HWY_INLINE void Join(float*, int64_t, int64_t, int64_t) {}
+};
+
 // scores[r][lane] = Σ_c keys[r][c] · query[c][lane] for kRegisterRows rows.
-template <int kCount>
+template <int kCount, class Product>
 HWY_INLINE void ScoreRows(const float* HWY_RESTRICT keys, int64_t dim,
                           const float* HWY_RESTRICT query, float* HWY_RESTRICT scores) {
   const DF d;
@@ -64,7 +73,7 @@ HWY_INLINE void ScoreRows(const float* HWY_RESTRICT keys, int64_t dim,
     HWY_UNROLL(8) for (int r = 0; r < kRegisterRows; ++r) {
       const VF key = hn::Set(d, keys[r * dim + c]);
       HWY_UNROLL(3)
-      for (int v = 0; v < kCount; ++v) sum[r][v] = hn::MulAdd(key, q[v], sum[r][v]);
+      for (int v = 0; v < kCount; ++v) sum[r][v] = Product::Add(sum[r][v], key, q[v]);
     }
   }
   HWY_UNROLL(8) for (int r = 0; r < kRegisterRows; ++r) {
@@ -74,23 +83,9 @@ HWY_INLINE void ScoreRows(const float* HWY_RESTRICT keys, int64_t dim,
   }
 }
 
-// acc[c][lane] = acc[c][lane] · keep[lane] + weight[lane] · sum[c][lane] for kRegisterRows columns.
-template <int kCount>
-HWY_INLINE void KeepAndAdd(const VF (&sum)[kRegisterRows][kCount], const BlockWeights& weights,
-                           float* HWY_RESTRICT acc) {
-  const DF d;
-  HWY_UNROLL(3) for (int v = 0; v < kCount; ++v) {
-    const VF keep = hn::Load(d, weights.keep + v * kLanes);
-    const VF weight = hn::Load(d, weights.weight + v * kLanes);
-    HWY_UNROLL(8) for (int c = 0; c < kRegisterRows; ++c) {
-      float* at = acc + c * kTileLanes + v * kLanes;
-      hn::Store(hn::MulAdd(sum[c][v], weight, hn::Mul(hn::Load(d, at), keep)), d, at);
-    }
-  }
-}
-
-// KeepAndAdd of the sums Σ_t values[t][c] · scores[t][lane].
-template <int kCount>
+// acc[c][lane] = acc[c][lane] · keep[lane] + weight[lane] · Σ_t values[t][c] · scores[t][lane] for
+// kRegisterRows columns c.
+template <int kCount, class Product>
 HWY_INLINE void AddColumns(const float* HWY_RESTRICT values, int64_t value_stride, int32_t rows,
                            const float* HWY_RESTRICT scores, const BlockWeights& weights,
                            float* HWY_RESTRICT acc) {
@@ -106,10 +101,17 @@ HWY_INLINE void AddColumns(const float* HWY_RESTRICT values, int64_t value_strid
     HWY_UNROLL(8) for (int c = 0; c < kRegisterRows; ++c) {
       const VF value = hn::Set(d, values[t * value_stride + c]);
       HWY_UNROLL(3)
-      for (int v = 0; v < kCount; ++v) sum[c][v] = hn::MulAdd(value, p[v], sum[c][v]);
+      for (int v = 0; v < kCount; ++v) sum[c][v] = Product::Add(sum[c][v], value, p[v]);
     }
   }
-  KeepAndAdd<kCount>(sum, weights, acc);
+  HWY_UNROLL(3) for (int v = 0; v < kCount; ++v) {
+    const VF keep = hn::Load(d, weights.keep + v * kLanes);
+    const VF weight = hn::Load(d, weights.weight + v * kLanes);
+    HWY_UNROLL(8) for (int c = 0; c < kRegisterRows; ++c) {
+      float* at = acc + c * kTileLanes + v * kLanes;
+      hn::Store(hn::MulAdd(sum[c][v], weight, hn::Mul(hn::Load(d, at), keep)), d, at);
+    }
+  }
 }
 
 // One vector of lanes: scores[0, rows) become exp(score − max), invisible ones 0; returns max (−inf
@@ -193,19 +195,22 @@ HWY_INLINE void TileSoftmax(const AttendParams& params, const BlockRef& block, c
   }
 }
 
-template <int kCount>
+template <int kCount, class Product>
 HWY_NOINLINE void TileBlock(const AttendParams& params, const BlockRef& block,
                             const FloatBlock& rows, const Tile& tile, float* scores) {
   const int64_t dim = params.shape.head_dim;
+  const int64_t lanes = dim / Product::kNumbers;
   const int32_t read_rows = ReadRows(params, block);
   for (int64_t r = 0; r < block.rows; r += kRegisterRows) {
-    ScoreRows<kCount>(rows.keys + r * dim, dim, tile.query, scores + r * kTileLanes);
+    ScoreRows<kCount, Product>(rows.keys + r * lanes, lanes, tile.query, scores + r * kTileLanes);
   }
   BlockWeights weights;
   TileSoftmax(params, block, tile, read_rows, scores, &weights);
+  Product::Join(scores, read_rows, kTileLanes, kCount);
+  const int32_t joined = (read_rows + Product::kNumbers - 1) / Product::kNumbers;
   for (int64_t c = 0; c < dim; c += kRegisterRows) {
-    AddColumns<kCount>(rows.values + c, rows.value_stride, read_rows, scores, weights,
-                       tile.acc + c * kTileLanes);
+    AddColumns<kCount, Product>(rows.values + c, rows.value_stride, joined, scores, weights,
+                                tile.acc + c * kTileLanes);
   }
 }
 
