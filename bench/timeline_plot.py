@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
-"""Draws one step of a trace that a command wrote with --perfetto FILE, and says what took how long.
+"""Draws a step of a trace that a command wrote with --perfetto FILE, and says what took how long.
 
     cairn ask --store DIR --session S --perfetto ask.json "Question?"
     bench/timeline_plot.py ask.json decode.svg --rows 1
 
-Of all steps with so many rows it takes the one whose time is the median. A lane for each depth of
+It draws the step whose time is the median of those with so many rows: a lane for each depth of
 slices on the thread that makes the step, and one for each other thread that did something
-meanwhile. Prints a table (JSON with --json): for each name the milliseconds on the step's thread,
-without the slices inside, and their share of the step; for other threads the sum.
+meanwhile. Prints medians over all these steps (JSON with --json): milliseconds of a step, of it
+without waiting for blocks, and for each name on the step's thread, without the slices inside.
 """
 import argparse
+import bisect
 import html
 import json
+import statistics
 import sys
 
 WIDTH, LEFT, TOP, LANE, GAP = 960, 120, 58, 24, 8
@@ -28,13 +30,17 @@ def slices_of(path):
              "number": e.get("args", {}).get("number", -1)} for e in events if e["ph"] == "X"]
 
 
-def median_step(slices, rows):
+def steps_of(slices, rows):
+    """The steps with so many rows, shortest first."""
     steps = [s for s in slices if s["name"] == "step" and (rows is None or s["number"] == rows)]
     if not steps:
         found = sorted({s["number"] for s in slices if s["name"] == "step"})
         sys.exit(f"no step of {rows} rows in the trace; there are steps of {found}")
-    steps.sort(key=lambda s: s["end"] - s["begin"])
-    return steps[len(steps) // 2]
+    return sorted(steps, key=duration)
+
+
+def duration(part):
+    return part["end"] - part["begin"]
 
 
 def nested(slices):
@@ -45,23 +51,35 @@ def nested(slices):
         while above and above[-1]["end"] <= current["begin"]:
             above.pop()
         current["depth"] = len(above)
-        current["own"] = current["end"] - current["begin"]
+        current["own"] = duration(current)
         if above:
             above[-1]["own"] -= current["own"]
         above.append(current)
     return slices
 
 
-def own_times(slices):
-    times = {}
-    for s in slices:
-        times[s["name"]] = times.get(s["name"], 0) + s["own"]
-    return dict(sorted(times.items(), key=lambda item: -item[1]))
+def medians(steps, slices):
+    """Milliseconds: of a step, without waiting, and by name; `slices` are nested."""
+    begins = [s["begin"] for s in slices]
+    own, without_waiting = {}, []
+    for number, step in enumerate(steps):
+        waited = 0
+        for s in slices[bisect.bisect_left(begins, step["begin"]):]:
+            if s["begin"] >= step["end"]:
+                break
+            times = own.setdefault(s["name"], [0] * len(steps))
+            times[number] += s["own"]
+            waited += s["own"] if s["name"] == "wait" else 0
+        without_waiting.append(duration(step) - waited)
+    in_order = sorted(((name, statistics.median(times) / 1000) for name, times in own.items()),
+                      key=lambda item: -item[1])
+    return (statistics.median(map(duration, steps)) / 1000,
+            statistics.median(without_waiting) / 1000, dict(in_order))
 
 
 def draw(lanes, step, title):
     """lanes: (label, slices). One SVG, scaled to the step."""
-    scale = (WIDTH - LEFT - 10) / (step["end"] - step["begin"])
+    scale = (WIDTH - LEFT - 10) / duration(step)
     height = TOP + len(lanes) * (LANE + GAP) + 40
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
              'font-family="sans-serif" font-size="12">',
@@ -84,7 +102,7 @@ def draw(lanes, step, title):
                          f'width="{width:.2f}" height="{LANE}" '
                          f'fill="{COLORS.get(s["name"], "#ffffb3")}"/>')
     y = TOP + len(lanes) * (LANE + GAP) + 12
-    total = (step["end"] - step["begin"]) / 1000
+    total = duration(step) / 1000
     for i in range(5):
         parts.append(f'<text x="{LEFT + i * (WIDTH - LEFT - 10) / 4:.1f}" y="{y}" '
                      f'text-anchor="{"end" if i == 4 else "middle"}">{total * i / 4:.2f} ms</text>')
@@ -100,34 +118,33 @@ def main():
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     slices = slices_of(args.trace)
-    step = median_step(slices, args.rows)
-    within = [s for s in slices if s["begin"] < step["end"] and s["end"] > step["begin"]]
-    own = nested([s for s in within if s["thread"] == step["thread"] and
-                  s["begin"] >= step["begin"] and s["end"] <= step["end"]])
-    lanes = [(f"depth {depth}", [s for s in own if s["depth"] == depth])
-             for depth in range(1, 1 + max(s["depth"] for s in own))]
-    others = sorted({s["thread"] for s in within} - {step["thread"]})
-    other_times = {}
-    for number, thread in enumerate(others, 1):
-        found = nested([s for s in within if s["thread"] == thread])
-        lanes.append((f"thread {number}", found))
-        for name, time in own_times(found).items():
-            other_times[name] = other_times.get(name, 0) + time
-    total = step["end"] - step["begin"]
-    title = args.title or f"A step of {step['number']} rows, {total / 1000:.2f} ms"
+    steps = steps_of(slices, args.rows)
+    step = steps[len(steps) // 2]
+    threads = {s["thread"] for s in slices}
+    by_thread = {t: nested([s for s in slices if s["thread"] == t]) for t in threads}
+
+    def meanwhile(thread):
+        return [s for s in by_thread[thread]
+                if s["begin"] < step["end"] and s["end"] > step["begin"]]
+
+    inside = [s for s in meanwhile(step["thread"]) if s["depth"] > step["depth"]]
+    lanes = [(f"depth {depth - step['depth']}", [s for s in inside if s["depth"] == depth])
+             for depth in sorted({s["depth"] for s in inside})]
+    others = [found for t in sorted(threads - {step["thread"]}) if (found := meanwhile(t))]
+    lanes += [(f"thread {number}", found) for number, found in enumerate(others, 1)]
+    title = args.title or f"A step of {step['number']} rows, {duration(step) / 1000:.2f} ms"
     with open(args.svg, "w", encoding="utf-8") as file:
         file.write(draw(lanes, step, title))
-    times = own_times(own)
+    total, without_waiting, times = medians([s for s in steps if s["thread"] == step["thread"]],
+                                            by_thread[step["thread"]])
     if args.json:
-        print(json.dumps({"rows": step["number"], "milliseconds": total / 1000,
-                          "own": {name: time / 1000 for name, time in times.items()},
-                          "other_threads": {n: t / 1000 for n, t in other_times.items()}}))
+        print(json.dumps({"rows": step["number"], "steps": len(steps), "milliseconds": total,
+                          "without_waiting": without_waiting, "own": times}))
         return
-    print(f"a step of {step['number']} rows: {total / 1000:.3f} ms")
+    print(f"{len(steps)} steps of {step['number']} rows: {total:.3f} ms, "
+          f"{without_waiting:.3f} without waiting for blocks")
     for name, time in times.items():
-        print(f"{name:>12} {time / 1000:9.3f} ms {time / total:7.1%}")
-    for name, time in other_times.items():
-        print(f"{name:>12} {time / 1000:9.3f} ms on {len(others)} other threads")
+        print(f"{name:>12} {time:9.3f} ms")
 
 
 if __name__ == "__main__":

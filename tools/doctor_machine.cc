@@ -19,7 +19,7 @@ namespace cairn {
 namespace {
 
 constexpr uint64_t kLittleMemory = 2 * kGiB;
-constexpr rlim_t kFewFiles = 4096;
+constexpr rlim_t kFewFiles = 512;
 constexpr rlim_t kLittleLocked = 1 << 20;
 
 std::string FirstLine(const std::string& path) {
@@ -133,8 +133,8 @@ Finding OpenFiles() {
   if (!any && limit.rlim_max < kFewFiles) {
     finding.grade = Grade::kBetter;
     finding.advice =
-        "a store of millions of tokens has thousands of files: raise the hard limit "
-        "(ulimit -Hn, LimitNOFILE= of systemd)";
+        "a store of ten million tokens has hundreds of files: raise the hard limit (ulimit -Hn, "
+        "LimitNOFILE= of systemd)";
   }
   return finding;
 }

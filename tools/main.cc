@@ -22,8 +22,8 @@ constexpr int kFailed = 1;
 constexpr int kUsage = 2;
 constexpr int kStopped = 130;
 
-/// A store of millions of tokens has thousands of files, and each stays open: as many as the system
-/// lets this process have.
+/// A store of ten million tokens has hundreds of files, and stores from before segments, which
+/// `upgrade` reads, thousands: as many as the system lets this process have.
 void AllowManyFiles() {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
