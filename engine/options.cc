@@ -48,8 +48,9 @@ Status SessionShape::CheckNumbers() const {
     return Fail(Errc::kInvalidArgument, "{} query heads do not divide among {} KV heads",
                 query_heads, kv_heads);
   }
-  if (block.head_dim < 2 || block.head_dim % 2 != 0) {
-    return Fail(Errc::kInvalidArgument, "head dimension {}: use an even one", block.head_dim);
+  if (block.head_dim < 2 || block.head_dim > kMaxHeadDim || block.head_dim % 2 != 0) {
+    return Fail(Errc::kInvalidArgument, "head dimension {}: use an even one up to {}",
+                block.head_dim, kMaxHeadDim);
   }
   if (block.block_rows < 2 || block.block_rows > 4096) {
     return Fail(Errc::kInvalidArgument, "blocks of {} rows: use 2 to 4096", block.block_rows);

@@ -4,11 +4,6 @@
 #include "kernels/block_rows.h"
 
 namespace cairn {
-namespace {
-
-constexpr int32_t kMaxHeadDim = 1024;  // of the row buffers on the stack
-
-}  // namespace
 
 void AppendRows(const BlockShape& shape, const RopeTable& rope, int32_t first_row, int32_t rows,
                 const float* k, const float* v, int64_t stride, std::byte* payload) {

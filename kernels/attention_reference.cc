@@ -9,7 +9,6 @@
 namespace cairn {
 namespace {
 
-constexpr int32_t kMaxHeadDim = 1024;  // of the row buffers on the stack
 constexpr float kEmpty = -std::numeric_limits<float>::infinity();
 
 // Online softmax over keys met one by one: acc / sum is the normalised read-out so far.

@@ -9,7 +9,6 @@
 namespace cairn {
 namespace {
 
-constexpr int32_t kMaxHeadDim = 1024;  // of the row buffers on the stack
 constexpr float kLargestCode = 127.0f;
 
 void ReadRow(const BlockShape& shape, const std::byte* payload, size_t offset, size_t scales,

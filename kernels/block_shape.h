@@ -8,6 +8,9 @@
 
 namespace cairn {
 
+/// The largest head dimension D that plain kernels have room for on the stack.
+inline constexpr int32_t kMaxHeadDim = 1024;
+
 /// A payload is K[B, D] then V[B, D], row-major, of one dtype, without gaps. Keys are
 /// block-relative: row t is rotated by t (spec "block-relative keys"), so a block is valid at any
 /// slot. In landmark mode row B−1 is the landmark; its value row is never read.

@@ -40,6 +40,8 @@ TEST(OptionsTest, ShapesAreRefusedByName) {
   refused([](SessionShape& s) { s.query_heads = 1; }, "1 query heads");
   refused([](SessionShape& s) { s.block.head_dim = 18; }, "needs 9 rotary frequencies, not 8");
   refused([](SessionShape& s) { s.block.head_dim = 15; }, "head dimension 15");
+  refused([](SessionShape& s) { s.block.head_dim = 1026; },
+          "head dimension 1026: use an even one up to 1024");
   refused([](SessionShape& s) { s.block.block_rows = 1; }, "1 rows");
   refused([](SessionShape& s) { s.block.block_rows = 4097; }, "4097 rows");
   refused([](SessionShape& s) { s.representatives = 2; }, "2 representatives");
