@@ -21,6 +21,8 @@
 
 #include "base/error.h"
 #include "engine/block_map.h"
+#include "engine/certificate.h"
+#include "engine/key_bounds.h"
 #include "engine/local_rows.h"
 #include "engine/near_keys.h"
 #include "engine/options.h"
@@ -83,6 +85,9 @@ class Session {
   /// From now on each Attend adds to `log` what it reads of the past (null: stop). Results stay the
   /// same bits.
   void Observe(StepLog* log);
+  /// From now on each Attend adds to `log` what its rows may have missed (null: stop). Results stay
+  /// the same bits. The first step that is certified, or has a mass target, reads every block once.
+  void Certify(MassLog* log) { mass_log_ = log; }
   uint64_t index_bytes() const { return index_->memory_bytes(); }
   std::string_view index_name() const { return index_->name(); }
 
@@ -92,6 +97,24 @@ class Session {
   Status LoadPast();
   Status LoadRepresentatives(int32_t layer);
   Status CheckReach(int32_t rows) const;
+  int32_t FirstPosition(const StepPlan& plan) const {
+    return plan.local_slot * shape_.block.block_rows + plan.tail_rows;
+  }
+  /// Chooses by `plan` and attends.
+  Status ReadPast(const SessionOptions& options, const StepPlan& plan, int32_t layer,
+                  const float* q, float* o);
+
+  bool certifies() const { return mass_log_ != nullptr || options_.mass_target > 0; }
+  Status LoadBounds();
+  void AddBounds(int32_t complete);
+  /// Blocks that the open step may choose at most without reaching past the context.
+  int32_t MostChosen() const;
+  /// Whether the rows just measured miss the target.
+  bool MissesTooMuch() const;
+  /// Measures what was just read in the open step's layer, and reads again, and more, where options
+  /// say so; `before`: where the log stood.
+  Status CertifyRead(int32_t layer, const float* q, const StepLog::Mark& before, float* o);
+
   Status SealBlocks(int32_t complete);
   Status AddRepresentatives(int32_t complete);
   void ChainPayloads(int32_t complete);
@@ -133,6 +156,10 @@ class Session {
   StepPlan plan_;
   Choice choice_;
   StepLog* log_ = nullptr;
+
+  std::unique_ptr<KeyBounds> bounds_;  // once it was needed
+  Certifier certifier_;
+  MassLog* mass_log_ = nullptr;
 };
 
 /// The digest of a committed session: its shape, payloads, tokens and tail in session order, and
