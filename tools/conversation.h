@@ -18,7 +18,8 @@ namespace cairn {
 struct Answer {
   std::string text;
   std::vector<uint32_t> tokens;
-  int64_t first_token = 0;  ///< of the session's tokens: the place of the answer's first
+  std::vector<std::string> texts;  ///< of the tokens, each decoded alone
+  int64_t first_token = 0;         ///< of the session's tokens: the place of the answer's first
   int64_t question_tokens = 0;
   int64_t answer_tokens = 0;
   double seconds_to_first = 0;   ///< from the question to the first token of the answer
@@ -42,6 +43,9 @@ class Conversation {
   /// token of the answer but the first, which follows from the question's last row.
   Result<Answer> Ask(const std::string& question, int64_t max_tokens, Sampler& sampler,
                      const Sink& sink, StepLog* log = nullptr);
+  /// From now on an answer fills `log` with what it may have missed (null: none does), in place of
+  /// what the one before did; with audits if it says so.
+  void Certify(MassLog* log) { mass_log_ = log; }
   /// Makes everything asked so far part of the session, ready for the next turn. A text that was
   /// half read ends where the first question began.
   Status Keep();
@@ -62,6 +66,7 @@ class Conversation {
 
   Workspace& workspace_;
   std::optional<ChatTemplate> chat_;
+  MassLog* mass_log_ = nullptr;
   bool answer_open_ = false;
 };
 
