@@ -5,7 +5,6 @@
 #include "base/check.h"
 #include "engine/summary.h"
 #include "index/score_kernels.h"
-#include "kernels/append.h"
 #include "kernels/key_sketch.h"
 
 namespace cairn {
@@ -16,23 +15,22 @@ constexpr int64_t kPastTheEnd = 3;  // that ScanScores may write
 
 }  // namespace
 
+size_t KeyBoundBytes(const SessionShape& shape) {
+  return shape.mode == AttentionMode::kLandmark
+             ? SummaryBytes(shape) / static_cast<size_t>(shape.kv_heads)
+             : KeySketchBytes(shape.block);
+}
+
+void WriteKeyBound(const SessionShape& shape, const std::byte* payload, std::byte* part) {
+  if (shape.mode == AttentionMode::kUnmodified) return SketchKeys(shape.block, payload, part);
+  std::vector<float> key(static_cast<size_t>(shape.block.head_dim));
+  SummarizeHead(shape, payload, key.data(), reinterpret_cast<char*>(part));
+}
+
 KeyBounds::KeyBounds(const SessionShape& shape)
     : shape_(shape),
-      part_bytes_(landmarks() ? SummaryBytes(shape) / static_cast<size_t>(shape.kv_heads)
-                              : KeySketchBytes(shape.block)),
+      part_bytes_(KeyBoundBytes(shape)),
       parts_(static_cast<size_t>(shape.partitions())) {}
-
-void KeyBounds::Add(int32_t partition, const std::byte* payload) {
-  std::vector<std::byte>& parts = parts_[partition];
-  parts.resize(parts.size() + part_bytes_);
-  std::byte* target = parts.data() + parts.size() - part_bytes_;
-  if (landmarks()) {
-    std::vector<float> key(static_cast<size_t>(shape_.block.head_dim));
-    SummarizeHead(shape_, payload, key.data(), reinterpret_cast<char*>(target));
-  } else {
-    SketchKeys(shape_.block, payload, target);
-  }
-}
 
 void KeyBounds::Truncate(int64_t size) {
   for (auto& parts : parts_) {

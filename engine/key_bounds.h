@@ -12,15 +12,19 @@
 
 namespace cairn {
 
+/// Bytes of one block's part in one layer and KV head, and the part itself, as it is stored too.
+size_t KeyBoundBytes(const SessionShape& shape);
+void WriteKeyBound(const SessionShape& shape, const std::byte* payload, std::byte* part);
+
 /// One writer or any number of readers at a time. `shape` must outlive it.
 class KeyBounds {
  public:
   explicit KeyBounds(const SessionShape& shape);
 
-  /// Bytes of one block's part in one layer and KV head.
-  size_t part_bytes() const { return part_bytes_; }
-  /// Adds the next block of a partition (layer · Hkv + head).
-  void Add(int32_t partition, const std::byte* payload);
+  /// Adds the next block of a partition (layer · Hkv + head): its part.
+  void Add(int32_t partition, const std::byte* part) {
+    parts_[partition].insert(parts_[partition].end(), part, part + part_bytes_);
+  }
   /// Forgets blocks with ordinal ≥ size in all partitions.
   void Truncate(int64_t size);
   int64_t size(int32_t partition) const {

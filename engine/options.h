@@ -69,6 +69,9 @@ struct SessionOptions {
   /// row and query head gives this share of its attention to what it reads (engine/certificate.h).
   float mass_target = 0;
   MassBy mass_by = MassBy::kEstimate;
+  /// Unmodified mode: sketches of keys are stored with the blocks that are sealed from now on, so
+  /// that certificates need not read these.
+  bool keep_sketches = false;
 
   /// kInvalidArgument with the numbers if a full step would reach past `shape.context_rows`.
   Status Validate(const SessionShape& shape) const;

@@ -75,7 +75,7 @@ Status Session::LoadPast() {
     loaded[layer] = LoadRepresentatives(static_cast<int32_t>(layer));
   });
   for (const Status& status : loaded) CAIRN_TRY(status);
-  new_sections_.resize(static_cast<size_t>(shape_.layers));
+  new_sections_.resize(2 * static_cast<size_t>(shape_.layers));
   return Ok();
 }
 

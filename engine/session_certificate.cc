@@ -14,34 +14,75 @@ constexpr int64_t kBlocksAtOnce = 256;
 
 Status Session::LoadBounds() {
   auto bounds = std::make_unique<KeyBounds>(shape_);
-  const int32_t heads = shape_.kv_heads;
-  for (int32_t layer = 0; layer < shape_.layers; ++layer) {
-    for (int64_t first = 0; first < blocks_.size(); first += kBlocksAtOnce) {
-      const int64_t end = std::min(blocks_.size(), first + kBlocksAtOnce);
-      for (int32_t head = 0; head < heads; ++head) {
-        std::vector<BlockId> ids;
-        for (int64_t block = first; block < end; ++block) {
-          ids.push_back(blocks_.Id(block, layer, head));
-        }
-        CAIRN_TRY(const Pins pins, store_.Fetch(ids));
-        for (const std::byte* payload : pins.payloads()) {
-          bounds->Add(layer * heads + head, payload);
-        }
-      }
-    }
-  }
+  for (int32_t layer = 0; layer < shape_.layers; ++layer) CAIRN_TRY(LoadBounds(layer, *bounds));
   bounds_ = std::move(bounds);
   return Ok();
 }
 
+Status Session::LoadBounds(int32_t layer, KeyBounds& bounds) {
+  const size_t bytes = KeyBoundBytes(shape_) * static_cast<size_t>(shape_.kv_heads);
+  CAIRN_TRY(const auto sections, catalog_.ReadSections(record_, KeyBoundType(shape_.mode),
+                                                       static_cast<uint16_t>(layer)));
+  std::vector<const std::byte*> stored(static_cast<size_t>(blocks_.size()));
+  for (const SummarySection& section : sections) {
+    if (section.bytes.size() != section.count * bytes) {
+      return Fail(Errc::kCorruption, "session '{}': key bounds of layer {} have {} bytes, not {}",
+                  record_.name, layer, section.bytes.size(), section.count * bytes);
+    }
+    const int64_t at = blocks_.Find(section.extent, section.first);
+    for (int64_t i = 0; at >= 0 && i < section.count; ++i) {
+      stored[at + i] = reinterpret_cast<const std::byte*>(section.bytes.data()) + i * bytes;
+    }
+  }
+  for (int64_t block = 0; block < blocks_.size();) {
+    if (stored[block] == nullptr) {
+      int64_t end = block + 1;
+      while (end < std::min(blocks_.size(), block + kBlocksAtOnce) && stored[end] == nullptr) ++end;
+      CAIRN_TRY(ReadBounds(layer, block, end, bounds));
+      block = end;
+      continue;
+    }
+    for (int32_t head = 0; head < shape_.kv_heads; ++head) {
+      bounds.Add(layer * shape_.kv_heads + head, stored[block] + head * KeyBoundBytes(shape_));
+    }
+    ++block;
+  }
+  return Ok();
+}
+
+Status Session::ReadBounds(int32_t layer, int64_t first, int64_t end, KeyBounds& bounds) {
+  std::vector<std::byte> part(KeyBoundBytes(shape_));
+  for (int32_t head = 0; head < shape_.kv_heads; ++head) {
+    std::vector<BlockId> ids;
+    for (int64_t block = first; block < end; ++block) ids.push_back(blocks_.Id(block, layer, head));
+    CAIRN_TRY(const Pins pins, store_.Fetch(ids));
+    for (const std::byte* payload : pins.payloads()) {
+      WriteKeyBound(shape_, payload, part.data());
+      bounds.Add(layer * shape_.kv_heads + head, part.data());
+    }
+  }
+  return Ok();
+}
+
 void Session::AddBounds(int32_t complete) {
-  ParallelFor(shape_.partitions(), [&](int64_t partition) {
-    const auto layer = static_cast<int32_t>(partition / shape_.kv_heads);
-    const auto head = static_cast<int32_t>(partition % shape_.kv_heads);
+  const size_t bytes = KeyBoundBytes(shape_);
+  std::vector<std::string> packed(static_cast<size_t>(shape_.layers),
+                                  std::string(bytes * shape_.kv_heads * complete, '\0'));
+  ParallelFor(shape_.layers, [&](int64_t layer) {
+    auto* target = reinterpret_cast<std::byte*>(packed[layer].data());
     for (int32_t i = 0; i < complete; ++i) {
-      bounds_->Add(static_cast<int32_t>(partition), local_.sealed(layer, head, i));
+      for (int32_t head = 0; head < shape_.kv_heads; ++head, target += bytes) {
+        WriteKeyBound(shape_, local_.sealed(static_cast<int32_t>(layer), head, i), target);
+        if (bounds_ != nullptr) {
+          bounds_->Add(static_cast<int32_t>(layer) * shape_.kv_heads + head, target);
+        }
+      }
     }
   });
+  for (int32_t layer = 0; keeps_sketches() && layer < shape_.layers; ++layer) {
+    Extend(new_sections_[shape_.layers + layer], KeyBoundType(shape_.mode), layer, complete,
+           packed[layer]);
+  }
 }
 
 int32_t Session::MostChosen() const {

@@ -114,6 +114,15 @@ Status Session::SealBlocks(int32_t complete) {
   return Ok();
 }
 
+void Session::Extend(SummarySection& section, uint16_t type, int32_t layer, int32_t blocks,
+                     const std::string& bytes) const {
+  if (section.count == 0) {
+    section = {type, 1, extent_, static_cast<uint16_t>(layer), extent_blocks_, 0, {}};
+  }
+  section.count += static_cast<uint32_t>(blocks);
+  section.bytes += bytes;
+}
+
 Status Session::AddRepresentatives(int32_t complete) {
   const size_t bytes = SummaryBytes(shape_);
   const size_t per_head = bytes / static_cast<size_t>(shape_.kv_heads);
@@ -135,13 +144,7 @@ Status Session::AddRepresentatives(int32_t complete) {
     CAIRN_TRY(AddSummaries(layer, complete, packed[layer].data(), scratch));
   }
   for (int32_t layer = 0; layer < shape_.layers; ++layer) {
-    SummarySection& section = new_sections_[layer];
-    if (section.count == 0) {
-      section = {SummaryType(shape_.mode), 1, extent_, static_cast<uint16_t>(layer),
-                 extent_blocks_,           0, {}};
-    }
-    section.count += static_cast<uint32_t>(complete);
-    section.bytes += packed[layer];
+    Extend(new_sections_[layer], SummaryType(shape_.mode), layer, complete, packed[layer]);
   }
   return Ok();
 }
@@ -162,7 +165,7 @@ Status Session::EndStep() {
       if (extent_ != 0) CAIRN_TRY(store_.Discard(extent_, extent_blocks_));
       return done;
     }
-    if (bounds_ != nullptr) AddBounds(complete);
+    if (bounds_ != nullptr || keeps_sketches()) AddBounds(complete);
     ChainPayloads(complete);
     blocks_.Append({extent_, extent_blocks_, static_cast<uint32_t>(complete)});
     extent_blocks_ += static_cast<uint32_t>(complete);

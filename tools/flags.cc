@@ -259,7 +259,8 @@ Status Flags::RefuseUnmodifiedOptions() const {
   for (const auto& [given, flag] : {std::pair(block_tokens, "--block-tokens"),
                                     {sinks, "--sinks"},
                                     {recent, "--recent"},
-                                    {representatives, "--representatives"}}) {
+                                    {representatives, "--representatives"},
+                                    {sketches ? std::optional(1) : std::nullopt, "--sketches"}}) {
     if (!given.has_value()) continue;
     return Fail(Errc::kInvalidArgument,
                 "{} is for unmodified models; the landmark adapter decides it", flag);
@@ -333,6 +334,7 @@ Result<SessionOptions> Flags::ToSessionOptions(const SessionProfile& profile) co
     CAIRN_TRY(options.index, ParseIndexKind(*index));
   }
   CAIRN_TRY(CheckCertificate());
+  options.keep_sketches = sketches;
   options.mass_target = mass_target.value_or(0);
   options.mass_by = mass_by == "bound" ? MassBy::kBound : MassBy::kEstimate;
   return options;

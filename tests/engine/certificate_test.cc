@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "engine/stored_shape.h"
 #include "tests/engine/session_problem.h"
 
 namespace cairn {
@@ -193,6 +194,40 @@ TEST_P(CertificateTest, BeginsAtAnyTimeAndFollowsAReturn) {
   ASSERT_GOOD(opened);
   ASSERT_GOOD(RunSteps(*opened.value(), problem_, 102, kChunk, &trace));
   EXPECT_EQ(certify(*opened.value()), late) << "after opening";
+}
+
+/// Sketches that are stored serve as those made from blocks do, also if only some were stored.
+TEST_P(CertificateTest, SketchesAreStoredWhereWanted) {
+  SessionOptions options = Options(GetParam().selection);
+  const uint16_t type = KeyBoundType(AttentionMode::kUnmodified);
+  const bool landmarks = GetParam().mode == AttentionMode::kLandmark;
+  std::vector<std::vector<float>> found;
+  for (const bool keeps : {false, true}) {
+    const std::string name = keeps ? "kept" : "plain";
+    auto session = Make(name.c_str(), options);
+    Trace trace(problem_);
+    ASSERT_GOOD(RunSteps(*session, problem_, 60, kChunk, &trace));
+    ASSERT_GOOD(session->Commit("{}"));
+    options.keep_sketches = keeps;
+    ASSERT_GOOD(session->SetOptions(options));
+    ASSERT_GOOD(RunSteps(*session, problem_, 120, kChunk, &trace));
+    ASSERT_GOOD(session->Commit("{}"));
+    const auto sections = engine_->catalog().ReadSections(session->record(), type, 1);
+    ASSERT_GOOD(sections);
+    ASSERT_EQ(sections.value().size(), keeps && !landmarks ? 1u : 0u);
+    if (keeps && !landmarks) {
+      EXPECT_EQ(sections.value()[0].count, 120 / kBlockRows - 60 / kBlockRows);
+    }
+    session.reset();
+    auto opened = engine_->OpenSession(name, problem_.shape, Options(GetParam().selection));
+    ASSERT_GOOD(opened);
+    MassLog log;
+    opened.value()->Certify(&log);
+    ASSERT_GOOD(RunSteps(*opened.value(), problem_, 150, kChunk, &trace));
+    found.emplace_back();
+    for (const MissedMass& missed : log.heads) found.back().push_back(missed.bound);
+  }
+  EXPECT_EQ(found[0], found[1]);
 }
 
 TEST_P(CertificateTest, ReachesItsTargetOrFillsTheContext) {

@@ -4,7 +4,7 @@ everything alike, so there is much to miss; figures are held against the audit, 
 
 import unittest
 
-from cli_harness import CliTest, LANDMARK, SMALL_STEPS, random_text
+from cli_harness import CliTest, LANDMARK, MODEL, SMALL_STEPS, random_text
 
 LAYERS, QUERY_HEADS = 2, 4
 SUMMARY = {"cases", "bound_median", "bound_mean", "estimate_median", "estimate_mean",
@@ -70,6 +70,16 @@ class Certificate(CliTest):
 
     def test_without_an_audit_nothing_is_said_of_the_truth(self):
         self.assertFalse((AUDIT | AIM) & self.certificate("keys").keys())
+
+    def test_sketches_that_are_stored_tell_the_same(self):
+        text = self.file("text.txt", random_text(4000))
+        self.ingest(text, *MODES["keys"], "--sketches", name="sketched")
+        kept = self.good("ask", *self.session("sketched"), *MODES["keys"][-4:], "--max-tokens", "6",
+                         "--certify", "--json", "Who was it?").json["certificate"]
+        self.assertEqual(kept, self.certificate("keys"))
+        self.good("verify", "--store", str(self.store))
+        self.refused("ingest", *self.session("more"), "--model", MODEL, *MODES["gates"],
+                     "--sketches", text, saying="--sketches is for unmodified models")
 
     def test_a_target_makes_it_choose_more(self):
         for name in MODES:
