@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "base/parallel.h"
-#include "kernels/softmax_state.h"
 
 namespace cairn {
 namespace {
@@ -47,18 +46,11 @@ float ShareOf(double lse, double read_lse) {
 }
 
 void Certifier::Measure(const LayerRead& read, const KeyBounds& bounds, int32_t first) {
-  Run({read, bounds, first, nullptr});
-}
-
-void Certifier::StandIn(const LayerRead& read, const KeyBounds& bounds, int32_t first, float* o) {
-  Run({read, bounds, first, o});
-}
-
-void Certifier::Run(const Call& call) {
-  missed_.assign(static_cast<size_t>(call.read.rows - call.first) * shape_.query_heads, {});
+  missed_.assign(static_cast<size_t>(read.rows - first) * shape_.query_heads, {});
   buffers_.resize(static_cast<size_t>(shape_.kv_heads));
-  ParallelFor(shape_.kv_heads,
-              [&](int64_t head) { MeasureHead(call, static_cast<int32_t>(head), buffers_[head]); });
+  ParallelFor(shape_.kv_heads, [&](int64_t head) {
+    MeasureHead({read, bounds, first}, static_cast<int32_t>(head), buffers_[head]);
+  });
 }
 
 void Certifier::RotateNear(const LayerRead& read, int32_t head, float* keys) const {
@@ -92,7 +84,6 @@ void Certifier::MeasureHead(const Call& call, int32_t head, Buffers& buffers) {
   const int32_t group = shape_.group(), dim = shape_.block.head_dim;
   const int64_t far = plan.far_end - plan.far_begin, near = plan.near_end - plan.near_begin;
   buffers.near.resize(static_cast<size_t>(near * dim));
-  buffers.near_scores.resize(static_cast<size_t>(near));
   RotateNear(call.read, head, buffers.near.data());
   for (int32_t begin = call.first; begin < call.read.rows; begin += kRowsAtOnce) {
     const int32_t end = std::min(call.read.rows, begin + kRowsAtOnce);
@@ -126,12 +117,10 @@ void Certifier::MeasureRow(const Call& call, int32_t head, int32_t r, int32_t ro
   LogSum estimate = SumOf(buffers.estimates.data() + r * far, far);
   LogSum bound = SumOf(buffers.bounds.data() + r * far, far);
   for (int64_t i = 0; i < near; ++i) {
-    buffers.near_scores[i] = kNothing;
     if (std::ranges::binary_search(chosen, plan.near_begin + i)) continue;
     double score = 0;
     const float* query = buffers.queries.data() + static_cast<int64_t>(r) * dim;
     for (int32_t c = 0; c < dim; ++c) score += query[c] * buffers.near[i * dim + c];
-    buffers.near_scores[i] = static_cast<float>(score);
     estimate.Add(score);
     bound.Add(score);
   }
@@ -143,33 +132,6 @@ void Certifier::MeasureRow(const Call& call, int32_t head, int32_t r, int32_t ro
   missed.chosen = call.read.choice.k;
   missed.estimate = ShareOf(estimate.value(), lse);
   missed.bound = ShareOf(bound.value() + kRounding, lse);
-  if (call.o != nullptr) Merge(call, head, r, row, g, estimate.value(), buffers);
-}
-
-void Certifier::Merge(const Call& call, int32_t head, int32_t r, int32_t row, int32_t g, double lse,
-                      Buffers& buffers) const {
-  const StepPlan& plan = call.read.plan;
-  const int32_t group = shape_.group(), dim = shape_.block.head_dim;
-  const int64_t far = plan.far_end - plan.far_begin;
-  const uint16_t* values = call.bounds.values(call.read.layer * shape_.kv_heads + head);
-  buffers.value.resize(static_cast<size_t>(dim));
-  buffers.part.assign(static_cast<size_t>(dim), 0.0f);
-  const auto add = [&](int64_t first_block, std::span<const float> scores) {
-    for (size_t i = 0; i < scores.size(); ++i) {
-      const auto weight = static_cast<float>(std::exp(scores[i] - lse));
-      if (!(weight > 0)) continue;
-      ConvertToFloat(DType::kBF16, values + (first_block + static_cast<int64_t>(i)) * dim,
-                     buffers.value.data(), static_cast<size_t>(dim));
-      for (int32_t c = 0; c < dim; ++c) buffers.part[c] += weight * buffers.value[c];
-    }
-  };
-  if (lse == kNothing) return;
-  add(plan.far_begin, {buffers.estimates.data() + r * far, static_cast<size_t>(far)});
-  add(plan.near_begin, buffers.near_scores);
-  float read_lse = call.read.lse[(static_cast<int64_t>(head) * call.read.rows + row) * group + g];
-  const auto part_lse = static_cast<float>(lse);
-  const int64_t at = static_cast<int64_t>(row) * shape_.query_heads + head * group + g;
-  MergeParts(1, dim, call.o + at * dim, dim, &read_lse, buffers.part.data(), dim, &part_lse);
 }
 
 }  // namespace cairn

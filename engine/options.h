@@ -70,9 +70,6 @@ struct SessionOptions {
   float mass_target = 0;
   static constexpr int32_t kMostAimed = 1024;
   MassBy mass_by = MassBy::kEstimate;
-  /// What is not read is stood in for, as one part: each such block by the mean of its values, with
-  /// the weight that a certificate would estimate.
-  bool far_field = false;
   /// Unmodified mode: sketches of keys are stored with the blocks that are sealed from now on, so
   /// that certificates need not read these.
   bool keep_sketches = false;

@@ -105,16 +105,11 @@ class Session {
   Status ReadPast(const SessionOptions& options, const StepPlan& plan, int32_t layer,
                   const float* q, float* o);
 
-  bool certifies() const {
-    return mass_log_ != nullptr || options_.mass_target > 0 || options_.far_field;
-  }
+  bool certifies() const { return mass_log_ != nullptr || options_.mass_target > 0; }
   bool keeps_sketches() const {
     return options_.keep_sketches && shape_.mode == AttentionMode::kUnmodified;
   }
   Status LoadBounds();
-  bool LacksBounds() const {
-    return bounds_ == nullptr || (options_.far_field && !bounds_->has_values());
-  }
   Status LoadBounds(int32_t layer, KeyBounds& bounds);
   /// Reads the blocks of one layer from `first` on, before `end`.
   Status ReadBounds(int32_t layer, int64_t first, int64_t end, KeyBounds& bounds);

@@ -13,7 +13,7 @@ constexpr int64_t kBlocksAtOnce = 256;
 }  // namespace
 
 Status Session::LoadBounds() {
-  auto bounds = std::make_unique<KeyBounds>(shape_, options_.far_field);
+  auto bounds = std::make_unique<KeyBounds>(shape_);
   for (int32_t layer = 0; layer < shape_.layers; ++layer) CAIRN_TRY(LoadBounds(layer, *bounds));
   bounds_ = std::move(bounds);
   return Ok();
@@ -35,12 +35,9 @@ Status Session::LoadBounds(int32_t layer, KeyBounds& bounds) {
     }
   }
   for (int64_t block = 0; block < blocks_.size();) {
-    if (stored[block] == nullptr || bounds.has_values()) {
+    if (stored[block] == nullptr) {
       int64_t end = block + 1;
-      while (end < std::min(blocks_.size(), block + kBlocksAtOnce) &&
-             (stored[end] == nullptr || bounds.has_values())) {
-        ++end;
-      }
+      while (end < std::min(blocks_.size(), block + kBlocksAtOnce) && stored[end] == nullptr) ++end;
       CAIRN_TRY(ReadBounds(layer, block, end, bounds));
       block = end;
       continue;
@@ -55,7 +52,6 @@ Status Session::LoadBounds(int32_t layer, KeyBounds& bounds) {
 
 Status Session::ReadBounds(int32_t layer, int64_t first, int64_t end, KeyBounds& bounds) {
   std::vector<std::byte> part(KeyBoundBytes(shape_));
-  std::vector<float> mean(static_cast<size_t>(shape_.block.head_dim));
   for (int32_t head = 0; head < shape_.kv_heads; ++head) {
     std::vector<BlockId> ids;
     for (int64_t block = first; block < end; ++block) ids.push_back(blocks_.Id(block, layer, head));
@@ -63,9 +59,6 @@ Status Session::ReadBounds(int32_t layer, int64_t first, int64_t end, KeyBounds&
     for (const std::byte* payload : pins.payloads()) {
       WriteKeyBound(shape_, payload, part.data());
       bounds.Add(layer * shape_.kv_heads + head, part.data());
-      if (!bounds.has_values()) continue;
-      ValueMean(shape_, payload, mean.data());
-      bounds.AddValues(layer * shape_.kv_heads + head, mean.data());
     }
   }
   return Ok();
@@ -77,17 +70,12 @@ void Session::AddBounds(int32_t complete) {
                                   std::string(bytes * shape_.kv_heads * complete, '\0'));
   ParallelFor(shape_.layers, [&](int64_t layer) {
     auto* target = reinterpret_cast<std::byte*>(packed[layer].data());
-    std::vector<float> mean(static_cast<size_t>(shape_.block.head_dim));
     for (int32_t i = 0; i < complete; ++i) {
       for (int32_t head = 0; head < shape_.kv_heads; ++head, target += bytes) {
         const std::byte* payload = local_.sealed(static_cast<int32_t>(layer), head, i);
         const int32_t partition = static_cast<int32_t>(layer) * shape_.kv_heads + head;
         WriteKeyBound(shape_, payload, target);
-        if (bounds_ == nullptr) continue;
-        bounds_->Add(partition, target);
-        if (!bounds_->has_values()) continue;
-        ValueMean(shape_, payload, mean.data());
-        bounds_->AddValues(partition, mean.data());
+        if (bounds_ != nullptr) bounds_->Add(partition, target);
       }
     }
   });
@@ -114,7 +102,7 @@ Status Session::CertifyRead(int32_t layer, const float* q, const StepLog::Mark& 
   const bool aims = options_.mass_target > 0;
   const int64_t logged = mass_log_ == nullptr ? step_rows_ : mass_log_->from_row - rows_;
   const auto first_logged = static_cast<int32_t>(std::clamp<int64_t>(logged, 0, step_rows_));
-  const int32_t first = aims || options_.far_field ? 0 : first_logged;
+  const int32_t first = aims ? 0 : first_logged;
   if (first == step_rows_) return Ok();
   StepPlan plan = plan_;
   SessionOptions options = options_;
@@ -130,7 +118,6 @@ Status Session::CertifyRead(int32_t layer, const float* q, const StepLog::Mark& 
     CAIRN_TRY(ReadPast(options, plan, layer, q, o));
     certifier_.Measure(read(), *bounds_, first);
   }
-  if (options_.far_field) certifier_.StandIn(read(), *bounds_, first, o);
   return mass_log_ == nullptr ? Ok() : LogMissed(plan, layer, q, first, first_logged);
 }
 

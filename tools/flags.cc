@@ -126,8 +126,6 @@ void Flags::AddRetrieval(CLI::App& app, std::vector<int>* retrieve_list) {
   app.add_option("--index", index,
                  "Landmark search: auto, exact, int8, lists or faiss (default auto)")
       ->type_name("KIND");
-  app.add_flag("--far-field", far_field,
-               "The mean of their values stands in for blocks that are not read");
 }
 
 void Flags::AddCertificate(CLI::App& app) {
@@ -337,7 +335,6 @@ Result<SessionOptions> Flags::ToSessionOptions(const SessionProfile& profile) co
   }
   CAIRN_TRY(CheckCertificate());
   options.keep_sketches = sketches;
-  options.far_field = far_field;
   options.mass_target = mass_target.value_or(0);
   options.mass_by = mass_by == "bound" ? MassBy::kBound : MassBy::kEstimate;
   return options;

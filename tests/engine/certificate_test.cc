@@ -322,48 +322,6 @@ TEST_P(CertificateTest, ReachesItsTarget) {
   }
 }
 
-/// The far field adds to an output what the means of unread blocks' values come to.
-TEST_P(CertificateTest, MeansStandInForWhatIsNotRead) {
-  SessionOptions options = Options(GetParam().selection);
-  auto plain = Make("plain", options);
-  Trace without(problem_), with(problem_);
-  ASSERT_GOOD(RunSteps(*plain, problem_, kRows, kChunk, &without));
-  options.far_field = true;
-  auto session = Make("far", options);
-  ASSERT_GOOD(RunSteps(*session, problem_, 90, kChunk, &with));
-  ASSERT_GOOD(session->Commit("{}"));
-  session.reset();
-  auto opened = engine_->OpenSession("far", problem_.shape, options);
-  ASSERT_GOOD(opened);
-  ASSERT_GOOD(RunSteps(*opened.value(), problem_, kRows, kChunk, &with));
-  const int32_t dim = problem_.shape.block.head_dim, tokens = problem_.shape.block_tokens();
-  double error = 0, change = 0;
-  int64_t count = 0;
-  for (int32_t layer = 0; layer < problem_.shape.layers; ++layer) {
-    for (int64_t row = 50; row < kRows; ++row) {
-      for (int32_t head = 0; head < problem_.shape.query_heads; ++head) {
-        const Missed missed = Oracle(without, options, row, layer, head);
-        const int64_t at = (layer * problem_.rows + row) * problem_.q_width() + head * dim;
-        for (int32_t c = 0; c < dim; ++c) {
-          double expected = (1 - missed.all) * without.o[at + c];
-          for (const auto& [block, share] : missed.blocks) {
-            for (int32_t t = 0; t < tokens; ++t) {
-              const float* v = problem_.V(layer, block * kBlockRows + t);
-              expected += share / tokens * v[head / problem_.shape.group() * dim + c];
-            }
-          }
-          error += std::abs(with.o[at + c] - expected);
-          change += std::abs(with.o[at + c] - without.o[at + c]);
-          ++count;
-        }
-      }
-    }
-  }
-  EXPECT_GT(change / static_cast<double>(count), 0.05);
-  const bool landmarks = GetParam().mode == AttentionMode::kLandmark;
-  EXPECT_LT(error / static_cast<double>(count), landmarks ? 2e-3 : 1e-2);
-}
-
 INSTANTIATE_TEST_SUITE_P(
     Modes, CertificateTest,
     testing::Values(CertificateCase{AttentionMode::kLandmark, Selection::kPerToken, DType::kF32},
