@@ -75,8 +75,8 @@ Result<MetaEntries> ScratchColdStore::ScanMeta(std::string_view prefix) {
     const auto end = entries.begin() + own;
     const auto found = std::lower_bound(entries.begin(), end, entry.first,
                                         [](const auto& a, const auto& b) { return a.first < b; });
-    const bool hidden = (found != end && found->first == entry.first) ||
-                        deleted_.contains(entry.first);
+    const bool hidden =
+        (found != end && found->first == entry.first) || deleted_.contains(entry.first);
     if (!hidden) entries.push_back(std::move(entry));
   }
   std::ranges::inplace_merge(entries, entries.begin() + own, {},

@@ -42,7 +42,7 @@ class ScratchColdStore final : public ColdStore {
   const std::unique_ptr<ColdStore> below_;
   const std::set<uint64_t> extents_below_;
   MemoryColdStore top_;
-  std::mutex meta_mutex_;                        // a change to metadata is one to both of these
+  std::mutex meta_mutex_;                       // a change to metadata is one to both of these
   std::set<std::string, std::less<>> deleted_;  // keys of the store below
 };
 

@@ -1,11 +1,14 @@
 // cairn serve: a store in the browser, read only, for the one who has the token.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <chrono>
-#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <thread>
 
+#include "tools/answer_desk.h"
+#include "tools/chat_api.h"
 #include "tools/command.h"
 #include "tools/http_guard.h"
 #include "tools/http_server.h"
@@ -36,12 +39,13 @@ class ServeCommand : public Command {
                      "Address to listen on (default 127.0.0.1: this machine alone)")
         ->type_name("ADDRESS");
     command
-        ->add_option("--token", token_,
-                     "What clients must know (default: drawn anew); better set as CAIRN_TOKEN")
+        ->add_option(
+            "--access-token", token_,
+            "What clients must know (default: drawn anew); better set as CAIRN_ACCESS_TOKEN")
         ->type_name("TOKEN");
     AddFiles(*command, "--trace", traces_,
              "A trace that --trace recorded: a map of what it fetched");
-    AddFiles(*command, "--why", questions_,
+    AddFiles(*command, "--recorded", questions_,
              "A document of `cairn why --json`: a recorded question");
     AddFiles(*command, "--report", ladders_, "A ladder of `cairn bench ladder --json`");
     command
@@ -50,12 +54,37 @@ class ServeCommand : public Command {
         ->type_name("PORT")
         ->allow_extra_args(false);
     flags_.AddModel(*command, false);
+    command
+        ->add_option("--max-tokens", limits_.default_tokens,
+                     "With --model: longest answer unless a client says (default 256)")
+        ->type_name("N");
+    command
+        ->add_option("--max-question", desk_limits_.question_tokens,
+                     "With --model: most tokens of a question, all turns (default 8192)")
+        ->type_name("N");
+    command
+        ->add_option("--max-waiting", waiting_,
+                     "With --model: questions that may wait for their turn (default 8)")
+        ->type_name("N");
+    flags_.AddRetrieval(*command);
+    flags_.AddMemory(*command);
+    flags_.AddMetrics(*command);
     flags_.AddOutput(*command);
     return command;
   }
 
   Status Run() override {
+    return flags_.Traced([this] { return RunTraced(); });
+  }
+
+ private:
+  Status RunTraced() {
     CAIRN_TRY(flags_.Apply());
+    for (const auto& [flag, number] : {std::pair("--max-tokens", limits_.default_tokens),
+                                       {"--max-question", desk_limits_.question_tokens},
+                                       {"--max-waiting", static_cast<int64_t>(waiting_)}}) {
+      CAIRN_TRY(AtLeastOne(flag, number));
+    }
     if (token_.empty()) {
       CAIRN_TRY(token_, MakeToken());
     }
@@ -64,15 +93,23 @@ class ServeCommand : public Command {
     StoreView store(flags_);
     CAIRN_TRY(store.Sessions());  // says what is wrong with the store
     BackgroundCheck check(flags_);
-    const std::string name = std::filesystem::path(flags_.store).string();
-    ServeApi api(store, check, files_, name, false);
-    CAIRN_TRY(const auto server,
-              HttpServer::Start({.host = host_,
-                                 .port = port_,
-                                 .token = token_,
-                                 .post_paths = {"/api/verify"},
-                                 .limits = {}},
-                                [&](const HttpRequest& request) { return api.Answer(request); }));
+    std::unique_ptr<AnswerDesk> desk;
+    std::optional<ChatApi> chat;
+    if (!flags_.model.empty()) {
+      desk_limits_.waiting = static_cast<size_t>(waiting_);
+      CAIRN_TRY(desk, AnswerDesk::Open(flags_, desk_limits_));
+      limits_.most_tokens = std::max(limits_.most_tokens, limits_.default_tokens);
+      chat.emplace(*desk, store, limits_);
+    }
+    ServeApi api(store, check, files_, flags_.store, chat ? &*chat : nullptr);
+    const auto answer = [&](const HttpRequest& request) {
+      if (chat.has_value() && request.path.starts_with("/v1/")) return chat->Answer(request);
+      return api.Answer(request);
+    };
+    HttpOptions options{
+        .host = host_, .port = port_, .token = token_, .post_paths = {"/api/verify"}};
+    if (chat.has_value()) options.post_paths.emplace_back("/v1/chat/completions");
+    CAIRN_TRY(const auto server, HttpServer::Start(std::move(options), answer));
     Announce(*server);
     for (int looks = 0; !Interrupted(); ++looks) {
       if (looks % kLooksToRest == 0) store.Rest();
@@ -81,7 +118,6 @@ class ServeCommand : public Command {
     return Ok();
   }
 
- private:
   static void AddFiles(CLI::App& command, const char* name, std::vector<std::string>& target,
                        const char* help) {
     command.add_option(name, target, fmt::format("{}; may be repeated", help))
@@ -123,7 +159,9 @@ class ServeCommand : public Command {
 
   Flags flags_;
   std::string host_ = "127.0.0.1", token_;
-  int port_ = 0;
+  int port_ = 0, waiting_ = 8;
+  ChatLimits limits_;
+  AnswerDeskLimits desk_limits_;
   std::vector<std::string> traces_, questions_, ladders_;
   ServedFiles files_;
 };

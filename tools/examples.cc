@@ -63,7 +63,7 @@ constexpr Row kRows[] = {
     {"conform", "compare with known results", "cairn conform tests/data/golden.json"},
     {"serve", "look at it in the browser", "cairn serve --store texts"},
     {"serve", "answer other programs too, at a port and with a token of one's own",
-     "CAIRN_TOKEN=0123456789abcdef cairn serve --store texts --port 8080 --model m.gguf"},
+     "CAIRN_ACCESS_TOKEN=0123456789abcdef cairn serve --store texts --port 8080 --model m.gguf"},
     {"doctor", "this machine, and the disk of a store", "cairn doctor --store texts"},
     {"doctor", "for a script", "cairn doctor --store texts --json"},
     {"completion", "in bash, now", "source <(cairn completion bash)"},

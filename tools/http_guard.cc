@@ -26,7 +26,8 @@ char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + '
 Result<std::string> MakeToken() {
   std::array<unsigned char, 16> bytes{};
   if (getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
-    return Fail(Errc::kIo, "no random numbers can be had for a token: {}; give one as --token",
+    return Fail(Errc::kIo,
+                "no random numbers can be had for a token: {}; give one as --access-token",
                 std::strerror(errno));
   }
   std::string token;
@@ -41,7 +42,7 @@ Status CheckToken(std::string_view token) {
   });
   if (clean && token.size() >= kShortestToken && token.size() <= kLongestToken) return Ok();
   return Fail(Errc::kInvalidArgument,
-              "--token: use {} to {} letters, digits, '-' and '_'; without it one is drawn",
+              "--access-token: use {} to {} letters, digits, '-' and '_'; without it one is drawn",
               kShortestToken, kLongestToken);
 }
 

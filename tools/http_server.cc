@@ -252,13 +252,18 @@ void HttpServer::Impl::Handle(const httplib::Request& request, httplib::Response
   for (const auto& [name, value] : reply.headers) response.set_header(name, value);
   if (reply.stream == nullptr) {
     response.set_content(reply.body, reply.type);
+    if (reply.finally) reply.finally();
     return;
   }
   response.set_chunked_content_provider(
-      reply.type, [stream = std::move(reply.stream)](size_t, httplib::DataSink& sink) {
+      reply.type,
+      [stream = std::move(reply.stream)](size_t, httplib::DataSink& sink) {
         stream([&sink](std::string_view piece) { return sink.write(piece.data(), piece.size()); });
         sink.done();
         return true;
+      },
+      [finally = std::move(reply.finally)](bool) {
+        if (finally) finally();
       });
 }
 

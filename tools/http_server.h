@@ -36,9 +36,9 @@ struct HttpLimits {
 struct HttpOptions {
   std::string host = "127.0.0.1";  ///< address to listen on
   int port = 0;                    ///< 0: any that is free
-  std::string token;
-  std::vector<std::string> post_paths;  ///< behind the token; all others are only read
-  HttpLimits limits;
+  std::string token{};
+  std::vector<std::string> post_paths{};  ///< behind the token; all others are only read
+  HttpLimits limits{};
 };
 
 struct HttpRequest {
@@ -62,10 +62,12 @@ using HttpWrite = std::function<bool(std::string_view)>;
 struct HttpReply {
   int status = 200;
   std::string type = "application/json";
-  std::string body;
-  std::vector<std::pair<std::string, std::string>> headers;
+  std::string body{};
+  std::vector<std::pair<std::string, std::string>> headers{};
   /// In place of a body: called once, on the thread of the request, to send pieces.
-  std::function<void(const HttpWrite&)> stream;
+  std::function<void(const HttpWrite&)> stream{};
+  /// Called when the reply is done with, sent or not.
+  std::function<void()> finally{};
 };
 
 /// Called from several threads at once.

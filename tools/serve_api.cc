@@ -3,6 +3,7 @@
 #include <charconv>
 #include <optional>
 
+#include "tools/chat_api.h"
 #include "tools/html_assets.h"
 #include "tools/http_fetch.h"
 #include "tools/ladder_page.h"
@@ -81,11 +82,7 @@ Result<size_t> PlaceOf(const HttpRequest& request, const std::string& name, size
 HttpReply FileOf(const HttpRequest& request, const ServedFiles::List& files, const char* type) {
   const auto place = PlaceOf(request, "n", files.size());
   if (!place) return ErrorReply(place.error());
-  return {.status = 200,
-          .type = type,
-          .body = files[place.value()].second,
-          .headers = {},
-          .stream = nullptr};
+  return {.status = 200, .type = type, .body = files[place.value()].second};
 }
 
 HttpReply ReplyOf(Result<json> document) {
@@ -107,9 +104,7 @@ Result<std::string> ReadWhy(const std::string& path) {
 
 HttpReply JsonReply(const json& document, int status) {
   return {.status = status,
-          .body = document.dump(-1, ' ', false, json::error_handler_t::replace) + "\n",
-          .headers = {},
-          .stream = nullptr};
+          .body = document.dump(-1, ' ', false, json::error_handler_t::replace) + "\n"};
 }
 
 HttpReply ErrorReply(const Error& error) {
@@ -124,11 +119,7 @@ HttpReply ErrorReply(const Error& error) {
 
 HttpReply ServeApi::Answer(const HttpRequest& request) {
   if (const Asset* asset = AssetAt(request.path); asset != nullptr && !request.post) {
-    return {.status = 200,
-            .type = asset->type,
-            .body = std::string(asset->text),
-            .headers = {},
-            .stream = nullptr};
+    return {.status = 200, .type = asset->type, .body = std::string(asset->text)};
   }
   return Document(request);
 }
@@ -142,6 +133,7 @@ HttpReply ServeApi::Document(const HttpRequest& request) {
   if (path == "/api/fetches") return Fetches(request);
   if (path == "/api/verify") return Verify(request);
   if (path == "/api/metrics") return Metrics(request);
+  if (path == "/api/recorded") return Recorded(request);
   if (path == "/api/question") return FileOf(request, files_.questions, "application/json");
   if (path == "/api/ladder") return FileOf(request, files_.ladders, "application/json");
   if (path == "/ladder") return FileOf(request, files_.ladder_pages, "text/html; charset=utf-8");
@@ -149,11 +141,20 @@ HttpReply ServeApi::Document(const HttpRequest& request) {
 }
 
 json ServeApi::About() const {
-  json about{{"store", name_},          {"version", VersionText()},
-             {"answers", answers_},     {"metrics_ports", files_.metrics_ports},
-             {"traces", json::array()}, {"questions", json::array()},
+  json about{{"store", name_},
+             {"version", VersionText()},
+             {"answers", chat_ != nullptr},
+             {"recorded", json::array()},
+             {"metrics_ports", files_.metrics_ports},
+             {"traces", json::array()},
+             {"questions", json::array()},
              {"ladders", json::array()}};
   for (const NamedTrace& trace : files_.traces) about["traces"].push_back(trace.path);
+  if (chat_ != nullptr) {
+    for (const ChatApi::Recorded& one : chat_->recorded()) {
+      about["recorded"].push_back({{"number", one.number}, {"question", one.question}});
+    }
+  }
   for (const auto& [path, text] : files_.questions) about["questions"].push_back(path);
   for (const auto& [path, text] : files_.ladders) about["ladders"].push_back(path);
   return about;
@@ -172,6 +173,18 @@ HttpReply ServeApi::Fetches(const HttpRequest& request) {
   return ReplyOf(store_.Fetches(request.Query("name"), files_.traces[place.value()]));
 }
 
+HttpReply ServeApi::Recorded(const HttpRequest& request) const {
+  const auto number = NumberOf(request, "number", 0);
+  if (!number) return ErrorReply(number.error());
+  if (chat_ != nullptr) {
+    for (ChatApi::Recorded& one : chat_->recorded()) {
+      if (one.number == number.value()) return {.status = 200, .body = std::move(one.document)};
+    }
+  }
+  return ErrorReply(
+      Fail(Errc::kNotFound, "no answer {} is recorded; the last ones are", number.value()));
+}
+
 HttpReply ServeApi::Verify(const HttpRequest& request) {
   if (request.post) (void)check_.Start();
   return JsonReply(check_.State(), request.post ? 202 : 200);
@@ -182,11 +195,7 @@ HttpReply ServeApi::Metrics(const HttpRequest& request) const {
   if (!place) return ErrorReply(place.error());
   const auto text = FetchLocal(files_.metrics_ports[place.value()], "/metrics");
   if (!text) return ErrorReply(text.error());
-  return {.status = 200,
-          .type = "text/plain; charset=utf-8",
-          .body = text.value(),
-          .headers = {},
-          .stream = nullptr};
+  return {.status = 200, .type = "text/plain; charset=utf-8", .body = text.value()};
 }
 
 }  // namespace cairn

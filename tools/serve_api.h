@@ -31,12 +31,14 @@ HttpReply JsonReply(const nlohmann::json& document, int status = 200);
 /// An error as the OpenAI API shapes it, with the status that fits.
 HttpReply ErrorReply(const Error& error);
 
+class ChatApi;
+
 class ServeApi {
  public:
-  /// All must outlive it. `answers`: whether questions are answered here.
+  /// All must outlive it. `chat` is null where nothing is answered.
   ServeApi(StoreView& store, BackgroundCheck& check, const ServedFiles& files, std::string name,
-           bool answers)
-      : store_(store), check_(check), files_(files), name_(std::move(name)), answers_(answers) {}
+           const ChatApi* chat)
+      : store_(store), check_(check), files_(files), name_(std::move(name)), chat_(chat) {}
 
   /// Whatever is not below /v1.
   HttpReply Answer(const HttpRequest& request);
@@ -46,6 +48,7 @@ class ServeApi {
   nlohmann::json About() const;
   HttpReply Fetches(const HttpRequest& request);
   HttpReply Text(const HttpRequest& request);
+  HttpReply Recorded(const HttpRequest& request) const;
   HttpReply Verify(const HttpRequest& request);
   HttpReply Metrics(const HttpRequest& request) const;
 
@@ -53,7 +56,7 @@ class ServeApi {
   BackgroundCheck& check_;
   const ServedFiles& files_;
   const std::string name_;
-  const bool answers_;
+  const ChatApi* const chat_;
 };
 
 }  // namespace cairn

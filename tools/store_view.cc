@@ -33,6 +33,19 @@ Result<nlohmann::json> StoreView::Sessions() {
   return *open->sessions;
 }
 
+Result<std::vector<std::string>> StoreView::NamesOf(const std::string& model_fingerprint) {
+  const std::lock_guard lock(mutex_);
+  CAIRN_TRY(Open* const open, Look());
+  CAIRN_TRY(auto all, open->catalog->List());
+  std::vector<std::string> names;
+  for (SessionRecord& record : all.sessions) {
+    const auto session = StoredSession::FromRecord(std::move(record));
+    if (!session || session.value().profile.model_fingerprint != model_fingerprint) continue;
+    names.push_back(session.value().record.name);
+  }
+  return names;
+}
+
 Result<nlohmann::json> StoreView::Session(const std::string& name) {
   const std::lock_guard lock(mutex_);
   CAIRN_TRY(Open* const open, Look());

@@ -35,6 +35,8 @@ class StoreView {
 
   /// The document of `sessions list`.
   Result<nlohmann::json> Sessions();
+  /// Names of the sessions that a model of this fingerprint made.
+  Result<std::vector<std::string>> NamesOf(const std::string& model_fingerprint);
   /// That of `sessions show`.
   Result<nlohmann::json> Session(const std::string& name);
   /// Tokens [first, end) as text, at most kMostTokens of them: `session`, `tokens`, `of`,

@@ -226,9 +226,8 @@ TEST(ScratchColdStore, LeavesTheStoreBelowAsItIs) {
     }
     ASSERT_GOOD(scratch->DropExtent(2, 1));
     EXPECT_ERROR(ReadOne(*scratch, {2, 1, 0, 0}, kPayloadBytes), Errc::kNotFound, "");
-    ASSERT_GOOD(scratch->WriteMeta({.puts = {{"a/3", "new"}, {"b", "other"}},
-                                    .deletes = {"b"},
-                                    .delete_prefixes = {"a/"}}));
+    ASSERT_GOOD(scratch->WriteMeta(
+        {.puts = {{"a/3", "new"}, {"b", "other"}}, .deletes = {"b"}, .delete_prefixes = {"a/"}}));
     EXPECT_EQ(scratch->ScanMeta("a").value(), (MetaEntries{{"a/3", "new"}}));
     EXPECT_EQ(scratch->ScanMeta("b").value(), (MetaEntries{{"b", "other"}}));
     EXPECT_EQ(scratch->ReadMeta("a/1").value(), std::nullopt);
