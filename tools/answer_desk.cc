@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "tools/answer_sources.h"
+#include "tools/conversation.h"
 #include "tools/interrupt.h"
+#include "tools/stop_words.h"
 #include "tools/why_json.h"
 
 namespace cairn {

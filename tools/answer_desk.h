@@ -19,23 +19,12 @@
 #include <vector>
 
 #include "base/error.h"
-#include "tools/conversation.h"
+#include "tools/answer_order.h"
 #include "tools/flags.h"
 #include "tools/loaded_model.h"
-#include "tools/stop_words.h"
 #include "tools/workspace.h"
 
 namespace cairn {
-
-struct AnswerOrder {
-  std::string session;
-  std::vector<Turn> turns;  ///< the last is a user's
-  int64_t max_tokens = 256;
-  float temperature = 0;
-  uint64_t seed = 0;
-  std::vector<std::string> stop;  ///< the answer ends in front of the first of them
-  bool why = false;               ///< find out too what it was read from
-};
 
 struct AnswerDeskLimits {
   size_t waiting = 8;                   ///< questions, beside the one that is answered

@@ -2,11 +2,11 @@
 // answered otherwise than it asks for is refused, by the name of its field.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
-#include "base/error.h"
-#include "tools/answer_desk.h"
+#include "tools/answer_order.h"
 
 namespace cairn {
 

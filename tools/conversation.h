@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "engine/step_log.h"
 #include "model/sampler.h"
+#include "tools/answer_order.h"
 #include "tools/workspace.h"
 
 namespace cairn {
@@ -25,12 +26,6 @@ struct Answer {
   bool cut = false;              ///< at the most tokens it might have, and not by itself
   double seconds_to_first = 0;   ///< from the question to the first token of the answer
   double seconds_per_token = 0;  ///< of the tokens after the first; 0 if there are none
-};
-
-/// What was said, by a user or by the model.
-struct Turn {
-  bool by_model = false;
-  std::string text;
 };
 
 /// Shows a piece of an answer on stdout: as it is, or harmless if that is a terminal.

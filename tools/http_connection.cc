@@ -109,7 +109,8 @@ ssize_t HttpConnection::write(const char* source, size_t size) {
   const auto end = Clock::now() + limits_.write_time +
                    std::chrono::seconds(static_cast<int64_t>(size / kLeastBytesPerSecond));
   for (size_t sent = 0; sent < size;) {
-    if (broken_ || !WaitFor(POLLOUT, end)) {
+    // Some of it at a time, and all of it in the end.
+    if (broken_ || !WaitFor(POLLOUT, std::min(end, Clock::now() + limits_.write_time))) {
       broken_ = true;
       return -1;
     }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <charconv>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -84,6 +85,22 @@ std::string ErrorJson(std::string_view message, std::string_view type) {
       type);
 }
 
+/// What is wrong with what a request says of its body: the library would wait for all of it.
+std::pair<int, const char*> BodyFault(const httplib::Request& request, size_t most_bytes) {
+  const size_t lengths = request.get_header_value_count("Content-Length");
+  const bool chunked = request.has_header("Transfer-Encoding");
+  if (lengths > 1 || (lengths == 1 && chunked)) return {400, "the body has two lengths"};
+  if (lengths == 0) return {chunked ? 0 : 411, "the body's length is missing"};
+  const std::string length = request.get_header_value("Content-Length");
+  size_t bytes = 0;
+  const auto [end, error] = std::from_chars(length.data(), length.data() + length.size(), bytes);
+  const bool whole = end == length.data() + length.size() && !length.empty();
+  if (error == std::errc::invalid_argument || !whole)
+    return {400, "the body's length is no number"};
+  if (error != std::errc() || bytes > most_bytes) return {413, "the body is too large"};
+  return {0, nullptr};
+}
+
 void Refuse(httplib::Response& response, int status, std::string_view message) {
   const bool credentials = status == 401;
   response.status = status;
@@ -125,6 +142,10 @@ Status HttpServer::Impl::Listen() {
   };
   set_payload_max_length(options.limits.body_bytes);
   set_tcp_nodelay(true);
+  set_socket_options([](socket_t listening) {  // the library's own would let others listen too
+    const int yes = 1;
+    (void)setsockopt(listening, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  });
   set_keep_alive_max_count(static_cast<size_t>(options.limits.requests));
   set_default_headers({{"Content-Security-Policy", kPolicy},
                        {"X-Content-Type-Options", "nosniff"},
@@ -216,6 +237,9 @@ std::pair<int, const char*> HttpServer::Impl::Fault(const httplib::Request& requ
   if (!post) return {0, nullptr};
   if (std::ranges::find(options.post_paths, path) == options.post_paths.end()) {
     return {405, "this can only be read"};
+  }
+  if (const auto fault = BodyFault(request, options.limits.body_bytes); fault.first != 0) {
+    return fault;
   }
   const std::string type = request.get_header_value("Content-Type");
   if (!type.starts_with("application/json") || request.has_header("Content-Encoding")) {

@@ -26,7 +26,7 @@ struct HttpLimits {
   size_t body_bytes = 1 << 20;
   std::chrono::milliseconds head_time{10'000};  ///< from a request's first byte to its head's last
   std::chrono::milliseconds body_time{30'000};
-  std::chrono::milliseconds write_time{20'000};  ///< for a piece, and a second for each 64 KiB
+  std::chrono::milliseconds write_time{20'000};  ///< without progress; 64 KiB/s at least
   std::chrono::milliseconds idle_time{5'000};    ///< between the requests of a connection
   int connections = 64;                          ///< answered at once, a thread each
   int waiting = 256;    ///< more that wait; the system's queue has the rest

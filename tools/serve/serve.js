@@ -110,11 +110,83 @@ async function laddersView(view) {
     "`cairn serve --report ladder.json` shows it."));
 }
 
+// ---- Ask
+
+// The text after "data: " of each event of a stream.
+async function* events(answer) {
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let held = "";;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    held += value;
+    for (let end = held.indexOf("\n\n"); end >= 0; end = held.indexOf("\n\n")) {
+      yield held.slice(0, end).replace(/^data: /, "");
+      held = held.slice(end + 2);
+    }
+  }
+}
+// Asks, shows the answer as it comes, and tells where it was recorded.
+async function ask(model, question, why, show, signal) {
+  const answer = await fetched("v1/chat/completions", { method: "POST", signal,
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ model, stream: true, cairn: { why },
+                           messages: [{ role: "user", content: question }] }) });
+  let recorded = null;
+  for await (const event of events(answer)) {
+    if (event === "[DONE]") break;
+    const piece = JSON.parse(event);
+    if (piece.error) throw new Error(piece.error.message);
+    show(piece.choices[0].delta.content || "");
+    if (piece.cairn) recorded = piece.cairn.recorded;
+  }
+  return recorded;
+}
+async function askView(view, name) {
+  view.append(element("h1", {}, "Ask a session"));
+  if (!about.answers) {
+    view.append(element("p", {}, "Nothing is answered here. `cairn serve --model FILE` answers."));
+    return;
+  }
+  const mine = turn, models = (await get("v1/models")).data;
+  if (mine !== turn) return;
+  const session = element("select", {}, ...models.map((model) =>
+    element("option", { value: model.id }, model.id)));
+  if (name !== undefined) session.value = name;
+  const question = element("textarea", { required: "" });
+  const why = element("input", { type: "checkbox" });
+  const start = element("button", { type: "submit" }, "Ask");
+  const answer = element("p", { class: "answer", id: "answer", "aria-live": "polite" });
+  const sources = element("div");
+  const form = element("form", {}, element("label", {}, "Session", session),
+    element("label", { class: "wide" }, "Question", question),
+    element("label", {}, "Tell what it was read from", why), start);
+  const going = new AbortController();
+  window.addEventListener("hashchange", () => going.abort(), { once: true });
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    start.disabled = true;
+    answer.textContent = "";
+    sources.replaceChildren();
+    status("Asking \u2026");
+    try {
+      const recorded = await ask(session.value, question.value, why.checked,
+        (piece) => { answer.textContent += shown(piece); }, going.signal);
+      status("");
+      if (recorded !== null && mine === turn) {
+        const found = await get("api/recorded", { number: recorded });
+        addWhy(sources, found, "h2");
+      }
+    } catch (error) { if (!going.signal.aborted) status(error.message); }
+    start.disabled = false;
+  });
+  view.append(form, answer, sources);
+}
+
 // ---- Router
 
 let about = null;
 const VIEWS = [["sessions", "Sessions", sessionsView], ["session", null, sessionView],
-               ["why", "Questions", whyView], ["verify", "Verify", verifyView],
+               ["why", "Questions", whyView], ["ask", "Ask", askView], ["verify", "Verify", verifyView],
                ["live", "Live", liveView], ["ladders", "Ladders", laddersView]];
 
 async function route() {

@@ -177,8 +177,8 @@ function heatOfWhy(why) {
              return (await get("api/text", { name: why.session, first, end })).text;
            } };
 }
-function addWhy(view, why) {
-  view.append(element("h1", {}, why.question), element("p", { class: "answer" }, why.answer));
+function addWhy(view, why, heading = "h1") {
+  view.append(element(heading, {}, why.question), element("p", { class: "answer" }, why.answer));
   if (why.session !== undefined) {
     view.append(element("p", { class: "note" }, "Asked of session ",
       link(why.session, "session", why.session), ", " + count(why.tokens) + " tokens."));
@@ -205,17 +205,22 @@ function addWhy(view, why) {
 async function whyView(view, at) {
   const mine = turn;
   if (at === undefined) {
+    const recorded = (await get("api/about")).recorded;
+    if (mine !== turn) return;
     view.append(element("h1", {}, "Recorded questions"));
-    if (about.questions.length === 0) {
+    if (about.questions.length + recorded.length === 0) {
       view.append(element("p", {}, "None. `cairn why … --json >why.json` records one, and " +
-        "`cairn serve --why why.json` shows it."));
+        "`cairn serve --recorded why.json` shows it."));
     }
     const list = element("ul");
     about.questions.forEach((name, n) =>
       list.append(element("li", {}, link(name, "why", String(n)))));
+    recorded.forEach((one) =>
+      list.append(element("li", {}, link(one.question, "why", "answer-" + one.number))));
     view.append(list);
     return;
   }
-  const why = await get("api/question", { n: at });
+  const why = at.startsWith("answer-") ? await get("api/recorded", { number: at.slice(7) })
+                                       : await get("api/question", { n: at });
   if (mine === turn) addWhy(view, why);
 }
