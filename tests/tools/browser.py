@@ -1,5 +1,6 @@
 """Headless Chromium, driven by its own protocol over a pipe: nothing but the browser is needed."""
 
+import fcntl
 import json
 import os
 import select
@@ -8,24 +9,32 @@ import subprocess
 import time
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-PATIENCE_SECONDS = 100
+PATIENCE_SECONDS = 60
+
+
+def pipe_above():
+    """A pipe whose descriptors are not 3 or 4, over which the browser speaks."""
+    ends = []
+    for end in os.pipe():
+        ends.append(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10))
+        os.close(end)
+    return ends
 
 
 class Browser:
     """One page. What it asks of the network and what its console says is kept."""
 
     def __init__(self, profile, dark=False):
-        from_us, to_browser = os.pipe()
-        from_browser, to_us = os.pipe()
+        from_us, to_browser = pipe_above()
+        from_browser, to_us = pipe_above()
         self.writing, self.reading = to_browser, from_browser
         self.process = subprocess.Popen(
-            # The protocol is spoken over the descriptors 3 and 4.
-            ["sh", "-c", f'exec "$@" 3<&{from_us} 4>&{to_us}', "sh", CHROMIUM, "--headless=new",
-             "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={profile}",
+            [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
+             f"--user-data-dir={profile}",
              "--disable-background-networking", "--disable-component-update", "--disable-sync",
              "--window-size=900,800", "--remote-debugging-pipe", "about:blank"],
-            pass_fds=(from_us, to_us), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL)
+            preexec_fn=lambda: (os.dup2(from_us, 3), os.dup2(to_us, 4)), pass_fds=(3, 4),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(from_us)
         os.close(to_us)
         self.held, self.number, self.session = b"", 0, None
@@ -93,6 +102,9 @@ class Browser:
             self.errors.append(given["exceptionDetails"])
 
     def go(self, url):
+        """Leaves the page, and opens one; also if only the part behind "#" is another."""
+        self.call("Page.navigate", url="about:blank")
+        self.until("location.href === 'about:blank'")
         self.call("Page.navigate", url=url)
 
     def value(self, script):
@@ -107,7 +119,8 @@ class Browser:
         """Waits until an expression is true, and gives it."""
         end = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < end:
-            value = self.value(script)
+            value = self.value("(() => { try { const found = " + script +
+                               "; return found instanceof Node || found; } catch { return null; } })()")
             if value:
                 return value
             time.sleep(0.05)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`cairn serve`: documents, answers, refusals; nothing in the store changes, also beside a writer."""
+"""`cairn serve`: documents, answers, refusals; the store stays as it is, also beside a writer."""
 
 import concurrent.futures
 import json
