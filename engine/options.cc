@@ -52,8 +52,9 @@ Status SessionShape::CheckNumbers() const {
     return Fail(Errc::kInvalidArgument, "head dimension {}: use an even one up to {}",
                 block.head_dim, kMaxHeadDim);
   }
-  if (block.block_rows < 2 || block.block_rows > 4096) {
-    return Fail(Errc::kInvalidArgument, "blocks of {} rows: use 2 to 4096", block.block_rows);
+  if (block.block_rows < 2 || block.block_rows > kMaxBlockRows) {
+    return Fail(Errc::kInvalidArgument, "blocks of {} rows: use 2 to {}", block.block_rows,
+                kMaxBlockRows);
   }
   const bool landmark = mode == AttentionMode::kLandmark;
   if (representatives < 1 || representatives > block.block_rows ||
@@ -70,6 +71,9 @@ Status SessionOptions::Validate(const SessionShape& shape) const {
                 "retrieve, sinks and recent must not be negative, chunk and query-stride at least "
                 "1 (they are {}, {}, {}, {}, {})",
                 retrieve, sinks, recent_tokens, max_step_rows, query_stride);
+  }
+  if (!(mass_target >= 0 && mass_target < 1)) {
+    return Fail(Errc::kInvalidArgument, "a mass target of {}: use 0 to below 1", mass_target);
   }
   const int64_t rows = shape.block.block_rows;
   const bool landmark = shape.mode == AttentionMode::kLandmark;

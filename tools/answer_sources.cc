@@ -89,9 +89,7 @@ Result<AnswerSources> AskForSources(Workspace& workspace, Conversation& conversa
   sources.question = turns.back().text;
   sources.shape = workspace.session().shape();
   CAIRN_TRY(sources.answer, conversation.AskAfter(turns, max_tokens, sampler, sink, &sources.log));
-  for (const uint32_t token : sources.answer.tokens) {
-    sources.texts.push_back(workspace.model().tokenizer().Decode(token));
-  }
+  sources.texts = sources.answer.texts;
   const Answer& answer = sources.answer;
   sources.place = {answer.first_token - answer.question_tokens, answer.first_token,
                    TokenWeights(sources.texts, sources.question)};

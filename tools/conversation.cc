@@ -100,7 +100,8 @@ Result<Answer> Conversation::Generate(std::vector<float> logits, int64_t max_tok
     }
     ++answer.answer_tokens;
     answer.tokens.push_back(token);
-    waiting += model.tokenizer().Decode(token);
+    answer.texts.push_back(model.tokenizer().Decode(token));
+    waiting += answer.texts.back();
     const size_t complete = CompleteUtf8(waiting);
     sink(std::string_view(waiting).substr(0, complete));
     answer.text += waiting.substr(0, complete);
@@ -129,9 +130,12 @@ Result<Answer> Conversation::AskAfter(std::span<const Turn> turns, int64_t max_t
   }
   CAIRN_TRY(workspace_.ChoosePerToken());
   CAIRN_TRY(CloseAnswer());
-  workspace_.session().Observe(log);
+  Session& session = workspace_.session();
+  session.Observe(log);
+  session.Certify(mass_log_);
   auto answer = AskObserved(turns, max_tokens, sampler, sink, log);
-  workspace_.session().Observe(nullptr);
+  session.Observe(nullptr);
+  session.Certify(nullptr);
   return answer;
 }
 
@@ -142,6 +146,10 @@ Result<Answer> Conversation::AskObserved(std::span<const Turn> turns, int64_t ma
   if (tokens.empty()) return Fail(Errc::kInvalidArgument, "the text to go on from is empty");
   if (log != nullptr) {
     log->from_row = workspace_.session().rows() + std::ssize(tokens) - kLoggedQuestionRows;
+  }
+  if (mass_log_ != nullptr) {  // from the question's last token on, before which landmarks may come
+    mass_log_->heads.clear();
+    mass_log_->from_row = workspace_.session().rows() + std::ssize(tokens) - 1;
   }
   std::vector<float> logits;
   CAIRN_TRY(FeedAndRecord(tokens, &logits));

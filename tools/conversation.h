@@ -20,7 +20,8 @@ namespace cairn {
 struct Answer {
   std::string text;
   std::vector<uint32_t> tokens;
-  int64_t first_token = 0;  ///< of the session's tokens: the place of the answer's first
+  std::vector<std::string> texts;  ///< of the tokens, each decoded alone
+  int64_t first_token = 0;         ///< of the session's tokens: the place of the answer's first
   int64_t question_tokens = 0;
   int64_t answer_tokens = 0;
   bool cut = false;              ///< at the most tokens it might have, and not by itself
@@ -52,6 +53,9 @@ class Conversation {
   /// From now on asked before each step: once it says so, an answer ends where it is, and a
   /// question that is still being read is an error (kInterrupted).
   void EndWhen(std::function<bool()> end) { end_ = std::move(end); }
+  /// From now on an answer fills `log` with what it may have missed (null: none does), in place of
+  /// what the one before did; with audits if it says so.
+  void Certify(MassLog* log) { mass_log_ = log; }
   /// Makes everything asked so far part of the session, ready for the next turn. A text that was
   /// half read ends where the first question began.
   Status Keep();
@@ -73,6 +77,7 @@ class Conversation {
 
   Workspace& workspace_;
   std::optional<ChatTemplate> chat_;
+  MassLog* mass_log_ = nullptr;
   bool answer_open_ = false;
   std::function<bool()> end_;
 };

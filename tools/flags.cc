@@ -126,6 +126,38 @@ void Flags::AddRetrieval(CLI::App& app, std::vector<int>* retrieve_list) {
   app.add_option("--index", index,
                  "Landmark search: auto, exact, int8, lists or faiss (default auto)")
       ->type_name("KIND");
+  app.add_flag("--far-field", far_field,
+               "The mean of their values stands in for blocks that are not read");
+}
+
+void Flags::AddCertificate(CLI::App& app) {
+  app.add_flag("--certify", certify,
+               "Tell for each token how much attention blocks that were not read may have had");
+  app.add_flag("--audit", audit, "With --certify: read those blocks too, and tell how much it was");
+  app.add_option("--mass-target", mass_target,
+                 "Choose more blocks until every head gives this share of its attention to what "
+                 "it reads, e.g. 0.95")
+      ->type_name("SHARE");
+  app.add_option("--mass-by", mass_by,
+                 "What --mass-target goes by: estimate or bound (default estimate)")
+      ->type_name("WHAT");
+}
+
+Status Flags::CheckCertificate() const {
+  if (audit && !certify) {
+    return Fail(Errc::kInvalidArgument, "--audit goes with --certify; add it");
+  }
+  if (mass_by.has_value() && !mass_target.has_value()) {
+    return Fail(Errc::kInvalidArgument, "--mass-by goes with --mass-target; add it");
+  }
+  if (mass_by.has_value() && *mass_by != "bound" && *mass_by != "estimate") {
+    return Fail(Errc::kInvalidArgument, "--mass-by {}: use estimate or bound", *mass_by);
+  }
+  if (mass_target.has_value() && !(*mass_target > 0 && *mass_target < 1)) {
+    return Fail(Errc::kInvalidArgument, "--mass-target {}: use a share between 0 and 1",
+                *mass_target);
+  }
+  return Ok();
 }
 
 void Flags::AddRun(CLI::App& app) {
@@ -229,7 +261,8 @@ Status Flags::RefuseUnmodifiedOptions() const {
   for (const auto& [given, flag] : {std::pair(block_tokens, "--block-tokens"),
                                     {sinks, "--sinks"},
                                     {recent, "--recent"},
-                                    {representatives, "--representatives"}}) {
+                                    {representatives, "--representatives"},
+                                    {sketches ? std::optional(1) : std::nullopt, "--sketches"}}) {
     if (!given.has_value()) continue;
     return Fail(Errc::kInvalidArgument,
                 "{} is for unmodified models; the landmark adapter decides it", flag);
@@ -302,6 +335,11 @@ Result<SessionOptions> Flags::ToSessionOptions(const SessionProfile& profile) co
   if (index.has_value()) {
     CAIRN_TRY(options.index, ParseIndexKind(*index));
   }
+  CAIRN_TRY(CheckCertificate());
+  options.keep_sketches = sketches;
+  options.far_field = far_field;
+  options.mass_target = mass_target.value_or(0);
+  options.mass_by = mass_by == "bound" ? MassBy::kBound : MassBy::kEstimate;
   return options;
 }
 

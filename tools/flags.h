@@ -34,6 +34,9 @@ struct Flags {
   std::vector<std::string> adapters;  ///< FILE or FILE=SCALE each
   std::optional<int> retrieve, chunk, block_tokens, sinks, recent, representatives, query_stride;
   std::optional<std::string> selection, kv_type, index;
+  bool certify = false, audit = false, sketches = false, far_field = false;
+  std::optional<float> mass_target;
+  std::optional<std::string> mass_by;
 
   /// --json, --quiet, --threads.
   void AddOutput(CLI::App& app);
@@ -52,10 +55,14 @@ struct Flags {
   void AddRetrieval(CLI::App& app, std::vector<int>* retrieve_list = nullptr);
   /// Those of a run over a session: shape, retrieval, trace, memory and output.
   void AddRun(CLI::App& app);
+  /// --certify, --audit, --mass-target, --mass-by: what an answer may have missed.
+  void AddCertificate(CLI::App& app);
   /// --block-tokens, --representatives, --kv-type, --chunk, --selection: what a session keeps.
   /// `selection_list` as above.
   void AddShape(CLI::App& app, std::vector<std::string>* selection_list = nullptr);
 
+  /// kInvalidArgument if something was given that means nothing without what was not.
+  Status CheckCertificate() const;
   /// Applies --threads; call once, before any work.
   Status Apply() const;
   /// Runs `body`; with --trace, --perfetto or --metrics-port, every session opened in it is

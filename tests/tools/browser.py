@@ -119,8 +119,8 @@ class Browser:
         """Waits until an expression is true, and gives it."""
         end = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < end:
-            value = self.value("(() => { try { const found = " + script + "; "
-                               "return found instanceof Node || found; } catch { return null; } })()")
+            value = self.value("(() => { try { const found = " + script + "; return "
+                               "found instanceof Node || found; } catch { return null; } })()")
             if value:
                 return value
             time.sleep(0.05)
