@@ -22,7 +22,8 @@ Result<std::unique_ptr<AnswerDesk>> AnswerDesk::Open(const Flags& flags,
                                                      const AnswerDeskLimits& limits) {
   std::unique_ptr<AnswerDesk> desk(new AnswerDesk(flags, limits));
   CAIRN_TRY(desk->model_, flags.OpenModel());
-  desk->fingerprint_ = desk->model_->file().Fingerprint();
+  desk->loaded_ = desk->model_.get();
+  desk->fingerprint_ = desk->loaded_->file().Fingerprint();
   CAIRN_TRY(desk->model_->LoadWeights());
   CAIRN_TRY(desk->model_->PackForDecode());
   desk->thread_ = std::thread([raw = desk.get()] { raw->Work(); });
@@ -37,6 +38,11 @@ AnswerDesk::~AnswerDesk() {
   }
   work_.notify_all();
   if (thread_.joinable()) thread_.join();
+}
+
+bool AnswerDesk::IsForThis(const std::string& name, const SessionProfile& profile) const {
+  return profile.model_fingerprint == fingerprint_ &&
+         profile.CheckAdapters(name, loaded_->adapters()).has_value();
 }
 
 Result<uint64_t> AnswerDesk::Enter(AnswerOrder order) {

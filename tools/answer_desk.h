@@ -56,7 +56,8 @@ class AnswerDesk {
   /// Ends what is under way.
   ~AnswerDesk();
 
-  const std::string& model_fingerprint() const { return fingerprint_; }
+  /// Whether sessions of this profile are of the model and adapters that are loaded. Any thread.
+  bool IsForThis(const std::string& name, const SessionProfile& profile) const;
 
   /// Queues a question, which `Leave` must end. kBusy at once if too many wait.
   Result<uint64_t> Enter(AnswerOrder order);
@@ -84,6 +85,7 @@ class AnswerDesk {
   const Flags flags_;
   const AnswerDeskLimits limits_;
   std::string fingerprint_;
+  const LoadedModel* loaded_ = nullptr;  // wherever it is
 
   // Of the thread that answers.
   std::unique_ptr<LoadedModel> model_;  // while no session is open

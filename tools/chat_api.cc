@@ -67,7 +67,9 @@ HttpReply ChatApi::Answer(const HttpRequest& request) {
 }
 
 HttpReply ChatApi::Models(const std::string& name) {
-  const auto names = store_.NamesOf(desk_.model_fingerprint());
+  const auto names = store_.NamesOf([this](const std::string& one, const SessionProfile& profile) {
+    return desk_.IsForThis(one, profile);
+  });
   if (!names) return ErrorReply(names.error());
   json list = json::array();
   for (const std::string& one : names.value()) {

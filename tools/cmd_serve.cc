@@ -1,5 +1,6 @@
 // cairn serve: a store in the browser, read only, for the one who has the token.
 #include <fmt/core.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <chrono>
@@ -23,6 +24,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kLook{50};
 constexpr int kLooksToRest = 20;
+constexpr int kHeaps = 4;
 
 class ServeCommand : public Command {
  public:
@@ -80,6 +82,7 @@ class ServeCommand : public Command {
  private:
   Status RunTraced() {
     CAIRN_TRY(flags_.Apply());
+    mallopt(M_ARENA_MAX, kHeaps);  // or each of many threads keeps memory for itself
     for (const auto& [flag, number] : {std::pair("--max-tokens", limits_.default_tokens),
                                        {"--max-question", desk_limits_.question_tokens},
                                        {"--max-waiting", static_cast<int64_t>(waiting_)}}) {

@@ -178,6 +178,8 @@ Status HttpServer::Impl::Listen() {
                 "machine has not the address; 0 takes any port that is free",
                 options.port, options.host);
   }
+  // The library lets five wait to be accepted; of more, some would try again after seconds.
+  (void)::listen(svr_sock_, options.limits.waiting);
   names = std::make_unique<HostNames>(options.host, bound_port);
   thread = std::thread([this] {
     (void)listen_after_bind();

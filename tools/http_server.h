@@ -28,7 +28,7 @@ struct HttpLimits {
   std::chrono::milliseconds body_time{30'000};
   std::chrono::milliseconds write_time{20'000};  ///< without progress; 64 KiB/s at least
   std::chrono::milliseconds idle_time{5'000};    ///< between the requests of a connection
-  int connections = 64;                          ///< answered at once, a thread each
+  int connections = 256;                         ///< answered at once, a thread each
   int waiting = 256;    ///< more that wait; the system's queue has the rest
   int requests = 1000;  ///< of one connection
 };

@@ -33,15 +33,17 @@ Result<nlohmann::json> StoreView::Sessions() {
   return *open->sessions;
 }
 
-Result<std::vector<std::string>> StoreView::NamesOf(const std::string& model_fingerprint) {
+Result<std::vector<std::string>> StoreView::NamesOf(
+    FunctionRef<bool(const std::string& name, const SessionProfile& profile)> takes) {
   const std::lock_guard lock(mutex_);
   CAIRN_TRY(Open* const open, Look());
   CAIRN_TRY(auto all, open->catalog->List());
   std::vector<std::string> names;
   for (SessionRecord& record : all.sessions) {
     const auto session = StoredSession::FromRecord(std::move(record));
-    if (!session || session.value().profile.model_fingerprint != model_fingerprint) continue;
-    names.push_back(session.value().record.name);
+    if (!session) continue;
+    const std::string& name = session.value().record.name;
+    if (takes(name, session.value().profile)) names.push_back(name);
   }
   return names;
 }

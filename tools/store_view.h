@@ -35,8 +35,9 @@ class StoreView {
 
   /// The document of `sessions list`.
   Result<nlohmann::json> Sessions();
-  /// Names of the sessions that a model of this fingerprint made.
-  Result<std::vector<std::string>> NamesOf(const std::string& model_fingerprint);
+  /// Names of the sessions that `takes`.
+  Result<std::vector<std::string>> NamesOf(
+      FunctionRef<bool(const std::string& name, const SessionProfile& profile)> takes);
   /// That of `sessions show`.
   Result<nlohmann::json> Session(const std::string& name);
   /// Tokens [first, end) as text, at most kMostTokens of them: `session`, `tokens`, `of`,
