@@ -4,15 +4,18 @@ or a screen reader, in light and dark, on hostile texts. Skipped where there is 
 
 import json
 import re
+import subprocess
 import unittest
 
 from browser import CHROMIUM, Browser
-from cli_harness import CliTest, LANDMARK, MODEL, SMALL_STEPS, random_text
+from cli_harness import CliTest, LANDMARK, MODEL, SMALL_STEPS, command, random_text, run
 from serving import TOKEN, Served
 
 HOSTILE = ("<img src=http://192.0.2.1/x onerror=\"document.title='owned'\"></script><script>"
            "document.title='owned'</script>&lt; \x1b]0;owned\x07\x1b[31m \u202etxt.exe \u009b2J ")
 HIDING = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u0080-\u009f\u202a-\u202e\u2066-\u2069]")
+LADDER = ("--size", "8MiB", "--turn-ms", "2", "--block-size", "16KiB", "--batch", "4,16",
+          "--readers", "1")
 # Things that a screen reader calls by a name.
 NAMED = {"button", "link", "textbox", "checkbox", "combobox", "spinbutton", "application",
          "navigation", "region", "heading"}
@@ -87,6 +90,44 @@ class Inspector(CliTest):
         self.see(browser, "#/live", "document.body.innerText.includes('metrics-port')")
         self.see(browser, "#/ladders", "document.body.innerText.includes('bench ladder')")
         self.assert_kept_to_itself(browser)
+
+    def test_counters_of_a_command_that_runs(self):
+        with subprocess.Popen(
+                command("chat", *self.session(), "--retrieve", "4", "--max-tokens", "3", "--quiet",
+                        "--metrics-port", "0"), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE, text=True, bufsize=1) as chat:
+            port = re.search(r":(\d+)/metrics", chat.stderr.readline()).group(1)
+            watching = Served(self.store, "--watch-port", port)
+            self.addCleanup(lambda: self.assertEqual(watching.stop(), (0, "")))
+            browser = self.browse()
+            browser.go(watching.url + "#/live")
+            read = "Number(document.querySelector('tbody td.number').textContent)"
+            browser.until("document.querySelector('tbody td').textContent === 'Tokens read'")
+            self.assertEqual(browser.value(read), 0)
+            chat.stdin.write("Who?\n")
+            browser.until(read + " > 0")  # while it goes on
+            chat.stdin.write("/quit\n")
+            chat.stdin.close()
+            self.assertEqual(chat.wait(timeout=60), 0)
+            browser.until("document.body.innerText.includes('nobody serves')")
+            self.assertEqual(browser.errors, [])
+
+    def test_a_ladder(self):
+        path = self.directory / "ladder.json"
+        done = run("bench", "ladder", "--store", self.directory / "ladder", "--no-peers", "--json",
+                   "--quiet", *LADDER)
+        if "past the page cache" in done.stderr:
+            self.skipTest("the temporary directory has no direct I/O")
+        path.write_text(done.stdout)
+        served = Served(self.store, "--report", path)
+        self.addCleanup(lambda: self.assertEqual(served.stop(), (0, "")))
+        self.assertEqual(served.get("/api/ladder", n=0), json.loads(done.stdout))
+        browser = self.browse()
+        browser.go(served.url + "#/ladders")
+        browser.until("document.querySelector('main li a')")
+        browser.value("document.querySelector('main li a').click()")
+        browser.until("document.querySelectorAll('svg').length > 1")
+        self.assertEqual((browser.console, browser.errors), ([], []))
 
     def test_asking(self):
         browser = self.browse()
