@@ -19,6 +19,7 @@ MAY_SEE_ALL_BELOW = {"tests": True, "examples": False}  # value: tools too
 FOREIGN = [
     (r"faiss/", r"(index/faiss_cpu_index|bench/flat_faiss)\.cc$"),
     (r"rocksdb/", r"(storage/rocks_\w+|bench/rocks_peer|tests/support/power_cut_\w+)\.(h|cc)$"),
+    (r"httplib\.h", r"tools/http_\w+\.(h|cc)$"),
     (r"prometheus/", r"tools/metrics_server\.cc$"),
     (r"(oneapi/dnnl/|oneapi/dnnl\.|dnnl)", r"base/matmul\.cc$"),
     (r"(oneapi/tbb|tbb/)", r"base/parallel\.cc$"),

@@ -77,15 +77,22 @@ Status AnswerSources::RankFor(int64_t token) {
 Result<AnswerSources> AskForSources(Workspace& workspace, Conversation& conversation,
                                     const std::string& question, int64_t max_tokens,
                                     const Conversation::Sink& sink) {
-  AnswerSources sources;
-  sources.question = question;
-  sources.shape = workspace.session().shape();
+  const Turn turn{.text = question};
   Sampler greedy;
-  CAIRN_TRY(sources.answer, conversation.Ask(question, max_tokens, greedy, sink, &sources.log));
+  return AskForSources(workspace, conversation, {&turn, 1}, max_tokens, greedy, sink);
+}
+
+Result<AnswerSources> AskForSources(Workspace& workspace, Conversation& conversation,
+                                    std::span<const Turn> turns, int64_t max_tokens,
+                                    Sampler& sampler, const Conversation::Sink& sink) {
+  AnswerSources sources;
+  sources.question = turns.back().text;
+  sources.shape = workspace.session().shape();
+  CAIRN_TRY(sources.answer, conversation.AskAfter(turns, max_tokens, sampler, sink, &sources.log));
   sources.texts = sources.answer.texts;
   const Answer& answer = sources.answer;
   sources.place = {answer.first_token - answer.question_tokens, answer.first_token,
-                   TokenWeights(sources.texts, question)};
+                   TokenWeights(sources.texts, sources.question)};
   sources.passages = RankPassages(sources.log, sources.shape, sources.place);
   return sources;
 }

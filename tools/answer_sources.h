@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,11 @@ struct AnswerSources {
 Result<AnswerSources> AskForSources(Workspace& workspace, Conversation& conversation,
                                     const std::string& question, int64_t max_tokens,
                                     const Conversation::Sink& sink);
+
+/// The same behind several turns, with a draw of one's own; the question is the last of them.
+Result<AnswerSources> AskForSources(Workspace& workspace, Conversation& conversation,
+                                    std::span<const Turn> turns, int64_t max_tokens,
+                                    Sampler& sampler, const Conversation::Sink& sink);
 
 /// What the session reads like, with everything asked and answered so far.
 Result<SessionText> TextOf(Workspace& workspace);

@@ -14,6 +14,7 @@
 #include "tools/interrupt.h"
 #include "tools/print_json.h"
 #include "tools/session_history.h"
+#include "tools/session_report.h"
 #include "tools/session_transfer.h"
 #include "tools/session_tree.h"
 #include "tools/stored_session.h"
@@ -38,52 +39,6 @@ Result<uint64_t> BytesOf(const SessionRecord& record, uint64_t blocks) {
   CAIRN_TRY(auto stored, ParseStoredShape(record.properties));
   CAIRN_TRY(auto shape, ParseShape(stored.shape));
   return blocks * GridOf(shape).bytes();
-}
-
-/// What the session has on disk beside its blocks' keys and values.
-nlohmann::json OtherBytes(const StoredSession& session) {
-  const uint64_t per_block =
-      SummaryBytes(session.shape) * static_cast<uint64_t>(session.shape.layers);
-  return {{"landmark_bytes", static_cast<uint64_t>(session.blocks.size()) * per_block},
-          {"token_bytes", session.record.tokens * sizeof(uint32_t)},
-          {"tail_bytes", session.record.tail_bytes}};
-}
-
-Result<nlohmann::json> Describe(const SessionCatalog& catalog, const StoredSession& session,
-                                const std::vector<HistoryStep>& history) {
-  const SessionRecord& record = session.record;
-  const SessionProfile& profile = session.profile;
-  CAIRN_TRY(auto digest, SessionDigest(catalog, record, profile.DigestText()));
-  nlohmann::json json = nlohmann::json::parse(profile.ToJson(), nullptr, false);
-  json["name"] = record.name;
-  json["tokens"] = record.tokens;
-  json["rows"] = record.rows;
-  json["blocks"] = BlocksOf(record);
-  json["payload_bytes"] = session.payload_bytes();
-  json["commits"] = record.commits;
-  json["extents"] = record.ranges.size();
-  json["digest"] = digest;
-  json.update(OtherBytes(session));
-  json["history"] = HistoryJson(history, session.ordinal_bytes());
-  const IndexOptions index{
-      .representatives = session.shape.representatives,
-      .dtype = session.shape.block.dtype == DType::kF32 ? DType::kF32 : DType::kBF16};
-  json["index"] = IndexKindName(index.Chosen(session.blocks.size()));
-  CAIRN_TRY(const auto all, catalog.List());
-  json["own_bytes"] = OwnBlocks(record, all.sessions) * session.ordinal_bytes();
-  for (const SessionTreeEntry& entry : TreeOf(all.sessions)) {
-    if (all.sessions[entry.session].id != record.id) continue;
-    json["shares_with"] =
-        entry.shares_with.empty() ? nlohmann::json() : nlohmann::json(entry.shares_with);
-    json["shared_tokens"] = entry.shared_blocks * profile.block_tokens;
-  }
-  json["forks"] = nlohmann::json::array();
-  for (const SessionTreeEntry& entry : TreeOf(all.sessions)) {
-    if (entry.shares_with != record.name) continue;
-    json["forks"].push_back({{"name", all.sessions[entry.session].name},
-                             {"shared_tokens", entry.shared_blocks * profile.block_tokens}});
-  }
-  return json;
 }
 
 void PrintText(const nlohmann::json& json, const std::string& growth) {
@@ -180,24 +135,6 @@ class SessionsCommand : public Command {
     return action;
   }
 
-  /// A session of the list; nothing if its profile cannot be read.
-  static Result<nlohmann::json> Summary(const SessionRecord& record,
-                                        const SessionTreeEntry& entry) {
-    CAIRN_TRY(const auto session, StoredSession::FromRecord(record));
-    const auto& ingests = session.profile.ingests;
-    const uint64_t shared = entry.shared_blocks;
-    return nlohmann::json{
-        {"name", record.name},
-        {"tokens", record.tokens},
-        {"mode", AttentionModeName(session.profile.mode)},
-        {"unfinished", !ingests.empty() && !ingests.back().done},
-        {"payload_bytes", session.payload_bytes()},
-        {"shares_with",
-         entry.shares_with.empty() ? nlohmann::json() : nlohmann::json(entry.shares_with)},
-        {"shared_tokens", shared * static_cast<uint64_t>(session.shape.block_tokens())},
-        {"shared_bytes", shared * session.ordinal_bytes()}};
-  }
-
   static void PrintSummary(const nlohmann::json& json, int depth) {
     const auto shared = json["shared_tokens"].get<uint64_t>();
     fmt::print(
@@ -216,33 +153,18 @@ class SessionsCommand : public Command {
       for (const SessionRecord& record : all.sessions) fmt::print("{}\n", record.name);
       return Ok();
     }
-    const size_t count = all.sessions.size() + all.unreadable.size();
-    std::vector<nlohmann::json> by_place(all.sessions.size());
-    for (const SessionTreeEntry& entry : TreeOf(all.sessions)) {
-      const SessionRecord& record = all.sessions[entry.session];
-      auto summary = Summary(record, entry);
-      if (!summary) {
-        all.unreadable.push_back({record.name, summary.error().message});
-        continue;
-      }
-      if (!flags_.json) PrintSummary(summary.value(), entry.depth);
-      by_place[entry.session] = std::move(summary).value();
-    }
-    std::erase_if(by_place, [](const nlohmann::json& one) { return one.is_null(); });
-    const nlohmann::json sessions(std::move(by_place));
-    nlohmann::json damaged = nlohmann::json::array();
-    for (const auto& [name, what] : all.unreadable) {
-      damaged.push_back({{"name", name}, {"message", what}});
-      if (!flags_.json) fmt::print("{:<24} damaged: {}\n", ForTerminal(name), ForTerminal(what));
-    }
-    const uint64_t disk_bytes = cold.Stats().disk_bytes;
+    const SessionListing listing = ListSessions(std::move(all), cold.Stats().disk_bytes);
     if (flags_.json) {
-      const nlohmann::json json{
-          {"sessions", sessions}, {"damaged", damaged}, {"disk_bytes", disk_bytes}};
-      PrintJson(json);
-    } else {
-      fmt::print("{} in all, {} on disk\n", count, FormatByteSize(disk_bytes));
+      PrintJson(ToJson(listing));
+      return Ok();
     }
+    for (const auto& [summary, depth] : listing.tree) PrintSummary(summary, depth);
+    for (const auto& one : listing.damaged) {
+      fmt::print("{:<24} damaged: {}\n", ForTerminal(one["name"].get<std::string>()),
+                 ForTerminal(one["message"].get<std::string>()));
+    }
+    fmt::print("{} in all, {} on disk\n", listing.sessions.size() + listing.damaged.size(),
+               FormatByteSize(listing.disk_bytes));
     return Ok();
   }
 
@@ -250,7 +172,7 @@ class SessionsCommand : public Command {
     CAIRN_TRY(auto record, catalog.Find(flags_.session));
     CAIRN_TRY(const auto session, StoredSession::FromRecord(std::move(record)));
     CAIRN_TRY(const auto history, HistoryOf(catalog, session));
-    CAIRN_TRY(auto json, Describe(catalog, session, history));
+    CAIRN_TRY(auto json, DescribeSession(catalog, session, history));
     if (flags_.json) {
       PrintJson(json);
       return Ok();

@@ -32,5 +32,6 @@ std::unique_ptr<Command> MakeUpgradeCommand();
 std::unique_ptr<Command> MakeConformCommand();
 std::unique_ptr<Command> MakeEvalCommand();
 std::unique_ptr<Command> MakeBenchCommand();
+std::unique_ptr<Command> MakeServeCommand();
 
 }  // namespace cairn

@@ -43,30 +43,40 @@ Result<Conversation> Conversation::Open(Workspace& workspace) {
   return Conversation(workspace, std::move(chat));
 }
 
-std::vector<uint32_t> Conversation::Frame(const std::string& question) const {
+std::vector<uint32_t> Conversation::Frame(std::span<const Turn> turns) const {
   const Tokenizer& tokenizer = workspace_.model().tokenizer();
   std::vector<uint32_t> tokens;
   if (!chat_.has_value()) {
     const bool first = workspace_.session().tokens() == 0;
     if (first && tokenizer.add_bos() && tokenizer.bos()) tokens.push_back(*tokenizer.bos());
-    Append(&tokens, tokenizer.Encode(question));
+    Append(&tokens, tokenizer.Encode(turns.back().text));
     return tokens;
   }
-  if (workspace_.profile().turn_open) {
-    tokens = tokenizer.Encode("\n\n" + question);
-  } else {
-    if (workspace_.session().tokens() == 0) tokens = chat_->Begin();
-    Append(&tokens, chat_->UserOpen());
-    Append(&tokens, tokenizer.Encode(question));
+  bool open = workspace_.profile().turn_open;  // a user's turn, behind a text
+  if (!open && workspace_.session().tokens() == 0) tokens = chat_->Begin();
+  for (const Turn& turn : turns) {
+    if (open && turn.by_model) Append(&tokens, chat_->TurnClose());
+    const bool joins = open && !turn.by_model;
+    if (!joins) Append(&tokens, turn.by_model ? chat_->AssistantOpen() : chat_->UserOpen());
+    Append(&tokens, tokenizer.Encode(joins ? "\n\n" + turn.text : turn.text));
+    Append(&tokens, chat_->TurnClose());
+    open = false;
   }
-  Append(&tokens, chat_->TurnClose());
   Append(&tokens, chat_->AssistantOpen());
   return tokens;
 }
 
 Status Conversation::FeedAndRecord(const std::vector<uint32_t>& tokens, std::vector<float>* logits,
                                    StepKind kind) {
-  CAIRN_TRY(workspace_.runner().Feed(tokens, logits, kind));
+  Runner& runner = workspace_.runner();
+  for (std::span<const uint32_t> rest(tokens); !rest.empty();) {
+    const auto count = static_cast<size_t>(runner.NextStep(rest));
+    CAIRN_TRY(runner.Feed(rest.first(count), count == rest.size() ? logits : nullptr, kind));
+    rest = rest.subspan(count);
+    if (!rest.empty() && ShouldEnd()) {
+      return Fail(Errc::kInterrupted, "nobody waits for the answer any more");
+    }
+  }
   workspace_.session().AddTokens(tokens);
   RunCounters& counters = workspace_.counters();
   (kind == StepKind::kDecode ? counters.tokens_generated : counters.tokens_read) += tokens.size();
@@ -79,10 +89,15 @@ Result<Answer> Conversation::Generate(std::vector<float> logits, int64_t max_tok
   Answer answer;
   std::string waiting;  // bytes of a character that is not complete yet
   const auto start = Clock::now();
+  answer.cut = true;
   while (answer.answer_tokens < max_tokens) {
     if (Interrupted()) return Fail(Errc::kInterrupted, "stopped; the session is as it was");
     const uint32_t token = sampler.Pick(logits);
-    if (model.IsEnd(token) || (chat_.has_value() && chat_->IsStop(token))) break;
+    const bool ends = model.IsEnd(token) || (chat_.has_value() && chat_->IsStop(token));
+    if (ends || ShouldEnd()) {
+      answer.cut = false;
+      break;
+    }
     ++answer.answer_tokens;
     answer.tokens.push_back(token);
     answer.texts.push_back(model.tokenizer().Decode(token));
@@ -103,21 +118,31 @@ Result<Answer> Conversation::Generate(std::vector<float> logits, int64_t max_tok
 
 Result<Answer> Conversation::Ask(const std::string& question, int64_t max_tokens, Sampler& sampler,
                                  const Sink& sink, StepLog* log) {
+  const Turn turn{.text = question};
+  return AskAfter({&turn, 1}, max_tokens, sampler, sink, log);
+}
+
+Result<Answer> Conversation::AskAfter(std::span<const Turn> turns, int64_t max_tokens,
+                                      Sampler& sampler, const Sink& sink, StepLog* log) {
+  if (!chat_.has_value() && turns.size() > 1) {
+    return Fail(Errc::kUnsupported,
+                "a raw session is plain text without turns; say one thing at a time");
+  }
   CAIRN_TRY(workspace_.ChoosePerToken());
   CAIRN_TRY(CloseAnswer());
   Session& session = workspace_.session();
   session.Observe(log);
   session.Certify(mass_log_);
-  auto answer = AskObserved(question, max_tokens, sampler, sink, log);
+  auto answer = AskObserved(turns, max_tokens, sampler, sink, log);
   session.Observe(nullptr);
   session.Certify(nullptr);
   return answer;
 }
 
-Result<Answer> Conversation::AskObserved(const std::string& question, int64_t max_tokens,
+Result<Answer> Conversation::AskObserved(std::span<const Turn> turns, int64_t max_tokens,
                                          Sampler& sampler, const Sink& sink, StepLog* log) {
   const auto start = Clock::now();
-  const std::vector<uint32_t> tokens = Frame(question);
+  const std::vector<uint32_t> tokens = Frame(turns);
   if (tokens.empty()) return Fail(Errc::kInvalidArgument, "the text to go on from is empty");
   if (log != nullptr) {
     log->from_row = workspace_.session().rows() + std::ssize(tokens) - kLoggedQuestionRows;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "base/error.h"
 #include "engine/step_log.h"
 #include "model/sampler.h"
+#include "tools/answer_order.h"
 #include "tools/workspace.h"
 
 namespace cairn {
@@ -22,6 +24,7 @@ struct Answer {
   int64_t first_token = 0;         ///< of the session's tokens: the place of the answer's first
   int64_t question_tokens = 0;
   int64_t answer_tokens = 0;
+  bool cut = false;              ///< at the most tokens it might have, and not by itself
   double seconds_to_first = 0;   ///< from the question to the first token of the answer
   double seconds_per_token = 0;  ///< of the tokens after the first; 0 if there are none
 };
@@ -43,6 +46,13 @@ class Conversation {
   /// token of the answer but the first, which follows from the question's last row.
   Result<Answer> Ask(const std::string& question, int64_t max_tokens, Sampler& sampler,
                      const Sink& sink, StepLog* log = nullptr);
+  /// The same behind several turns, of which the last is a user's. kUnsupported for more than one
+  /// in a raw session.
+  Result<Answer> AskAfter(std::span<const Turn> turns, int64_t max_tokens, Sampler& sampler,
+                          const Sink& sink, StepLog* log = nullptr);
+  /// From now on asked before each step: once it says so, an answer ends where it is, and a
+  /// question that is still being read is an error (kInterrupted).
+  void EndWhen(std::function<bool()> end) { end_ = std::move(end); }
   /// From now on an answer fills `log` with what it may have missed (null: none does), in place of
   /// what the one before did; with audits if it says so.
   void Certify(MassLog* log) { mass_log_ = log; }
@@ -59,15 +69,17 @@ class Conversation {
                        StepKind kind = StepKind::kRead);
   Result<Answer> Generate(std::vector<float> logits, int64_t max_tokens, Sampler& sampler,
                           const Sink& sink);
-  Result<Answer> AskObserved(const std::string& question, int64_t max_tokens, Sampler& sampler,
+  Result<Answer> AskObserved(std::span<const Turn> turns, int64_t max_tokens, Sampler& sampler,
                              const Sink& sink, StepLog* log);
+  bool ShouldEnd() const { return end_ != nullptr && end_(); }
   Status CloseAnswer();
-  std::vector<uint32_t> Frame(const std::string& question) const;
+  std::vector<uint32_t> Frame(std::span<const Turn> turns) const;
 
   Workspace& workspace_;
   std::optional<ChatTemplate> chat_;
   MassLog* mass_log_ = nullptr;
   bool answer_open_ = false;
+  std::function<bool()> end_;
 };
 
 }  // namespace cairn

@@ -23,22 +23,26 @@ json SeriesJson(const TextHeat::Series& series) {
 
 }  // namespace
 
-std::string HeatSection(const TextHeat& heat) {
+nlohmann::json HeatJson(const TextHeat& heat) {
   json data{{"blocks", heat.blocks},   {"layers", heat.layers},   {"what", heat.what},
             {"percent", heat.percent}, {"series", json::array()}, {"passages", json::object()}};
-  std::string buttons;
-  for (size_t i = 0; i < heat.series.size(); ++i) {
-    data["series"].push_back(SeriesJson(heat.series[i]));
-    buttons +=
-        fmt::format("<button type=\"button\" data-series=\"{}\" aria-pressed=\"{}\">{}</button>\n",
-                    i, i == 0 ? "true" : "false", ForHtml(heat.series[i].label));
-  }
+  for (const TextHeat::Series& series : heat.series) data["series"].push_back(SeriesJson(series));
   for (const auto& [block, passage] : heat.passages) {
     // As a page shows text, so that data and markup agree.
     data["passages"][std::to_string(block)] = {passage.first, passage.last,
                                                ForTerminal(passage.text, Lines::kKeep)};
   }
-  const std::string text = data.dump(-1, ' ', true, json::error_handler_t::replace);
+  return data;
+}
+
+std::string HeatSection(const TextHeat& heat) {
+  std::string buttons;
+  for (size_t i = 0; i < heat.series.size(); ++i) {
+    buttons +=
+        fmt::format("<button type=\"button\" data-series=\"{}\" aria-pressed=\"{}\">{}</button>\n",
+                    i, i == 0 ? "true" : "false", ForHtml(heat.series[i].label));
+  }
+  const std::string text = HeatJson(heat).dump(-1, ' ', true, json::error_handler_t::replace);
   return fmt::format(
       "<section aria-label=\"Map\">\n<h2>Where it was read</h2>\n"
       "<p class=\"note\">Blocks of the text from left to right, layers from 0 at the top to {} at "
@@ -62,8 +66,10 @@ std::string HtmlPage(std::string_view title, std::string_view body) {
       "<meta name=\"color-scheme\" content=\"light dark\">\n"
       "<link rel=\"icon\" href=\"data:,\">\n"
       "<title>{}</title>\n<style>{}</style>\n</head>\n<body>\n<main>\n{}</main>\n"
-      "<script>{}</script>\n</body>\n</html>\n",
-      ForHtml(title), kPageStyle, body, kPageScript);
+      "<script>{}const holder = document.getElementById(\"data\");\n"
+      "if (holder) textHeat(document, JSON.parse(holder.textContent));\n</script>\n"
+      "</body>\n</html>\n",
+      ForHtml(title), kPageStyle, body, kTextHeatScript);
 }
 
 }  // namespace cairn

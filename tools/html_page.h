@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,6 +39,10 @@ struct TextHeat {
   std::vector<Series> series;           ///< the reader picks one
   std::map<int64_t, Passage> passages;  ///< of blocks that have cells
 };
+
+/// What the map's script wants: `blocks`, `layers`, `what`, `percent`, `series` (of each its cells:
+/// block, layer, value) and `passages` (by block: first and last token, text made harmless).
+nlohmann::json HeatJson(const TextHeat& heat);
 
 /// Its part of a page's body: the map, which is read with a mouse or with arrow keys, and the
 /// passage under the cursor. At most one on a page.

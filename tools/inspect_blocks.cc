@@ -2,14 +2,13 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 
 #include "base/byte_size.h"
 #include "base/plain_text.h"
-#include "storage/access_trace.h"
+#include "tools/fetch_heat.h"
 #include "tools/html_page.h"
 #include "tools/inspectors.h"
 #include "tools/interrupt.h"
@@ -22,14 +21,6 @@ namespace cairn {
 namespace {
 
 using nlohmann::json;
-
-constexpr size_t kPassageCharacters = 400;
-
-/// What a trace says of a block.
-struct Fetches {
-  int64_t count = 0;
-  int64_t last = -1;  ///< number of the access, from 0
-};
 
 /// A line of the list: one ordinal of the session, or one layer's and head's part of it.
 struct Line {
@@ -80,7 +71,7 @@ class BlocksInspector final : public Command {
         Check(*cold, session, &line);
       }
     }
-    if (!trace_path_.empty()) CAIRN_TRY(CountFetches(session, &lines));
+    if (!trace_path_.empty()) CAIRN_TRY(AddFetches(session, &lines));
     if (!html_path_.empty()) CAIRN_TRY(WriteMap(catalog, session));
     Print(session, lines, SharedOrdinals(session, all));
     return Ok();
@@ -136,16 +127,8 @@ class BlocksInspector final : public Command {
     }
   }
 
-  Status CountFetches(const StoredSession& session, std::vector<Line>* lines) {
-    CAIRN_TRY(const AccessLog log, ReadAccessLog(trace_path_));
-    for (size_t i = 0; i < log.events.size(); ++i) {
-      if (log.events[i].kind != AccessKind::kFetch) continue;
-      for (const BlockId& id : log.Of(log.events[i])) {
-        Fetches& fetches = fetches_[id];
-        ++fetches.count;
-        fetches.last = static_cast<int64_t>(i);
-      }
-    }
+  Status AddFetches(const StoredSession& session, std::vector<Line>* lines) {
+    CAIRN_TRY(fetches_, CountFetches(trace_path_));
     for (Line& line : *lines) {
       for (int32_t layer = 0; layer < session.shape.layers; ++layer) {
         for (int32_t head = 0; head < session.shape.kv_heads; ++head) {
@@ -163,26 +146,7 @@ class BlocksInspector final : public Command {
   Status WriteMap(const SessionCatalog& catalog, const StoredSession& session) const {
     CAIRN_TRY(const StoredText stored, StoredText::Open(flags_, session));
     CAIRN_TRY(const SessionText text, stored.Of(catalog, session));
-    TextHeat heat{.blocks = session.blocks.size(),
-                  .layers = session.shape.layers,
-                  .what = "fetches",
-                  .percent = false,
-                  .scale = "the oftener it was fetched",
-                  .series = {{.label = "all KV heads", .cells = {}}},
-                  .passages = {}};
-    for (int64_t block = 0; block < heat.blocks; ++block) {
-      for (int32_t layer = 0; layer < heat.layers; ++layer) {
-        double count = 0;
-        for (int32_t head = 0; head < session.shape.kv_heads; ++head) {
-          const auto found = fetches_.find(session.blocks.Id(block, layer, head));
-          if (found != fetches_.end()) count += static_cast<double>(found->second.count);
-        }
-        if (count == 0) continue;
-        heat.series[0].cells.push_back({block, layer, count});
-        heat.passages[block] = {text.Begin(block), text.End(block) - 1,
-                                Shortened(text.BlockText(block), kPassageCharacters)};
-      }
-    }
+    const TextHeat heat = HeatOf(fetches_, session, text);
     const std::string title = "Blocks fetched of session " + session.record.name;
     return WriteTextAtomically(
         html_path_,
@@ -282,7 +246,7 @@ class BlocksInspector final : public Command {
   std::optional<int32_t> layer_, head_;
   std::string range_, trace_path_, html_path_;
   bool check_ = false;
-  std::map<BlockId, Fetches> fetches_;
+  FetchCounts fetches_;
 };
 
 }  // namespace

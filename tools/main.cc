@@ -65,13 +65,13 @@ int RunCommands(int argc, char** argv) {
   app.require_subcommand(1);
   std::vector<std::pair<CLI::App*, std::unique_ptr<cairn::Command>>> commands;
   for (auto make :
-       {cairn::MakeIngestCommand, cairn::MakeAskCommand, cairn::MakeWhyCommand,
-        cairn::MakeChatCommand, cairn::MakeGenerateCommand, cairn::MakePerplexityCommand,
-        cairn::MakeSessionsCommand, cairn::MakeInspectCommand, cairn::MakeVerifyCommand,
-        cairn::MakeRepairCommand, cairn::MakeBackupCommand, cairn::MakeCompactCommand,
-        cairn::MakeUpgradeCommand, cairn::MakeConformCommand, cairn::MakeEvalCommand,
-        cairn::MakeBenchCommand, cairn::MakeDoctorCommand, cairn::MakeCompletionCommand,
-        cairn::MakeManCommand}) {
+       {cairn::MakeIngestCommand,     cairn::MakeAskCommand,      cairn::MakeWhyCommand,
+        cairn::MakeChatCommand,       cairn::MakeGenerateCommand, cairn::MakePerplexityCommand,
+        cairn::MakeSessionsCommand,   cairn::MakeInspectCommand,  cairn::MakeVerifyCommand,
+        cairn::MakeRepairCommand,     cairn::MakeBackupCommand,   cairn::MakeCompactCommand,
+        cairn::MakeUpgradeCommand,    cairn::MakeConformCommand,  cairn::MakeEvalCommand,
+        cairn::MakeBenchCommand,      cairn::MakeServeCommand,    cairn::MakeDoctorCommand,
+        cairn::MakeCompletionCommand, cairn::MakeManCommand}) {
     auto command = make();
     CLI::App* added = command->Add(app);
     commands.emplace_back(added, std::move(command));

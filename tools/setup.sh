@@ -28,7 +28,8 @@ PACKAGES=(
   liblz4-dev libzstd-dev libtbb-dev libboost-dev libboost-context-dev libdnnl-dev opencl-headers
   ocl-icd-opencl-dev libhwy-dev libpcre2-dev libxxhash-dev
   nlohmann-json3-dev libfmt-dev libcli11-dev libgtest-dev libgmock-dev
-  prometheus-cpp-dev python3 python3-pip python3-prometheus-client bible-kjv bible-kjv-text)
+  libcpp-httplib-dev prometheus-cpp-dev
+  python3 python3-pip python3-prometheus-client bible-kjv bible-kjv-text)
 
 say() { printf '== %s\n' "$*" >&2; }
 fail() {

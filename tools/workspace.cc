@@ -4,6 +4,7 @@
 
 #include "engine/stored_shape.h"
 #include "storage/memory_cold_store.h"
+#include "storage/scratch_cold_store.h"
 
 namespace cairn {
 
@@ -172,6 +173,38 @@ Result<std::unique_ptr<Workspace>> Workspace::OpenOrCreate(const Flags& flags, b
   workspace->model_ = std::move(model);
   CAIRN_TRY(workspace->Start(flags, true, make));
   return workspace;
+}
+
+Result<std::unique_ptr<Workspace>> Workspace::OpenOnScratch(const Flags& flags,
+                                                            std::unique_ptr<LoadedModel>& model,
+                                                            uint64_t scratch_bytes) {
+  CAIRN_TRY(SessionCatalog::ValidateName(flags.session));
+  CAIRN_TRY(auto below, OpenStore(flags, false, true));
+  CAIRN_TRY(auto scratch, ScratchColdStore::Open(std::move(below), scratch_bytes));
+  CAIRN_TRY(auto engine_options, flags.ToEngineOptions());
+  engine_options.read_only = true;
+  std::unique_ptr<Workspace> workspace(new Workspace);
+  CAIRN_TRY(workspace->engine_, Engine::Open(std::move(scratch), engine_options));
+  CAIRN_TRY(const auto record, workspace->engine_->catalog().Find(flags.session));
+  CAIRN_TRY(const auto stored, ParseStoredShape(record.properties));
+  CAIRN_TRY(workspace->profile_, SessionProfile::FromJson(stored.properties));
+  CAIRN_TRY(flags.CheckAgainst(workspace->profile_));
+  workspace->model_ = std::move(model);
+  const auto start = [&]() -> Status {
+    CAIRN_TRY(workspace->CheckModel(flags));
+    return workspace->Start(flags, false);
+  };
+  const Status started = start();
+  if (started.has_value()) return workspace;
+  model = Close(std::move(workspace));
+  return started.error();
+}
+
+std::unique_ptr<LoadedModel> Workspace::Close(std::unique_ptr<Workspace> workspace) {
+  workspace->runner_.reset();
+  workspace->attention_.reset();
+  workspace->session_.reset();
+  return std::move(workspace->model_);
 }
 
 Result<std::unique_ptr<Workspace>> Workspace::OpenAt(const Flags& flags,

@@ -45,6 +45,15 @@ class Workspace {
   static Result<std::unique_ptr<Workspace>> OpenOrCreate(const Flags& flags, bool raw,
                                                          std::unique_ptr<LoadedModel> model,
                                                          const Make& make = nullptr);
+  /// An existing session on scratch: its store is read as it is now and never written to, beside a
+  /// writer too; what comes on top is in memory, at most `scratch_bytes` of it written out. Takes
+  /// `model`, perhaps with its weights, unless it fails. kMismatch if the session is another
+  /// model's.
+  static Result<std::unique_ptr<Workspace>> OpenOnScratch(const Flags& flags,
+                                                          std::unique_ptr<LoadedModel>& model,
+                                                          uint64_t scratch_bytes);
+  /// Closes `workspace` and returns the model for the next.
+  static std::unique_ptr<LoadedModel> Close(std::unique_ptr<Workspace> workspace);
   /// A session in memory only, for commands without --store.
   static Result<std::unique_ptr<Workspace>> InMemory(const Flags& flags);
 

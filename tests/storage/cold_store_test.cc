@@ -6,6 +6,7 @@
 
 #include "storage/faulty_cold_store.h"
 #include "storage/memory_cold_store.h"
+#include "storage/scratch_cold_store.h"
 #include "store_fixture.h"
 
 namespace cairn {
@@ -26,6 +27,11 @@ struct FaultySubject final : Subject {
   ColdStore& store() override { return faulty; }
   MemoryColdStore memory;
   FaultyColdStore faulty{memory};
+};
+struct ScratchSubject final : Subject {
+  ColdStore& store() override { return *scratch; }
+  std::unique_ptr<ScratchColdStore> scratch =
+      ScratchColdStore::Open(std::make_unique<MemoryColdStore>()).value();
 };
 struct RocksSubject final : Subject {
   explicit RocksSubject(BlockReads reads)
@@ -177,6 +183,7 @@ INSTANTIATE_TEST_SUITE_P(
     All, ColdStoreContract,
     testing::Values(Implementation{"Memory", [] { return std::make_unique<MemorySubject>(); }},
                     Implementation{"Faulty", [] { return std::make_unique<FaultySubject>(); }},
+                    Implementation{"Scratch", [] { return std::make_unique<ScratchSubject>(); }},
                     Implementation{"Rocks", MakeRocks<BlockReads::kAuto>},
                     Implementation{"RocksReadByThreads", MakeRocks<BlockReads::kThreads>}),
     [](const auto& info) { return std::string(info.param.name); });
@@ -187,6 +194,49 @@ TEST(MemoryColdStore, KeepsToItsLimit) {
   EXPECT_ERROR(WriteAll(store, BlocksOf(1, 8, 3, 1, 1), kPayloadBytes), Errc::kOutOfSpace, "limit");
   ASSERT_GOOD(store.DropExtent(1, 4));
   ASSERT_GOOD(WriteAll(store, BlocksOf(1, 8, 3, 1, 1), kPayloadBytes));
+}
+
+TEST(ScratchColdStore, LeavesTheStoreBelowAsItIs) {
+  const TempDirectory directory;
+  const MetaEntries entries{{"a/1", "x"}, {"a/2", "y"}, {"b", "z"}};
+  {
+    const auto writer = OpenWriter(directory.store());
+    ASSERT_GOOD(writer->WriteMeta({.puts = entries}));
+    ASSERT_GOOD(KeepAll(*writer, BlocksOf(1, 0, 4, 1, 2), kPayloadBytes));
+  }
+  const MetaEntries kept = OpenRocks(directory.store(), {.read_only = true})->ScanMeta("").value();
+  {
+    auto scratch =
+        ScratchColdStore::Open(OpenRocks(directory.store(), {.read_only = true}), 4 * kPayloadBytes)
+            .value();
+    ASSERT_GOOD(WriteAll(*scratch, BlocksOf(2, 0, 2, 1, 2), kPayloadBytes));
+    EXPECT_ERROR(WriteAll(*scratch, BlocksOf(2, 2, 1, 1, 1), kPayloadBytes), Errc::kOutOfSpace,
+                 "limit");
+    EXPECT_ERROR(WriteAll(*scratch, BlocksOf(1, 4, 1, 1, 1), kPayloadBytes), Errc::kInvalidArgument,
+                 "");
+    EXPECT_ERROR(scratch->DropExtent(1, 0), Errc::kInvalidArgument, "only read");
+    EXPECT_EQ(scratch->Extents().value(), (std::vector<uint64_t>{1, 2}));
+    const std::vector<BlockId> mixed{{2, 1, 0, 1}, {1, 3, 0, 0}, {2, 0, 0, 0}, {1, 0, 0, 1}};
+    std::vector<std::vector<std::byte>> payloads(4, std::vector<std::byte>(kPayloadBytes));
+    std::vector<std::byte*> targets;
+    for (auto& payload : payloads) targets.push_back(payload.data());
+    ASSERT_GOOD(scratch->ReadBlocks(mixed, kPayloadBytes, targets));
+    for (size_t i = 0; i < mixed.size(); ++i) {
+      EXPECT_EQ(payloads[i], PayloadOf(mixed[i], kPayloadBytes));
+    }
+    ASSERT_GOOD(scratch->DropExtent(2, 1));
+    EXPECT_ERROR(ReadOne(*scratch, {2, 1, 0, 0}, kPayloadBytes), Errc::kNotFound, "");
+    ASSERT_GOOD(scratch->WriteMeta(
+        {.puts = {{"a/3", "new"}, {"b", "other"}}, .deletes = {"b"}, .delete_prefixes = {"a/"}}));
+    EXPECT_EQ(scratch->ScanMeta("a").value(), (MetaEntries{{"a/3", "new"}}));
+    EXPECT_EQ(scratch->ScanMeta("b").value(), (MetaEntries{{"b", "other"}}));
+    EXPECT_EQ(scratch->ReadMeta("a/1").value(), std::nullopt);
+    ASSERT_GOOD(scratch->WriteMeta({.puts = {{"a/2", "back"}}}));
+    EXPECT_EQ(scratch->ScanMeta("a").value(), (MetaEntries{{"a/2", "back"}, {"a/3", "new"}}));
+  }
+  const auto after = OpenRocks(directory.store(), {.read_only = true});
+  EXPECT_EQ(after->ScanMeta("").value(), kept);
+  EXPECT_EQ(after->Extents().value(), std::vector<uint64_t>{1});
 }
 
 TEST(FaultyColdStore, FailsWhatItIsToldTo) {

@@ -1,0 +1,104 @@
+#include "tools/http_guard.h"
+
+#include <arpa/inet.h>
+#include <sys/random.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+namespace cairn {
+namespace {
+
+constexpr size_t kShortestToken = 16, kLongestToken = 128;
+
+bool IsAddress(const std::string& text) {
+  std::array<unsigned char, sizeof(in6_addr)> ignored{};
+  return inet_pton(AF_INET, text.c_str(), ignored.data()) == 1 ||
+         inet_pton(AF_INET6, text.c_str(), ignored.data()) == 1;
+}
+
+char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+}  // namespace
+
+Result<std::string> MakeToken() {
+  std::array<unsigned char, 16> bytes{};
+  if (getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
+    return Fail(Errc::kIo,
+                "no random numbers can be had for a token: {}; give one as --access-token",
+                std::strerror(errno));
+  }
+  std::string token;
+  for (const unsigned char byte : bytes) token += fmt::format("{:02x}", byte);
+  return token;
+}
+
+Status CheckToken(std::string_view token) {
+  const bool clean = std::ranges::all_of(token, [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+           c == '_';
+  });
+  if (clean && token.size() >= kShortestToken && token.size() <= kLongestToken) return Ok();
+  return Fail(Errc::kInvalidArgument,
+              "--access-token: use {} to {} letters, digits, '-' and '_'; without it one is drawn",
+              kShortestToken, kLongestToken);
+}
+
+bool EqualInConstantTime(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  unsigned char differing = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    differing = static_cast<unsigned char>(
+        differing | (static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i])));
+  }
+  return *const_cast<volatile unsigned char*>(&differing) == 0;
+}
+
+std::string_view BearerOf(std::string_view authorization) {
+  constexpr std::string_view kScheme = "bearer ";
+  if (authorization.size() <= kScheme.size()) return {};
+  for (size_t i = 0; i < kScheme.size(); ++i) {
+    if (Lower(authorization[i]) != kScheme[i]) return {};
+  }
+  authorization.remove_prefix(kScheme.size());
+  while (!authorization.empty() && authorization.front() == ' ') authorization.remove_prefix(1);
+  return authorization;
+}
+
+HostNames::HostNames(std::string host, int port)
+    : port_(std::to_string(port)), all_(host == "0.0.0.0" || host == "::") {
+  names_ = {"localhost"};
+  if (!all_) names_.push_back(std::move(host));
+}
+
+bool HostNames::Allows(std::string_view value) const {
+  std::string host;
+  std::string_view rest = value;
+  if (!rest.empty() && rest.front() == '[') {
+    const size_t close = rest.find(']');
+    if (close == std::string_view::npos) return false;
+    host = rest.substr(1, close - 1);
+    rest.remove_prefix(close + 1);
+  } else {
+    host = rest.substr(0, rest.find(':'));
+    rest.remove_prefix(host.size());
+  }
+  if (rest.empty() ? port_ != "80" : rest != ":" + port_) return false;
+  std::ranges::transform(host, host.begin(), Lower);
+  return std::ranges::find(names_, host) != names_.end() || (all_ && IsAddress(host));
+}
+
+std::string HostInUrl(std::string_view host) {
+  return host.find(':') == std::string_view::npos ? std::string(host) : fmt::format("[{}]", host);
+}
+
+std::string_view BelowToken(std::string_view path, std::string_view token) {
+  if (path.size() < token.size() + 2 || path.front() != '/') return {};
+  if (path[token.size() + 1] != '/') return {};
+  if (!EqualInConstantTime(path.substr(1, token.size()), token)) return {};
+  return path.substr(token.size() + 1);
+}
+
+}  // namespace cairn
