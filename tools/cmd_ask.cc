@@ -8,6 +8,7 @@
 
 #include "tools/command.h"
 #include "tools/conversation.h"
+#include "tools/flags.h"
 #include "tools/print_json.h"
 #include "tools/text_file.h"
 #include "tools/tier_report.h"

@@ -8,6 +8,7 @@
 #include "base/plain_text.h"
 #include "tools/answer_sources.h"
 #include "tools/command.h"
+#include "tools/flags.h"
 #include "tools/interrupt.h"
 
 namespace cairn {

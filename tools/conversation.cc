@@ -37,10 +37,15 @@ void PrintAnswer(std::string_view piece) {
 }
 
 Result<Conversation> Conversation::Open(Workspace& workspace) {
+  if (workspace.profile().raw) return OpenPlain(workspace);
   CAIRN_TRY(workspace.model().PackForDecode());
-  if (workspace.profile().raw) return Conversation(workspace, std::nullopt);
   CAIRN_TRY(auto chat, workspace.model().Template());
   return Conversation(workspace, std::move(chat));
+}
+
+Result<Conversation> Conversation::OpenPlain(Workspace& workspace) {
+  CAIRN_TRY(workspace.model().PackForDecode());
+  return Conversation(workspace, std::nullopt);
 }
 
 std::vector<uint32_t> Conversation::Frame(const std::string& question) const {
@@ -91,6 +96,7 @@ Result<Answer> Conversation::Generate(std::vector<float> logits, int64_t max_tok
     answer.text += waiting.substr(0, complete);
     waiting.erase(0, complete);
     CAIRN_TRY(FeedAndRecord({token}, &logits, StepKind::kDecode));
+    if (stop_ && stop_()) break;
   }
   sink(waiting);
   answer.text += waiting;
@@ -127,7 +133,7 @@ Result<Answer> Conversation::AskObserved(const std::string& question, int64_t ma
   made.question_tokens = std::ssize(tokens);
   made.seconds_to_first = first;
   answer_open_ = true;
-  workspace_.profile().turn_open = false;
+  if (chat_.has_value()) workspace_.profile().turn_open = false;
   return made;
 }
 
