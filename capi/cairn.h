@@ -13,7 +13,8 @@
  *
  * Errors. A function that can fail returns CAIRN_OK or another code, and then gives nothing through
  * its pointers and has changed nothing, unless it says otherwise. cairn_last_error() has a sentence
- * on it, for the calling thread. Nothing is thrown across this interface, and nothing is printed.
+ * on it, for the calling thread. Nothing is thrown across this interface, and nothing is printed; but
+ * a mistake of cairn's own ends the process with a message, as on disk only commits count.
  *
  * Threads. A store, its sessions and the models that these use belong to one thread at a time: the
  * caller's locks see to that. Different stores with models of their own do not know of each other.
@@ -102,7 +103,8 @@ CAIRN_API cairn_status cairn_store_open(const char* directory, unsigned flags,
 /* CAIRN_BUSY while sessions are open in it. NULL is fine. */
 CAIRN_API cairn_status cairn_store_close(cairn_store* store);
 
-/* Sees each session with the tokens that are committed of it, by name. Not 0: no more of them. */
+/* Sees each session with the tokens that are committed of it, by name. Not 0: no more of them.
+ * CAIRN_CORRUPTION if there is one whose entry cannot be read; all others were seen then. */
 typedef int (*cairn_session_fn)(void* user, const char* name, uint64_t tokens);
 CAIRN_API cairn_status cairn_store_sessions(cairn_store* store, cairn_session_fn each, void* user);
 /* Makes a session that shares all the committed past of another one, and costs no space for it. */

@@ -31,7 +31,10 @@ inside() {
   chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
     DEBIAN_FRONTEND=noninteractive "$@"
 }
-apt() { inside apt-get -q -y -o Acquire::Retries=3 --no-install-recommends "$@" >>"$root/apt.log" 2>&1; }
+apt() {
+  inside apt-get -q -y -o Acquire::Retries=3 --no-install-recommends "$@" >>"$root/apt.log" 2>&1 ||
+    fail "apt-get $*: $(tail -3 "$root/apt.log")"
+}
 
 say "a fresh root: Debian 12, minbase"
 [[ -x "$root/usr/bin/apt-get" ]] || debootstrap --variant=minbase bookworm "$root" >/dev/null

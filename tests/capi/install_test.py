@@ -24,7 +24,8 @@ def run(*arguments, stdin="", **variables):
     """Output of a command that must succeed, without settings of whoever runs the test."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("CAIRN_")}
     done = subprocess.run([str(argument) for argument in arguments], input=stdin, text=True,
-                          errors="replace", capture_output=True, timeout=TIMEOUT_SECONDS, check=False,
+                          errors="replace", capture_output=True, check=False,
+                          timeout=TIMEOUT_SECONDS,
                           env={**kept, "CAIRN_CONFIG": "/dev/null", **variables})
     if done.returncode != 0:
         raise AssertionError(f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}")
