@@ -13,8 +13,8 @@
  *
  * Errors. A function that can fail returns CAIRN_OK or another code, and then gives nothing through
  * its pointers and has changed nothing, unless it says otherwise. cairn_last_error() has a sentence
- * on it, for the calling thread. Nothing is thrown across this interface, and nothing is printed; but
- * a mistake of cairn's own ends the process with a message, as on disk only commits count.
+ * on it, for the calling thread. Nothing is thrown across this interface, and nothing is printed;
+ * but a mistake of cairn's own ends the process with a message, as on disk only commits count.
  *
  * Threads. A store, its sessions and the models that these use belong to one thread at a time: the
  * caller's locks see to that. Different stores with models of their own do not know of each other.
@@ -79,7 +79,8 @@ CAIRN_API cairn_status cairn_set_threads(int threads);
  *   of a session that is made
  *                 chunk, block-tokens, representatives, kv-type, selection, raw ("true")
  *   of a session that is opened or made
- *                 retrieve, sinks, recent, query-stride, index
+ *                 retrieve, sinks, recent, query-stride, index, mass-target, mass-by,
+ *                 sketches ("true")
  * One object may hold all of them: each function takes what is its own. NULL is no options. */
 typedef struct cairn_options cairn_options;
 

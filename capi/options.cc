@@ -10,11 +10,14 @@
 namespace cairn::capi {
 namespace {
 
-using Numbers = std::optional<int> RunOptions::*;
-using Texts = std::optional<std::string> RunOptions::*;
+using Number = std::optional<int> RunOptions::*;
+using Share = std::optional<float> RunOptions::*;
+using Text = std::optional<std::string> RunOptions::*;
+using Switch = bool RunOptions::*;
+using Place = std::variant<Number, Share, Text, Switch>;
 
-const std::map<std::string_view, std::variant<Numbers, Texts>>& Known() {
-  static const std::map<std::string_view, std::variant<Numbers, Texts>> known{
+const std::map<std::string_view, Place>& Known() {
+  static const std::map<std::string_view, Place> known{
       {"host-memory", &RunOptions::host_memory},
       {"compute-memory", &RunOptions::compute_memory},
       {"disk-limit", &RunOptions::disk_limit},
@@ -27,18 +30,23 @@ const std::map<std::string_view, std::variant<Numbers, Texts>>& Known() {
       {"sinks", &RunOptions::sinks},
       {"recent", &RunOptions::recent},
       {"query-stride", &RunOptions::query_stride},
-      {"index", &RunOptions::index}};
+      {"index", &RunOptions::index},
+      {"mass-target", &RunOptions::mass_target},
+      {"mass-by", &RunOptions::mass_by},
+      {"read-ahead", &RunOptions::read_ahead},
+      {"sketches", &RunOptions::sketches}};
   return known;
 }
 
-Result<int> ParseNumber(std::string_view name, std::string_view text) {
-  int number = 0;
+template <class T>
+Result<T> ParseNumber(std::string_view name, std::string_view text) {
+  T number{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error == std::errc() && end == text.data() + text.size()) return number;
   return Fail(Errc::kInvalidArgument, "option {}: '{}' is no number", name, text);
 }
 
-Result<bool> ParseTruth(std::string_view name, std::string_view text) {
+Result<bool> ParseSwitch(std::string_view name, std::string_view text) {
   if (text == "true") return true;
   if (text == "false") return false;
   return Fail(Errc::kInvalidArgument, "option {}: use true or false, not '{}'", name, text);
@@ -46,22 +54,25 @@ Result<bool> ParseTruth(std::string_view name, std::string_view text) {
 
 Status Set(cairn_options& options, const std::string& name, const std::string& value) {
   if (name == "raw") {
-    CAIRN_TRY(options.raw, ParseTruth(name, value));
-    return Ok();
-  }
-  if (name == "read-ahead") {
-    CAIRN_TRY(options.run.read_ahead, ParseTruth(name, value));
+    CAIRN_TRY(options.raw, ParseSwitch(name, value));
     return Ok();
   }
   const auto found = Known().find(name);
   if (found == Known().end()) {
     return Fail(Errc::kInvalidArgument, "there is no option '{}'; cairn.h lists them", name);
   }
-  if (const Texts* text = std::get_if<Texts>(&found->second)) {
-    options.run.** text = value;
-    return Ok();
+  const Place& place = found->second;
+  RunOptions& run = options.run;
+  if (const auto* text = std::get_if<Text>(&place)) run.** text = value;
+  if (const auto* number = std::get_if<Number>(&place)) {
+    CAIRN_TRY(run.**number, ParseNumber<int>(name, value));
   }
-  CAIRN_TRY(options.run.*std::get<Numbers>(found->second), ParseNumber(name, value));
+  if (const auto* share = std::get_if<Share>(&place)) {
+    CAIRN_TRY(run.**share, ParseNumber<float>(name, value));
+  }
+  if (const auto* on = std::get_if<Switch>(&place)) {
+    CAIRN_TRY(run.**on, ParseSwitch(name, value));
+  }
   return Ok();
 }
 

@@ -98,7 +98,7 @@ Status Answer(Conversation& conversation, const std::string& text, uint64_t max_
   if (max_tokens == 0) return Fail(Errc::kInvalidArgument, "0 tokens: use 1 or more");
   constexpr uint64_t kMost = int64_t{1} << 48;
   bool stop = false;
-  conversation.StopWhen([&] { return stop; });
+  conversation.EndWhen([&] { return stop; });
   CAIRN_TRY(conversation.Ask(text, static_cast<int64_t>(std::min(max_tokens, kMost)), sampler,
                              [&](std::string_view part) {
                                if (part.empty() || stop || piece == nullptr) return;

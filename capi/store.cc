@@ -27,21 +27,21 @@ Result<std::unique_ptr<cairn_store>> Open(const char* directory, unsigned flags,
 }
 
 Status Verify(const cairn_store& store, const char* session, cairn_damage_fn each, void* user) {
-  RunOptions run = store.run;
+  std::set<std::string> names;
   if (session != nullptr) {
     CAIRN_TRY(SessionCatalog::ValidateName(session));
-    run.session = session;
+    names.insert(session);
   }
-  CAIRN_TRY(const auto check, CheckStore(run, true));
+  CAIRN_TRY(const auto check, CheckStore(store.run, names, true));
   if (check.findings.empty()) return Ok();
-  for (const FoundDamage& found : check.findings) {
+  for (const CheckFinding& found : check.findings) {
     const std::string what = fmt::format("{}: {}", PlaceOf(found), found.damage.what);
     if (each != nullptr && each(user, found.damage.session.c_str(), what.c_str()) != 0) break;
   }
   return Fail(Errc::kCorruption,
               "the store {} is damaged in {} places; restore it from a copy, or let `cairn "
               "repair` cut off what is damaged",
-              run.store, check.findings.size());
+              store.run.store, check.findings.size());
 }
 
 }  // namespace

@@ -33,6 +33,16 @@ class BlockMap {
     size_ += range.count;
   }
 
+  /// The session's block that is `ordinal` of `extent`; −1 if it has none such.
+  int64_t Find(uint64_t extent, uint32_t ordinal) const {
+    for (size_t i = 0; i < ranges_.size(); ++i) {
+      const ExtentRange& range = ranges_[i];
+      const bool inside = range.first <= ordinal && ordinal - range.first < range.count;
+      if (range.extent == extent && inside) return starts_[i] + (ordinal - range.first);
+    }
+    return -1;
+  }
+
   /// Identity of one layer's and head's part of block `block`.
   BlockId Id(int64_t block, int32_t layer, int32_t head) const {
     CAIRN_CHECK(block >= 0 && block < size_);

@@ -71,6 +71,9 @@ Status SessionOptions::Validate(const SessionShape& shape) const {
                 "1 (they are {}, {}, {}, {}, {})",
                 retrieve, sinks, recent_tokens, max_step_rows, query_stride);
   }
+  if (!(mass_target >= 0 && mass_target < 1)) {
+    return Fail(Errc::kInvalidArgument, "a mass target of {}: use 0 to below 1", mass_target);
+  }
   const int64_t rows = shape.block.block_rows;
   const bool landmark = shape.mode == AttentionMode::kLandmark;
   const int64_t prefix = (retrieve + 1 + (landmark ? 0 : sinks)) * rows;

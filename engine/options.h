@@ -53,6 +53,9 @@ struct SessionShape {
   Status CheckNumbers() const;
 };
 
+/// What a mass target goes by: what is certain, or what is likely.
+enum class MassBy : uint8_t { kBound, kEstimate };
+
 /// How the past is used. All but `selection` may differ from one command to the next.
 struct SessionOptions {
   int32_t retrieve = 8;         ///< k: blocks chosen per KV head
@@ -62,6 +65,13 @@ struct SessionOptions {
   int32_t query_stride = 1;     ///< per-chunk choice looks at every n-th row of a step
   Selection selection = Selection::kPerChunk;
   IndexKind index = IndexKind::kAuto;
+  /// Above 0: a layer chooses more blocks, while there is room for them in the context, until every
+  /// row and query head gives this share of its attention to what it reads (engine/certificate.h).
+  float mass_target = 0;
+  MassBy mass_by = MassBy::kEstimate;
+  /// Unmodified mode: sketches of keys are stored with the blocks that are sealed from now on, so
+  /// that certificates need not read these.
+  bool keep_sketches = false;
 
   /// kInvalidArgument with the numbers if a full step would reach past `shape.context_rows`.
   Status Validate(const SessionShape& shape) const;

@@ -23,7 +23,8 @@ Session::Session(const SessionShape& shape, const SessionOptions& options, Tiere
       near_keys_(shape_.partitions(), shape_.block.head_dim),
       local_(shape_, options_.max_step_rows),
       selector_(shape_, rope_, *index_, near_keys_),
-      attention_(shape_, rope_, store_) {
+      attention_(shape_, rope_, store_),
+      certifier_(shape_, rope_, near_keys_) {
   rope_.Reserve(shape_.context_rows + shape_.block.block_rows);
 }
 
@@ -74,7 +75,7 @@ Status Session::LoadPast() {
     loaded[layer] = LoadRepresentatives(static_cast<int32_t>(layer));
   });
   for (const Status& status : loaded) CAIRN_TRY(status);
-  new_sections_.resize(static_cast<size_t>(shape_.layers));
+  new_sections_.resize(2 * static_cast<size_t>(shape_.layers));
   return Ok();
 }
 
@@ -183,6 +184,7 @@ Status Session::Revert() {
   extent_blocks_ = extent_committed_ = 0;
   index_->Truncate(0, shape_.partitions(), committed_blocks_.size());
   near_keys_.Truncate(committed_blocks_.size());
+  if (bounds_ != nullptr) bounds_->Truncate(committed_blocks_.size());
   blocks_ = committed_blocks_;
   chain_ = committed_chain_;
   rows_ = static_cast<int64_t>(record_.rows);

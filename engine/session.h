@@ -21,6 +21,8 @@
 
 #include "base/error.h"
 #include "engine/block_map.h"
+#include "engine/certificate.h"
+#include "engine/key_bounds.h"
 #include "engine/local_rows.h"
 #include "engine/near_keys.h"
 #include "engine/options.h"
@@ -83,6 +85,10 @@ class Session {
   /// From now on each Attend adds to `log` what it reads of the past (null: stop). Results stay the
   /// same bits.
   void Observe(StepLog* log);
+  /// From now on each Attend adds to `log` what its rows may have missed (null: stop). Results stay
+  /// the same bits. The first step that is certified, or has a mass target, reads every block of
+  /// which no key bounds are stored.
+  void Certify(MassLog* log) { mass_log_ = log; }
   uint64_t index_bytes() const { return index_->memory_bytes(); }
   std::string_view index_name() const { return index_->name(); }
 
@@ -92,8 +98,35 @@ class Session {
   Status LoadPast();
   Status LoadRepresentatives(int32_t layer);
   Status CheckReach(int32_t rows) const;
+  int32_t FirstPosition(const StepPlan& plan) const {
+    return plan.local_slot * shape_.block.block_rows + plan.tail_rows;
+  }
+  /// Chooses by `plan` and attends.
+  Status ReadPast(const SessionOptions& options, const StepPlan& plan, int32_t layer,
+                  const float* q, float* o);
+
+  bool certifies() const { return mass_log_ != nullptr || options_.mass_target > 0; }
+  bool keeps_sketches() const {
+    return options_.keep_sketches && shape_.mode == AttentionMode::kUnmodified;
+  }
+  Status LoadBounds();
+  Status LoadBounds(int32_t layer, KeyBounds& bounds);
+  /// Reads the blocks of one layer from `first` on, before `end`.
+  Status ReadBounds(int32_t layer, int64_t first, int64_t end, KeyBounds& bounds);
+  void AddBounds(int32_t complete);
+  /// Blocks that the open step may choose at most without reaching past the context.
+  int32_t MostChosen() const;
+  /// Whether the rows just measured miss the target.
+  bool MissesTooMuch() const;
+  /// Measures what was just read in the open step's layer, and reads again, and more, where options
+  /// say so; `before`: where the log stood.
+  Status CertifyRead(int32_t layer, const float* q, const StepLog::Mark& before, float* o);
+
   Status SealBlocks(int32_t complete);
   Status AddRepresentatives(int32_t complete);
+  /// Adds summaries of the blocks sealed last to a section of the next commit.
+  void Extend(SummarySection& section, uint16_t type, int32_t layer, int32_t blocks,
+              const std::string& bytes) const;
   void ChainPayloads(int32_t complete);
   /// Adds packed summaries of `count` blocks to the layer's partitions; for several layers at once,
   /// each with a `scratch` of its own.
@@ -127,12 +160,16 @@ class Session {
   uint32_t extent_committed_ = 0;  // of them, those that a commit covers, failed ones included
   std::vector<uint32_t> new_tokens_;
   std::optional<std::vector<uint32_t>> replacing_;  // tokens before new_tokens_ in the next commit
-  std::vector<SummarySection> new_sections_;        // one per layer, growing
+  std::vector<SummarySection> new_sections_;  // one per layer, growing; then those of sketches
 
   int32_t step_rows_ = 0;  // 0: no step is open
   StepPlan plan_;
   Choice choice_;
   StepLog* log_ = nullptr;
+
+  std::unique_ptr<KeyBounds> bounds_;  // once it was needed
+  Certifier certifier_;
+  MassLog* mass_log_ = nullptr;
 };
 
 /// The digest of a committed session: its shape, payloads, tokens and tail in session order, and

@@ -50,6 +50,7 @@ Status Session::BeginStep(int32_t rows) {
   }
   plan_ = PlanStep(shape_, options_, rows_);
   CAIRN_TRY(CheckReach(rows));
+  if (certifies() && bounds_ == nullptr) CAIRN_TRY(LoadBounds());
   step_rows_ = rows;
   attention_.BeginStep(rows_);
   return Ok();
@@ -68,12 +69,18 @@ Status Session::Attend(int32_t layer, const float* q, const float* k, const floa
                     stride);
     }
   });
-  const int32_t first_position = plan_.local_slot * shape_.block.block_rows + plan_.tail_rows;
+  const StepLog::Mark before = log_ == nullptr ? StepLog::Mark() : log_->mark();
+  CAIRN_TRY(ReadPast(options_, plan_, layer, q, o));
+  return certifies() ? CertifyRead(layer, q, before, o) : Ok();
+}
+
+Status Session::ReadPast(const SessionOptions& options, const StepPlan& plan, int32_t layer,
+                         const float* q, float* o) {
   const bool logged = log_ != nullptr && rows_ + step_rows_ > log_->from_row;
   const auto start = logged ? Clock::now() : Clock::time_point();
   {
     const Slice slice(store_.timeline(), "search", layer);
-    CAIRN_TRY(selector_.Select(options_, plan_, layer, q, step_rows_, first_position, &choice_));
+    CAIRN_TRY(selector_.Select(options, plan, layer, q, step_rows_, FirstPosition(plan), &choice_));
   }
   if (logged) {
     log_->layers.push_back({.first_row = rows_,
@@ -81,7 +88,7 @@ Status Session::Attend(int32_t layer, const float* q, const float* k, const floa
                             .layer = layer,
                             .search_ns = Nanoseconds(Clock::now() - start)});
   }
-  return attention_.Run(plan_, layer, q, step_rows_, choice_, local_, blocks_, o);
+  return attention_.Run(plan, layer, q, step_rows_, choice_, local_, blocks_, o);
 }
 
 void Session::Observe(StepLog* log) {
@@ -107,6 +114,15 @@ Status Session::SealBlocks(int32_t complete) {
   return Ok();
 }
 
+void Session::Extend(SummarySection& section, uint16_t type, int32_t layer, int32_t blocks,
+                     const std::string& bytes) const {
+  if (section.count == 0) {
+    section = {type, 1, extent_, static_cast<uint16_t>(layer), extent_blocks_, 0, {}};
+  }
+  section.count += static_cast<uint32_t>(blocks);
+  section.bytes += bytes;
+}
+
 Status Session::AddRepresentatives(int32_t complete) {
   const size_t bytes = SummaryBytes(shape_);
   const size_t per_head = bytes / static_cast<size_t>(shape_.kv_heads);
@@ -128,13 +144,7 @@ Status Session::AddRepresentatives(int32_t complete) {
     CAIRN_TRY(AddSummaries(layer, complete, packed[layer].data(), scratch));
   }
   for (int32_t layer = 0; layer < shape_.layers; ++layer) {
-    SummarySection& section = new_sections_[layer];
-    if (section.count == 0) {
-      section = {SummaryType(shape_.mode), 1, extent_, static_cast<uint16_t>(layer),
-                 extent_blocks_,           0, {}};
-    }
-    section.count += static_cast<uint32_t>(complete);
-    section.bytes += packed[layer];
+    Extend(new_sections_[layer], SummaryType(shape_.mode), layer, complete, packed[layer]);
   }
   return Ok();
 }
@@ -151,9 +161,11 @@ Status Session::EndStep() {
     if (!done.has_value()) {  // all layers become what they were when the step began
       index_->Truncate(0, shape_.partitions(), blocks_.size());
       near_keys_.Truncate(blocks_.size());
+      if (bounds_ != nullptr) bounds_->Truncate(blocks_.size());
       if (extent_ != 0) CAIRN_TRY(store_.Discard(extent_, extent_blocks_));
       return done;
     }
+    if (bounds_ != nullptr || keeps_sketches()) AddBounds(complete);
     ChainPayloads(complete);
     blocks_.Append({extent_, extent_blocks_, static_cast<uint32_t>(complete)});
     extent_blocks_ += static_cast<uint32_t>(complete);

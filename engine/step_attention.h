@@ -38,6 +38,13 @@ class StepAttention {
   void Observe(StepLog* log) { log_ = log; }
   void BeginStep(int64_t first_row) { first_row_ = first_row; }
 
+  /// Of the last Run: log-sum-exp of all that each row and head read, [Hkv, rows, G].
+  const float* lse() const { return lse_.data(); }
+  /// log of what the candidates weigh that row `row` of the last Run did not read, where they were
+  /// scored: [Hq]. Arguments as of that Run. Reads them all: for audits.
+  Status WeighUnread(const StepPlan& plan, int32_t layer, const float* q, int32_t rows,
+                     const Choice& choice, const BlockMap& blocks, int32_t row, double* lse);
+
   /// Blocks one fetch asks for at most, with these options.
   static size_t MostBlocksPerFetch(const SessionShape& shape, const SessionOptions& options);
 

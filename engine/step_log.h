@@ -62,6 +62,17 @@ struct StepLog {
   std::vector<ReadBlock> blocks{};
   std::vector<LayerLog> layers{};
 
+  /// How much is in it; what comes later can be taken back.
+  struct Mark {
+    size_t heads = 0, blocks = 0, layers = 0;
+  };
+  Mark mark() const { return {heads.size(), blocks.size(), layers.size()}; }
+  void CutTo(const Mark& mark) {
+    heads.resize(mark.heads);
+    blocks.resize(mark.blocks);
+    layers.resize(mark.layers);
+  }
+
   std::span<const ReadBlock> Of(const HeadLog& head) const {
     return {blocks.data() + head.first, head.count};
   }

@@ -40,9 +40,18 @@ Result<SessionShape> ParseShape(const std::string& text) {
   return shape;
 }
 
+namespace {
+
+constexpr uint16_t kLandmarkKeys = 1, kSubBlockMeans = 2, kKeySketches = 3;
+
+}  // namespace
+
 uint16_t SummaryType(AttentionMode mode) {
-  constexpr uint16_t kLandmarkKeys = 1, kSubBlockMeans = 2;
   return mode == AttentionMode::kLandmark ? kLandmarkKeys : kSubBlockMeans;
+}
+
+uint16_t KeyBoundType(AttentionMode mode) {
+  return mode == AttentionMode::kLandmark ? kLandmarkKeys : kKeySketches;
 }
 
 BlockGrid GridOf(const SessionShape& shape) {

@@ -23,6 +23,9 @@ std::string DescribeShape(const SessionShape& shape);
 Result<SessionShape> ParseShape(const std::string& text);
 /// Type of the sections that hold representatives.
 uint16_t SummaryType(AttentionMode mode);
+/// Type of the sections that hold what bounds are made from: landmarks, or sketches of keys, which
+/// a session need not have.
+uint16_t KeyBoundType(AttentionMode mode);
 /// The blocks a session of this shape has of each ordinal.
 BlockGrid GridOf(const SessionShape& shape);
 

@@ -82,9 +82,7 @@ Result<AnswerSources> AskForSources(Workspace& workspace, Conversation& conversa
   sources.shape = workspace.session().shape();
   Sampler greedy;
   CAIRN_TRY(sources.answer, conversation.Ask(question, max_tokens, greedy, sink, &sources.log));
-  for (const uint32_t token : sources.answer.tokens) {
-    sources.texts.push_back(workspace.model().tokenizer().Decode(token));
-  }
+  sources.texts = sources.answer.texts;
   const Answer& answer = sources.answer;
   sources.place = {answer.first_token - answer.question_tokens, answer.first_token,
                    TokenWeights(sources.texts, question)};

@@ -6,6 +6,7 @@
 #include <sstream>
 #include <vector>
 
+#include "tools/answer_certificate.h"
 #include "tools/command.h"
 #include "tools/conversation.h"
 #include "tools/flags.h"
@@ -29,6 +30,7 @@ class AskCommand : public Command {
     command->add_option("--max-tokens", max_tokens_, "Longest answer in tokens (default 128)")
         ->type_name("N");
     command->add_flag("--keep", keep_, "Keep questions and answers in the session");
+    flags_.AddCertificate(*command);
     flags_.AddRun(*command);
     flags_.AddMetrics(*command);
     return command;
@@ -45,6 +47,7 @@ class AskCommand : public Command {
     CAIRN_TRY(auto questions, Questions());
     CAIRN_TRY(auto workspace, Workspace::OpenExisting(flags_));
     CAIRN_TRY(auto conversation, Conversation::Open(*workspace));
+    const AnswerCertificate certificate(flags_, *workspace, conversation);
     nlohmann::json answers = nlohmann::json::array();
     for (const std::string& question : questions) {
       Sampler greedy;
@@ -59,6 +62,7 @@ class AskCommand : public Command {
                          {"answer_tokens", answer.answer_tokens},
                          {"seconds_to_first", answer.seconds_to_first},
                          {"seconds_per_token", answer.seconds_per_token}});
+      certificate.Report(answer, flags_.json ? &answers.back() : nullptr);
       CAIRN_TRY(keep_ ? conversation.Keep() : conversation.Forget());
     }
     Report(*workspace, std::move(answers));

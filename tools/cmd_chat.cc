@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/plain_text.h"
+#include "tools/answer_certificate.h"
 #include "tools/answer_sources.h"
 #include "tools/command.h"
 #include "tools/flags.h"
@@ -24,6 +25,7 @@ class ChatCommand : public Command {
     flags_.AddModel(*command, false);
     command->add_option("--max-tokens", max_tokens_, "Longest answer in tokens (default 256)")
         ->type_name("N");
+    flags_.AddCertificate(*command);
     flags_.AddRun(*command);
     flags_.AddMetrics(*command);
     return command;
@@ -39,6 +41,7 @@ class ChatCommand : public Command {
     CAIRN_TRY(AtLeastOne("--max-tokens", max_tokens_));
     CAIRN_TRY(auto workspace, Workspace::OpenExisting(flags_));
     CAIRN_TRY(auto conversation, Conversation::Open(*workspace));
+    const AnswerCertificate certificate(flags_, *workspace, conversation);
     const bool prompt = isatty(STDIN_FILENO) != 0 && !flags_.quiet;
     for (std::string line;;) {
       if (prompt) fmt::print(stderr, "> ");
@@ -53,6 +56,7 @@ class ChatCommand : public Command {
         fmt::print(stderr, "{} is not known; there are /keep, /why and /quit\n", ForTerminal(line));
       } else {
         CAIRN_TRY(Answer(*workspace, conversation, line));
+        certificate.Report(sources_->answer, nullptr);
       }
     }
     return Ok();

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "tools/answer_certificate.h"
 #include "tools/command.h"
 #include "tools/conversation.h"
 #include "tools/flags.h"
@@ -26,6 +27,7 @@ class GenerateCommand : public Command {
         ->type_name("T");
     command->add_option("--seed", seed_, "Of the draw, with a temperature (default 0)")
         ->type_name("S");
+    flags_.AddCertificate(*command);
     flags_.AddRun(*command);
     return command;
   }
@@ -48,12 +50,14 @@ class GenerateCommand : public Command {
     CAIRN_TRY(auto workspace,
               from_nothing ? Workspace::InMemory(flags_) : Workspace::OpenExisting(flags_));
     CAIRN_TRY(auto conversation, Conversation::OpenPlain(*workspace));
+    const AnswerCertificate certificate(flags_, *workspace, conversation);
     Sampler sampler(temperature_, seed_);
     CAIRN_TRY(auto answer, conversation.Ask(prompt_, max_tokens_, sampler, [&](auto piece) {
       if (!flags_.json) PrintAnswer(piece);
     }));
     if (!flags_.json) {
       fmt::print("\n");
+      certificate.Report(answer, nullptr);
       return Ok();
     }
     nlohmann::json json = TiersJson(workspace->Tiers(), workspace->StoredBytes());
@@ -61,6 +65,7 @@ class GenerateCommand : public Command {
     json["prompt_tokens"] = answer.question_tokens;
     json["tokens"] = answer.answer_tokens;
     json["seconds_per_token"] = answer.seconds_per_token;
+    certificate.Report(answer, &json);
     PrintJson(json);
     return Ok();
   }

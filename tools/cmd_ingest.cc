@@ -41,6 +41,9 @@ class IngestCommand : public Command {
     command->add_flag("--dedup", dedup_,
                       "A new session shares the blocks of another one that begins with the same "
                       "tokens");
+    command->add_flag("--sketches", flags_.sketches,
+                      "Without landmarks: store sketches of keys too, so that --certify need not "
+                      "read the blocks");
     command->add_option("TEXT", text_path_, "Text file, or - for standard input")->required();
     flags_.AddRun(*command);
     flags_.AddMetrics(*command);

@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/byte_size.h"
 #include "base/plain_text.h"
@@ -9,24 +10,10 @@
 #include "tools/flags.h"
 #include "tools/print_json.h"
 #include "tools/store_check.h"
+#include "tools/workspace.h"
 
 namespace cairn {
 namespace {
-
-nlohmann::json ToJson(const FoundDamage& finding) {
-  const Damage& damage = finding.damage;
-  nlohmann::json json{{"message", damage.what}};
-  if (!damage.session.empty()) json["session"] = damage.session;
-  if (!damage.block.has_value()) return json;
-  json["layer"] = damage.block->layer;
-  json["head"] = damage.block->head;
-  json["block"] = damage.ordinal;
-  json["extent"] = damage.block->extent;
-  json["ordinal"] = damage.block->ordinal;
-  json["first_token"] = *finding.first_token;
-  json["last_token"] = *finding.last_token;
-  return json;
-}
 
 class VerifyCommand : public Command {
  public:
@@ -41,35 +28,32 @@ class VerifyCommand : public Command {
   }
 
   Status Run() override {
-    CAIRN_TRY(const auto check, CheckStore(flags_, flags_.quiet));
-    return Report(check.findings, check.totals);
+    std::set<std::string> names;
+    if (!flags_.session.empty()) {
+      CAIRN_TRY(SessionCatalog::ValidateName(flags_.session));
+      names.insert(flags_.session);
+    }
+    CAIRN_TRY(const StoreCheck check, CheckStore(flags_, names, flags_.quiet));
+    return Report(check);
   }
 
  private:
-  Status Report(const std::vector<FoundDamage>& findings, const VerifyTotals& totals) const {
+  Status Report(const StoreCheck& check) const {
     if (flags_.json) {
-      nlohmann::json damaged = nlohmann::json::array();
-      for (const FoundDamage& finding : findings) damaged.push_back(ToJson(finding));
-      PrintJson(nlohmann::json{{"sessions", totals.sessions},
-                               {"entries", totals.entries},
-                               {"block_records", totals.blocks},
-                               {"payload_bytes", totals.payload_bytes},
-                               {"damaged", damaged}});
+      PrintJson(ToJson(check));
     } else {
-      for (const FoundDamage& finding : findings) {
-        const std::string text =
-            fmt::format("damaged    {}: {}", PlaceOf(finding), finding.damage.what);
-        fmt::print("{}\n", ForTerminal(text));
+      for (const CheckFinding& finding : check.findings) {
+        fmt::print("{}\n", ForTerminal(Describe(finding)));
       }
       fmt::print("{} sessions, {} catalog entries and {} block records ({}) read, {} damaged\n",
-                 totals.sessions, totals.entries, totals.blocks,
-                 FormatByteSize(totals.payload_bytes), findings.size());
+                 check.totals.sessions, check.totals.entries, check.totals.blocks,
+                 FormatByteSize(check.totals.payload_bytes), check.findings.size());
     }
-    if (findings.empty()) return Ok();
+    if (check.findings.empty()) return Ok();
     return Fail(Errc::kCorruption,
                 "the store {} is damaged in {} places; restore it from a copy, or let `cairn "
                 "repair` cut off what is damaged",
-                flags_.store, findings.size());
+                flags_.store, check.findings.size());
   }
 
   Flags flags_;

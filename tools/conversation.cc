@@ -71,7 +71,15 @@ std::vector<uint32_t> Conversation::Frame(const std::string& question) const {
 
 Status Conversation::FeedAndRecord(const std::vector<uint32_t>& tokens, std::vector<float>* logits,
                                    StepKind kind) {
-  CAIRN_TRY(workspace_.runner().Feed(tokens, logits, kind));
+  Runner& runner = workspace_.runner();
+  for (std::span<const uint32_t> rest(tokens); !rest.empty();) {
+    const auto count = static_cast<size_t>(runner.NextStep(rest));
+    CAIRN_TRY(runner.Feed(rest.first(count), count == rest.size() ? logits : nullptr, kind));
+    rest = rest.subspan(count);
+    if (!rest.empty() && ShouldEnd()) {
+      return Fail(Errc::kInterrupted, "nobody waits for the answer any more");
+    }
+  }
   workspace_.session().AddTokens(tokens);
   RunCounters& counters = workspace_.counters();
   (kind == StepKind::kDecode ? counters.tokens_generated : counters.tokens_read) += tokens.size();
@@ -84,19 +92,24 @@ Result<Answer> Conversation::Generate(std::vector<float> logits, int64_t max_tok
   Answer answer;
   std::string waiting;  // bytes of a character that is not complete yet
   const auto start = Clock::now();
+  answer.cut = true;
   while (answer.answer_tokens < max_tokens) {
     if (Interrupted()) return Fail(Errc::kInterrupted, "stopped; the session is as it was");
     const uint32_t token = sampler.Pick(logits);
-    if (model.IsEnd(token) || (chat_.has_value() && chat_->IsStop(token))) break;
+    const bool ends = model.IsEnd(token) || (chat_.has_value() && chat_->IsStop(token));
+    if (ends || ShouldEnd()) {
+      answer.cut = false;
+      break;
+    }
     ++answer.answer_tokens;
     answer.tokens.push_back(token);
-    waiting += model.tokenizer().Decode(token);
+    answer.texts.push_back(model.tokenizer().Decode(token));
+    waiting += answer.texts.back();
     const size_t complete = CompleteUtf8(waiting);
     sink(std::string_view(waiting).substr(0, complete));
     answer.text += waiting.substr(0, complete);
     waiting.erase(0, complete);
     CAIRN_TRY(FeedAndRecord({token}, &logits, StepKind::kDecode));
-    if (stop_ && stop_()) break;
   }
   sink(waiting);
   answer.text += waiting;
@@ -110,9 +123,12 @@ Result<Answer> Conversation::Ask(const std::string& question, int64_t max_tokens
                                  const Sink& sink, StepLog* log) {
   CAIRN_TRY(workspace_.ChoosePerToken());
   CAIRN_TRY(CloseAnswer());
-  workspace_.session().Observe(log);
+  Session& session = workspace_.session();
+  session.Observe(log);
+  session.Certify(mass_log_);
   auto answer = AskObserved(question, max_tokens, sampler, sink, log);
-  workspace_.session().Observe(nullptr);
+  session.Observe(nullptr);
+  session.Certify(nullptr);
   return answer;
 }
 
@@ -123,6 +139,10 @@ Result<Answer> Conversation::AskObserved(const std::string& question, int64_t ma
   if (tokens.empty()) return Fail(Errc::kInvalidArgument, "the text to go on from is empty");
   if (log != nullptr) {
     log->from_row = workspace_.session().rows() + std::ssize(tokens) - kLoggedQuestionRows;
+  }
+  if (mass_log_ != nullptr) {  // from the question's last token on, before which landmarks may come
+    mass_log_->heads.clear();
+    mass_log_->from_row = workspace_.session().rows() + std::ssize(tokens) - 1;
   }
   std::vector<float> logits;
   CAIRN_TRY(FeedAndRecord(tokens, &logits));

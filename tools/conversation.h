@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,9 +19,11 @@ namespace cairn {
 struct Answer {
   std::string text;
   std::vector<uint32_t> tokens;
-  int64_t first_token = 0;  ///< of the session's tokens: the place of the answer's first
+  std::vector<std::string> texts;  ///< of the tokens, each decoded alone
+  int64_t first_token = 0;         ///< of the session's tokens: the place of the answer's first
   int64_t question_tokens = 0;
   int64_t answer_tokens = 0;
+  bool cut = false;              ///< at the most tokens it might have, and not by itself
   double seconds_to_first = 0;   ///< from the question to the first token of the answer
   double seconds_per_token = 0;  ///< of the tokens after the first; 0 if there are none
 };
@@ -39,14 +42,17 @@ class Conversation {
   /// Questions are plain text that the model goes on from, whatever the session is.
   static Result<Conversation> OpenPlain(Workspace& workspace);
 
-  /// `stop` is asked after each token of an answer; true ends the answer there.
-  void StopWhen(std::function<bool()> stop) { stop_ = std::move(stop); }
-
   /// Asks and answers, at most `max_tokens` tokens. On an error the session is as before.
   /// `log`, if there is one, gets what was read for the last rows of the question and for each
   /// token of the answer but the first, which follows from the question's last row.
   Result<Answer> Ask(const std::string& question, int64_t max_tokens, Sampler& sampler,
                      const Sink& sink, StepLog* log = nullptr);
+  /// From now on an answer fills `log` with what it may have missed (null: none does), in place of
+  /// what the one before did; with audits if it says so.
+  void Certify(MassLog* log) { mass_log_ = log; }
+  /// From now on asked before each step: once it says so, an answer ends where it is, and a
+  /// question that is still being read is an error (kInterrupted).
+  void EndWhen(std::function<bool()> end) { end_ = std::move(end); }
   /// Makes everything asked so far part of the session, ready for the next turn. A text that was
   /// half read ends where the first question began.
   Status Keep();
@@ -62,13 +68,15 @@ class Conversation {
                           const Sink& sink);
   Result<Answer> AskObserved(const std::string& question, int64_t max_tokens, Sampler& sampler,
                              const Sink& sink, StepLog* log);
+  bool ShouldEnd() const { return end_ != nullptr && end_(); }
   Status CloseAnswer();
   std::vector<uint32_t> Frame(const std::string& question) const;
 
   Workspace& workspace_;
   std::optional<ChatTemplate> chat_;
-  std::function<bool()> stop_;  // may be empty
+  MassLog* mass_log_ = nullptr;
   bool answer_open_ = false;
+  std::function<bool()> end_;
 };
 
 }  // namespace cairn

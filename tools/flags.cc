@@ -100,6 +100,19 @@ void Flags::AddRetrieval(CLI::App& app, std::vector<int>* retrieve_list) {
       ->type_name("KIND");
 }
 
+void Flags::AddCertificate(CLI::App& app) {
+  app.add_flag("--certify", certify,
+               "Tell for each token how much attention blocks that were not read may have had");
+  app.add_flag("--audit", audit, "With --certify: read those blocks too, and tell how much it was");
+  app.add_option("--mass-target", mass_target,
+                 "Choose more blocks until every head gives this share of its attention to what "
+                 "it reads, e.g. 0.95")
+      ->type_name("SHARE");
+  app.add_option("--mass-by", mass_by,
+                 "What --mass-target goes by: estimate or bound (default estimate)")
+      ->type_name("WHAT");
+}
+
 void Flags::AddRun(CLI::App& app) {
   AddShape(app);
   AddRetrieval(app);

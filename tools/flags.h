@@ -39,6 +39,8 @@ struct Flags : RunOptions {
   void AddRetrieval(CLI::App& app, std::vector<int>* retrieve_list = nullptr);
   /// Those of a run over a session: shape, retrieval, trace, memory and output.
   void AddRun(CLI::App& app);
+  /// --certify, --audit, --mass-target, --mass-by: what an answer may have missed.
+  void AddCertificate(CLI::App& app);
   /// --block-tokens, --representatives, --kv-type, --chunk, --selection: what a session keeps.
   /// `selection_list` as above.
   void AddShape(CLI::App& app, std::vector<std::string>* selection_list = nullptr);

@@ -62,11 +62,29 @@ Result<std::unique_ptr<LoadedModel>> RunOptions::OpenModel() const {
 
 Result<uint64_t> RunOptions::DiskLimit() const { return SizeOr(disk_limit, "--disk-limit", 0); }
 
+Status RunOptions::CheckCertificate() const {
+  if (audit && !certify) {
+    return Fail(Errc::kInvalidArgument, "--audit goes with --certify; add it");
+  }
+  if (mass_by.has_value() && !mass_target.has_value()) {
+    return Fail(Errc::kInvalidArgument, "--mass-by goes with --mass-target; add it");
+  }
+  if (mass_by.has_value() && *mass_by != "bound" && *mass_by != "estimate") {
+    return Fail(Errc::kInvalidArgument, "--mass-by {}: use estimate or bound", *mass_by);
+  }
+  if (mass_target.has_value() && !(*mass_target > 0 && *mass_target < 1)) {
+    return Fail(Errc::kInvalidArgument, "--mass-target {}: use a share between 0 and 1",
+                *mass_target);
+  }
+  return Ok();
+}
+
 Status RunOptions::RefuseUnmodifiedOptions() const {
   for (const auto& [given, flag] : {std::pair(block_tokens, "--block-tokens"),
                                     {sinks, "--sinks"},
                                     {recent, "--recent"},
-                                    {representatives, "--representatives"}}) {
+                                    {representatives, "--representatives"},
+                                    {sketches ? std::optional(1) : std::nullopt, "--sketches"}}) {
     if (!given.has_value()) continue;
     return Fail(Errc::kInvalidArgument,
                 "{} is for unmodified models; the landmark adapter decides it", flag);
@@ -139,6 +157,10 @@ Result<SessionOptions> RunOptions::ToSessionOptions(const SessionProfile& profil
   if (index.has_value()) {
     CAIRN_TRY(options.index, ParseIndexKind(*index));
   }
+  CAIRN_TRY(CheckCertificate());
+  options.keep_sketches = sketches;
+  options.mass_target = mass_target.value_or(0);
+  options.mass_by = mass_by == "bound" ? MassBy::kBound : MassBy::kEstimate;
   return options;
 }
 

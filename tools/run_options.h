@@ -29,6 +29,9 @@ struct RunOptions {
   std::vector<std::string> adapters;  ///< FILE or FILE=SCALE each
   std::optional<int> retrieve, chunk, block_tokens, sinks, recent, representatives, query_stride;
   std::optional<std::string> selection, kv_type, index;
+  bool certify = false, audit = false, sketches = false;
+  std::optional<float> mass_target;
+  std::optional<std::string> mass_by;
 
   Result<EngineOptions> ToEngineOptions() const;
   Timeline* timeline() const { return timeline_; }
@@ -40,6 +43,8 @@ struct RunOptions {
   /// Bytes of --disk-limit; 0 without.
   Result<uint64_t> DiskLimit() const;
 
+  /// kInvalidArgument if something was given that means nothing without what was not.
+  Status CheckCertificate() const;
   /// A new session's profile: defaults and what was given. Refuses options that a landmark adapter
   /// decides.
   Result<SessionProfile> NewProfile(const LoadedModel& model) const;

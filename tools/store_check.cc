@@ -1,9 +1,7 @@
 #include "tools/store_check.h"
 
-#include <fmt/core.h>
-
 #include <algorithm>
-#include <set>
+#include <nlohmann/json.hpp>
 
 #include "tools/session_check.h"
 #include "tools/workspace.h"
@@ -11,15 +9,30 @@
 namespace cairn {
 namespace {
 
-bool FoundBefore(const std::vector<FoundDamage>& before, const FoundDamage& now) {
-  return std::ranges::any_of(before, [&](const FoundDamage& was) {
+nlohmann::json FindingJson(const CheckFinding& finding) {
+  const Damage& damage = finding.damage;
+  nlohmann::json json{{"message", damage.what}};
+  if (!damage.session.empty()) json["session"] = damage.session;
+  if (!damage.block.has_value()) return json;
+  json["layer"] = damage.block->layer;
+  json["head"] = damage.block->head;
+  json["block"] = damage.ordinal;
+  json["extent"] = damage.block->extent;
+  json["ordinal"] = damage.block->ordinal;
+  json["first_token"] = *finding.first_token;
+  json["last_token"] = *finding.last_token;
+  return json;
+}
+
+bool FoundBefore(const std::vector<CheckFinding>& before, const CheckFinding& now) {
+  return std::ranges::any_of(before, [&](const CheckFinding& was) {
     return was.damage.session == now.damage.session && was.damage.block == now.damage.block;
   });
 }
 
-/// Everything of the sessions named, or of all if none is.
-Result<StoreCheck> CheckOnce(const RunOptions& run, const std::set<std::string>& names,
-                             bool quiet) {
+/// One look at the store. `any`: whether there is something to look at.
+Result<StoreCheck> CheckOnce(const RunOptions& run, const std::set<std::string>& names, bool quiet,
+                             bool* any) {
   CAIRN_TRY(auto cold, OpenStore(run, false, true));
   Verifier verifier(*cold);
   CAIRN_TRY(auto records, verifier.CheckStore());
@@ -34,23 +47,49 @@ Result<StoreCheck> CheckOnce(const RunOptions& run, const std::set<std::string>&
     }
   };
   take(0);
-  bool any = run.session.empty() || !check.findings.empty();
+  *any = names.empty() || !check.findings.empty();
   for (const SessionRecord& record : records) {
     if (!names.empty() && !names.contains(record.name)) continue;
-    any = true;
+    *any = true;
     CAIRN_TRY(const SessionCheck session, CheckSession(record, quiet, verifier));
     take(session.block_tokens);
   }
   check.totals = verifier.totals();
-  if (any) return check;
-  CAIRN_TRY(auto catalog, SessionCatalog::Open(*cold, true));
-  CAIRN_TRY(catalog.Find(run.session));  // which says what sessions there are
   return check;
 }
 
 }  // namespace
 
-std::string PlaceOf(const FoundDamage& finding) {
+Result<StoreCheck> CheckStore(const RunOptions& run, const std::set<std::string>& names,
+                              bool quiet) {
+  bool any = false;
+  CAIRN_TRY(StoreCheck check, CheckOnce(run, names, quiet, &any));
+  if (!any) {
+    CAIRN_TRY(auto cold, OpenStore(run, false, true));
+    CAIRN_TRY(auto catalog, SessionCatalog::Open(*cold, true));
+    CAIRN_TRY(catalog.Find(*names.begin()));  // which says what sessions there are
+  }
+  if (check.findings.empty()) return check;
+  std::set<std::string> damaged;
+  for (const CheckFinding& finding : check.findings) damaged.insert(finding.damage.session);
+  CAIRN_TRY(StoreCheck again, CheckOnce(run, damaged, quiet, &any));
+  std::erase_if(again.findings,
+                [&](const CheckFinding& now) { return !FoundBefore(check.findings, now); });
+  check.findings = std::move(again.findings);
+  return check;
+}
+
+nlohmann::json ToJson(const StoreCheck& check) {
+  nlohmann::json damaged = nlohmann::json::array();
+  for (const CheckFinding& finding : check.findings) damaged.push_back(FindingJson(finding));
+  return {{"sessions", check.totals.sessions},
+          {"entries", check.totals.entries},
+          {"block_records", check.totals.blocks},
+          {"payload_bytes", check.totals.payload_bytes},
+          {"damaged", std::move(damaged)}};
+}
+
+std::string PlaceOf(const CheckFinding& finding) {
   const Damage& damage = finding.damage;
   std::string place =
       damage.session.empty() ? "store" : fmt::format("session '{}'", damage.session);
@@ -62,21 +101,8 @@ std::string PlaceOf(const FoundDamage& finding) {
   return place;
 }
 
-Result<StoreCheck> CheckStore(const RunOptions& run, bool quiet) {
-  std::set<std::string> names;
-  if (!run.session.empty()) {
-    CAIRN_TRY(SessionCatalog::ValidateName(run.session));
-    names.insert(run.session);
-  }
-  CAIRN_TRY(auto check, CheckOnce(run, names, quiet));
-  if (check.findings.empty()) return check;
-  std::set<std::string> damaged;
-  for (const FoundDamage& finding : check.findings) damaged.insert(finding.damage.session);
-  CAIRN_TRY(auto again, CheckOnce(run, damaged, quiet));
-  std::erase_if(again.findings,
-                [&](const FoundDamage& now) { return !FoundBefore(check.findings, now); });
-  check.findings = std::move(again.findings);
-  return check;
+std::string Describe(const CheckFinding& finding) {
+  return fmt::format("damaged    {}: {}", PlaceOf(finding), finding.damage.what);
 }
 
 }  // namespace cairn

@@ -1,9 +1,9 @@
-// StoreCheck: everything stored read and checked, as `verify` does: a look that finds damage is
-// taken twice, as a writer may have taken away what was being read.
+// StoreCheck: all of a store, or of some sessions, read and checked, beside a writer too.
 #pragma once
 
-#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,21 +14,28 @@
 namespace cairn {
 
 /// A damage with the tokens that a block holds.
-struct FoundDamage {
+struct CheckFinding {
   Damage damage;
   std::optional<int64_t> first_token, last_token;
 };
 
 struct StoreCheck {
-  std::vector<FoundDamage> findings;
   VerifyTotals totals;
+  std::vector<CheckFinding> findings;
 };
 
-/// Where a finding is: "session 's' layer 1 head 0 block 7 (tokens 448 to 511)", or "store".
-std::string PlaceOf(const FoundDamage& finding);
+/// Everything of the sessions named, or of all if none is. What is damaged is read again, from the
+/// store opened anew, and told if it is found again: a writer may have taken away what was read.
+/// Shows on stderr how far it is, unless `quiet`. kNotFound if a named session is not there;
+/// kInterrupted after Ctrl-C.
+Result<StoreCheck> CheckStore(const RunOptions& run, const std::set<std::string>& names,
+                              bool quiet);
 
-/// Reads all of the store, or of the session that is named. Shows on stderr how far it is, unless
-/// `quiet`. An error if there is no such store or session, or if it was stopped.
-Result<StoreCheck> CheckStore(const RunOptions& run, bool quiet);
+/// The document of `cairn verify`.
+nlohmann::json ToJson(const StoreCheck& check);
+/// Where it is: "session 's' layer 1 head 0 block 7 (tokens 448 to 511)", or "store".
+std::string PlaceOf(const CheckFinding& finding);
+/// A line for people.
+std::string Describe(const CheckFinding& finding);
 
 }  // namespace cairn

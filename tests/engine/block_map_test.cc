@@ -27,7 +27,13 @@ TEST(BlockMapTest, FindsEveryBlock) {
   const std::vector<BlockId> expected{{7, 2, 3, 1}, {7, 3, 3, 1}, {7, 4, 3, 1},
                                       {9, 5, 3, 1}, {4, 0, 3, 1}, {4, 1, 3, 1}};
   ASSERT_EQ(map.size(), std::ssize(expected));
-  for (int64_t i = 0; i < map.size(); ++i) EXPECT_EQ(map.Id(i, 3, 1), expected[i]) << i;
+  for (int64_t i = 0; i < map.size(); ++i) {
+    EXPECT_EQ(map.Id(i, 3, 1), expected[i]) << i;
+    EXPECT_EQ(map.Find(expected[i].extent, expected[i].ordinal), i);
+  }
+  EXPECT_EQ(map.Find(7, 1), -1);
+  EXPECT_EQ(map.Find(7, 5), -1);
+  EXPECT_EQ(map.Find(8, 2), -1);
 }
 
 TEST(BlockMapDeathTest, RefusesBlocksThatAreNot) {

@@ -14,7 +14,7 @@ namespace {
 
 using test::ExpectNear;
 using test::Problem;
-using test::SeenKey;
+using test::SeenByRow;
 using test::Trace;
 
 struct OracleCase {
@@ -94,38 +94,6 @@ TEST_P(SessionOracleTest, ScaleIsUsed) {
   Trace trace(problem);
   Run(problem, options, 11, &trace);
   ExpectNear(trace.o, DenseOracle(problem), 1e-5);
-}
-
-/// Rows of block `block` at slot `slot`.
-void AddBlock(const SessionShape& shape, int64_t block, int64_t slot, std::vector<SeenKey>* keys) {
-  for (int32_t t = 0; t < shape.block.block_rows; ++t) {
-    keys->push_back({block * shape.block.block_rows + t, slot * shape.block.block_rows + t});
-  }
-}
-
-/// What row `row` of a step that began at `first` sees, having chosen `chosen` of `k` blocks.
-std::vector<SeenKey> SeenByRow(const SessionShape& shape, const SessionOptions& options,
-                               std::span<const int64_t> chosen, int64_t first, int64_t row) {
-  const int64_t b = shape.block.block_rows, n = first / b, k = std::ssize(chosen);
-  std::vector<SeenKey> keys;
-  int64_t slot = 0;
-  if (shape.mode == AttentionMode::kLandmark) {  // spec, section 4
-    for (int64_t j = 0; j < k; ++j) {
-      AddBlock(shape, chosen[j], j + (chosen[j] >= n - k ? 1 : 0), &keys);
-    }
-    slot = k + 1;
-  } else {
-    const int64_t recent_rows = std::max<int64_t>(0, options.recent_tokens - first % b);
-    const int64_t recent = n - std::min(n, (recent_rows + b - 1) / b);
-    const int64_t sinks = std::min<int64_t>(options.sinks, recent);
-    for (int64_t block = 0; block < sinks; ++block) AddBlock(shape, block, slot++, &keys);
-    for (const int64_t block : chosen) AddBlock(shape, block, slot++, &keys);
-    for (int64_t block = recent; block < n; ++block) AddBlock(shape, block, slot++, &keys);
-  }
-  for (int64_t local = n * b; local <= row; ++local) {
-    keys.push_back({local, slot * b + local - n * b});
-  }
-  return keys;
 }
 
 TEST_P(SessionOracleTest, FewBlocksStandWhereTheSpecificationSays) {

@@ -179,6 +179,37 @@ std::vector<double> AttendRowOracle(const Problem& problem, int32_t layer, int32
   return o;
 }
 
+void AddBlockKeys(const SessionShape& shape, int64_t block, int64_t slot,
+                  std::vector<SeenKey>* keys) {
+  for (int32_t t = 0; t < shape.block.block_rows; ++t) {
+    keys->push_back({block * shape.block.block_rows + t, slot * shape.block.block_rows + t});
+  }
+}
+
+std::vector<SeenKey> SeenByRow(const SessionShape& shape, const SessionOptions& options,
+                               std::span<const int64_t> chosen, int64_t first, int64_t row) {
+  const int64_t b = shape.block.block_rows, n = first / b, k = std::ssize(chosen);
+  std::vector<SeenKey> keys;
+  int64_t slot = 0;
+  if (shape.mode == AttentionMode::kLandmark) {  // spec, section 4
+    for (int64_t j = 0; j < k; ++j) {
+      AddBlockKeys(shape, chosen[j], j + (chosen[j] >= n - k ? 1 : 0), &keys);
+    }
+    slot = k + 1;
+  } else {
+    const int64_t recent_rows = std::max<int64_t>(0, options.recent_tokens - first % b);
+    const int64_t recent = n - std::min(n, (recent_rows + b - 1) / b);
+    const int64_t sinks = std::min<int64_t>(options.sinks, recent);
+    for (int64_t block = 0; block < sinks; ++block) AddBlockKeys(shape, block, slot++, &keys);
+    for (const int64_t block : chosen) AddBlockKeys(shape, block, slot++, &keys);
+    for (int64_t block = recent; block < n; ++block) AddBlockKeys(shape, block, slot++, &keys);
+  }
+  for (int64_t local = n * b; local <= row; ++local) {
+    keys.push_back({local, slot * b + local - n * b});
+  }
+  return keys;
+}
+
 std::vector<double> DenseOracle(const Problem& problem) {
   std::vector<double> out;
   for (int32_t layer = 0; layer < problem.shape.layers; ++layer) {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -66,6 +67,12 @@ struct SeenKey {
   int64_t row = 0;
   int64_t position = 0;
 };
+/// Adds the rows of block `block` at slot `slot`.
+void AddBlockKeys(const SessionShape& shape, int64_t block, int64_t slot,
+                  std::vector<SeenKey>* keys);
+/// What row `row` of a step that began at `first` sees, having chosen `chosen`.
+std::vector<SeenKey> SeenByRow(const SessionShape& shape, const SessionOptions& options,
+                               std::span<const int64_t> chosen, int64_t first, int64_t row);
 /// Attention of one query row and head over `keys` (sequence order, the row itself last), by
 /// section 5 of the specification or plain softmax, as the shape says. [D]
 std::vector<double> AttendRowOracle(const Problem& problem, int32_t layer, int32_t query_head,

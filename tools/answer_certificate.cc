@@ -1,0 +1,31 @@
+#include "tools/answer_certificate.h"
+
+#include <fmt/core.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "tools/certificate_report.h"
+
+namespace cairn {
+
+AnswerCertificate::AnswerCertificate(const Flags& flags, Workspace& workspace,
+                                     Conversation& conversation)
+    : wanted_(flags.certify), workspace_(workspace) {
+  log_.audit = flags.audit;
+  if (wanted_) conversation.Certify(&log_);
+}
+
+void AnswerCertificate::Report(const Answer& answer, nlohmann::json* json) const {
+  if (!wanted_) return;
+  const Session& session = workspace_.session();
+  const CertificateReport report = MakeCertificate(log_, session.shape(), session.options(),
+                                                   answer.first_token, answer.answer_tokens);
+  if (json == nullptr) {
+    fmt::print(stderr, "{}", DescribeCertificate(report, answer.texts));
+  } else {
+    (*json)["certificate"] = CertificateJson(report, answer.texts);
+  }
+}
+
+}  // namespace cairn
