@@ -232,6 +232,33 @@ TEST_F(CapiTest, LandmarksComeWithAnAdapter) {
   EXPECT_EQ(cairn_model_free(model), CAIRN_OK) << Why();
 }
 
+TEST_F(CapiTest, OptionsReachTheSession) {
+  cairn_options* options = nullptr;
+  ASSERT_EQ(cairn_options_new(&options), CAIRN_OK);
+  ASSERT_EQ(cairn_options_set(options, "block-tokens", "32"), CAIRN_OK);
+  ASSERT_EQ(cairn_options_set(options, "raw", "true"), CAIRN_OK);
+  ASSERT_EQ(cairn_session_create(store_, model_, "s", options, &session_), CAIRN_OK) << Why();
+  const std::string text = "A tale.";
+  ASSERT_EQ(cairn_session_read(session_, text.data(), text.size(), nullptr, nullptr, nullptr),
+            CAIRN_OK)
+      << Why();
+  size_t count = 0;
+  ASSERT_EQ(cairn_model_tokenize(model_, text.data(), text.size(), nullptr, 0, &count), CAIRN_OK);
+  EXPECT_LE(cairn_session_tokens(session_), count + 1) << "no chat template in a raw session";
+  cairn_session_close(session_);
+  session_ = nullptr;
+  ASSERT_EQ(cairn_options_set(options, "block-tokens", "64"), CAIRN_OK);
+  EXPECT_EQ(cairn_session_open(store_, model_, "s", options, &session_), CAIRN_MISMATCH);
+  EXPECT_NE(Why().find("32"), std::string::npos) << Why();
+  ASSERT_EQ(cairn_options_set(options, "block-tokens", "32"), CAIRN_OK);
+  ASSERT_EQ(cairn_options_set(options, "mass-target", "2"), CAIRN_OK);
+  EXPECT_EQ(cairn_session_open(store_, model_, "s", options, &session_), CAIRN_INVALID_ARGUMENT);
+  EXPECT_NE(Why().find("mass-target"), std::string::npos) << Why();
+  ASSERT_EQ(cairn_options_set(options, "mass-target", "0.9"), CAIRN_OK);
+  EXPECT_EQ(cairn_session_open(store_, model_, "s", options, &session_), CAIRN_OK) << Why();
+  cairn_options_free(options);
+}
+
 TEST_F(CapiTest, TwoSessionsTakeTurnsWithOneModel) {
   CreateAndRead("a");
   cairn_session* a = session_;

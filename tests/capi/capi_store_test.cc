@@ -44,6 +44,9 @@ TEST(CapiOptions, NamesAndValuesAreChecked) {
     EXPECT_EQ(cairn_options_set(options, "chunk", no_number), CAIRN_INVALID_ARGUMENT) << no_number;
   }
   EXPECT_EQ(cairn_options_set(options, "read-ahead", "yes"), CAIRN_INVALID_ARGUMENT);
+  EXPECT_EQ(cairn_options_set(options, "read-ahead", "false"), CAIRN_OK) << Why();
+  EXPECT_EQ(cairn_options_set(options, "mass-target", "0.95"), CAIRN_OK) << Why();
+  EXPECT_EQ(cairn_options_set(options, "mass-target", "much"), CAIRN_INVALID_ARGUMENT);
   cairn_options_free(options);
   cairn_options_free(nullptr);
 }
