@@ -80,7 +80,7 @@ CAIRN_API cairn_status cairn_set_threads(int threads);
  *                 chunk, block-tokens, representatives, kv-type, selection, raw ("true")
  *   of a session that is opened or made
  *                 retrieve, sinks, recent, query-stride, index, mass-target, mass-by,
- *                 sketches ("true")
+ *                 sketches, far-field ("true")
  * One object may hold all of them: each function takes what is its own. NULL is no options. */
 typedef struct cairn_options cairn_options;
 

@@ -34,7 +34,8 @@ const std::map<std::string_view, Place>& Known() {
       {"mass-target", &RunOptions::mass_target},
       {"mass-by", &RunOptions::mass_by},
       {"read-ahead", &RunOptions::read_ahead},
-      {"sketches", &RunOptions::sketches}};
+      {"sketches", &RunOptions::sketches},
+      {"far-field", &RunOptions::far_field}};
   return known;
 }
 

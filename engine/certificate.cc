@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/parallel.h"
+#include "kernels/softmax_state.h"
 
 namespace cairn {
 namespace {
@@ -46,11 +47,28 @@ float ShareOf(double lse, double read_lse) {
 }
 
 void Certifier::Measure(const LayerRead& read, const KeyBounds& bounds, int32_t first) {
-  missed_.assign(static_cast<size_t>(read.rows - first) * shape_.query_heads, {});
+  Run({read, bounds, first, nullptr});
+}
+
+void Certifier::StandIn(const LayerRead& read, const KeyBounds& bounds, int32_t first, float* o) {
+  Run({read, bounds, first, o});
+}
+
+void Certifier::Run(const Call& call) {
+  missed_.assign(static_cast<size_t>(call.read.rows - call.first) * shape_.query_heads, {});
   buffers_.resize(static_cast<size_t>(shape_.kv_heads));
-  ParallelFor(shape_.kv_heads, [&](int64_t head) {
-    MeasureHead(read, bounds, first, static_cast<int32_t>(head), buffers_[head]);
-  });
+  ParallelFor(shape_.kv_heads,
+              [&](int64_t head) { MeasureHead(call, static_cast<int32_t>(head), buffers_[head]); });
+}
+
+void Certifier::RotateNear(const LayerRead& read, int32_t head, float* keys) const {
+  const StepPlan& plan = read.plan;
+  for (int64_t block = plan.near_begin; block < plan.near_end; ++block) {
+    // Queries stand at their distance from the far slot.
+    rope_.Rotate((plan.NearSlot(block) - plan.far_slot) * shape_.block.block_rows,
+                 near_keys_.at(read.layer * shape_.kv_heads + head, block), keys);
+    keys += shape_.block.head_dim;
+  }
 }
 
 void Certifier::RotateQueries(const LayerRead& read, int32_t first, int32_t end, int32_t head,
@@ -69,57 +87,89 @@ void Certifier::RotateQueries(const LayerRead& read, int32_t first, int32_t end,
   }
 }
 
-void Certifier::MeasureHead(const LayerRead& read, const KeyBounds& bounds, int32_t first,
-                            int32_t head, Buffers& buffers) {
-  const StepPlan& plan = read.plan;
+void Certifier::MeasureHead(const Call& call, int32_t head, Buffers& buffers) {
+  const StepPlan& plan = call.read.plan;
   const int32_t group = shape_.group(), dim = shape_.block.head_dim;
-  const int32_t partition = read.layer * shape_.kv_heads + head;
   const int64_t far = plan.far_end - plan.far_begin, near = plan.near_end - plan.near_begin;
   buffers.near.resize(static_cast<size_t>(near * dim));
-  for (int64_t i = 0; i < near; ++i) {  // as if queries stood at a distance from slot 0
-    const int64_t block = plan.near_begin + i;
-    rope_.Rotate((plan.NearSlot(block) - plan.far_slot) * shape_.block.block_rows,
-                 near_keys_.at(partition, block), buffers.near.data() + i * dim);
-  }
-  for (int32_t begin = first; begin < read.rows; begin += kRowsAtOnce) {
-    const int32_t end = std::min(read.rows, begin + kRowsAtOnce);
+  buffers.near_scores.resize(static_cast<size_t>(near));
+  RotateNear(call.read, head, buffers.near.data());
+  for (int32_t begin = call.first; begin < call.read.rows; begin += kRowsAtOnce) {
+    const int32_t end = std::min(call.read.rows, begin + kRowsAtOnce);
     const int32_t rows = (end - begin) * group;
     buffers.queries.resize(static_cast<size_t>(rows) * dim);
     buffers.estimates.resize(static_cast<size_t>(rows * far));
     buffers.bounds.resize(buffers.estimates.size());
-    RotateQueries(read, begin, end, head, buffers.queries.data());
+    RotateQueries(call.read, begin, end, head, buffers.queries.data());
     if (far > 0) {
-      bounds.Weigh(partition, plan.far_begin, plan.far_end, buffers.queries.data(), rows,
-                   buffers.estimates.data(), buffers.bounds.data());
+      call.bounds.Weigh(call.read.layer * shape_.kv_heads + head, plan.far_begin, plan.far_end,
+                        buffers.queries.data(), rows, buffers.estimates.data(),
+                        buffers.bounds.data());
     }
     for (int32_t r = 0; r < rows; ++r) {
-      const int32_t row = begin + r / group, g = r % group;
-      const auto chosen = read.choice.Of(head, read.choice.groups == 1 ? 0 : row);
-      for (const int64_t block : chosen) {
-        if (block < plan.far_begin || block >= plan.far_end) continue;
-        const int64_t place = r * far + block - plan.far_begin;
-        buffers.estimates[place] = buffers.bounds[place] = kNothing;
-      }
-      LogSum estimate = SumOf(buffers.estimates.data() + r * far, far);
-      LogSum bound = SumOf(buffers.bounds.data() + r * far, far);
-      for (int64_t i = 0; i < near; ++i) {
-        if (std::ranges::binary_search(chosen, plan.near_begin + i)) continue;
-        double score = 0;
-        const float* query = buffers.queries.data() + static_cast<int64_t>(r) * dim;
-        for (int32_t c = 0; c < dim; ++c) score += query[c] * buffers.near[i * dim + c];
-        estimate.Add(score);
-        bound.Add(score);
-      }
-      const float lse = read.lse[(static_cast<int64_t>(head) * read.rows + row) * group + g];
-      MissedMass& missed =
-          missed_[static_cast<size_t>(row - first) * shape_.query_heads + head * group + g];
-      missed.layer = read.layer;
-      missed.head = head * group + g;
-      missed.chosen = read.choice.k;
-      missed.estimate = ShareOf(estimate.value(), lse);
-      missed.bound = ShareOf(bound.value() + kRounding, lse);
+      MeasureRow(call, head, r, begin + r / group, r % group, buffers);
     }
   }
+}
+
+void Certifier::MeasureRow(const Call& call, int32_t head, int32_t r, int32_t row, int32_t g,
+                           Buffers& buffers) {
+  const StepPlan& plan = call.read.plan;
+  const int32_t group = shape_.group(), dim = shape_.block.head_dim;
+  const int64_t far = plan.far_end - plan.far_begin, near = plan.near_end - plan.near_begin;
+  const auto chosen = call.read.choice.Of(head, call.read.choice.groups == 1 ? 0 : row);
+  for (const int64_t block : chosen) {
+    if (block < plan.far_begin || block >= plan.far_end) continue;
+    const int64_t place = r * far + block - plan.far_begin;
+    buffers.estimates[place] = buffers.bounds[place] = kNothing;
+  }
+  LogSum estimate = SumOf(buffers.estimates.data() + r * far, far);
+  LogSum bound = SumOf(buffers.bounds.data() + r * far, far);
+  for (int64_t i = 0; i < near; ++i) {
+    buffers.near_scores[i] = kNothing;
+    if (std::ranges::binary_search(chosen, plan.near_begin + i)) continue;
+    double score = 0;
+    const float* query = buffers.queries.data() + static_cast<int64_t>(r) * dim;
+    for (int32_t c = 0; c < dim; ++c) score += query[c] * buffers.near[i * dim + c];
+    buffers.near_scores[i] = static_cast<float>(score);
+    estimate.Add(score);
+    bound.Add(score);
+  }
+  const float lse = call.read.lse[(static_cast<int64_t>(head) * call.read.rows + row) * group + g];
+  MissedMass& missed =
+      missed_[static_cast<size_t>(row - call.first) * shape_.query_heads + head * group + g];
+  missed.layer = call.read.layer;
+  missed.head = head * group + g;
+  missed.chosen = call.read.choice.k;
+  missed.estimate = ShareOf(estimate.value(), lse);
+  missed.bound = ShareOf(bound.value() + kRounding, lse);
+  if (call.o != nullptr) Merge(call, head, r, row, g, estimate.value(), buffers);
+}
+
+void Certifier::Merge(const Call& call, int32_t head, int32_t r, int32_t row, int32_t g, double lse,
+                      Buffers& buffers) const {
+  const StepPlan& plan = call.read.plan;
+  const int32_t group = shape_.group(), dim = shape_.block.head_dim;
+  const int64_t far = plan.far_end - plan.far_begin;
+  const uint16_t* values = call.bounds.values(call.read.layer * shape_.kv_heads + head);
+  buffers.value.resize(static_cast<size_t>(dim));
+  buffers.part.assign(static_cast<size_t>(dim), 0.0f);
+  const auto add = [&](int64_t first_block, std::span<const float> scores) {
+    for (size_t i = 0; i < scores.size(); ++i) {
+      const auto weight = static_cast<float>(std::exp(scores[i] - lse));
+      if (!(weight > 0)) continue;
+      ConvertToFloat(DType::kBF16, values + (first_block + static_cast<int64_t>(i)) * dim,
+                     buffers.value.data(), static_cast<size_t>(dim));
+      for (int32_t c = 0; c < dim; ++c) buffers.part[c] += weight * buffers.value[c];
+    }
+  };
+  if (lse == kNothing) return;
+  add(plan.far_begin, {buffers.estimates.data() + r * far, static_cast<size_t>(far)});
+  add(plan.near_begin, buffers.near_scores);
+  float read_lse = call.read.lse[(static_cast<int64_t>(head) * call.read.rows + row) * group + g];
+  const auto part_lse = static_cast<float>(lse);
+  const int64_t at = static_cast<int64_t>(row) * shape_.query_heads + head * group + g;
+  MergeParts(1, dim, call.o + at * dim, dim, &read_lse, buffers.part.data(), dim, &part_lse);
 }
 
 }  // namespace cairn

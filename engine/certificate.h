@@ -59,17 +59,34 @@ class Certifier {
 
   /// Measures rows [first, rows) of `read`.
   void Measure(const LayerRead& read, const KeyBounds& bounds, int32_t first);
+  /// The same, and merges into `o` [rows, Hq, D] what stands in for all that those rows did not
+  /// read; `bounds` has values.
+  void StandIn(const LayerRead& read, const KeyBounds& bounds, int32_t first, float* o);
   /// Of the last Measure: [rows − first, Hq], without row and truth.
   std::span<const MissedMass> missed() const { return missed_; }
 
  private:
+  struct Call {
+    const LayerRead& read;
+    const KeyBounds& bounds;
+    int32_t first;
+    float* o;  // null: measures only
+  };
   struct Buffers {
     std::vector<float> queries;            // [rows, G, D]
     std::vector<float> estimates, bounds;  // [rows, G, far]
-    std::vector<float> near;               // [near, D]
+    std::vector<float> near;               // keys [near, D]
+    std::vector<float> near_scores;        // of one row [near]; −inf where it was read
+    std::vector<float> value, part;        // [D]
   };
-  void MeasureHead(const LayerRead& read, const KeyBounds& bounds, int32_t first, int32_t head,
-                   Buffers& buffers);
+  void Run(const Call& call);
+  void MeasureHead(const Call& call, int32_t head, Buffers& buffers);
+  /// Row r of those in the buffers, of the step's row `row` and the KV head's query head `g`.
+  void MeasureRow(const Call& call, int32_t head, int32_t r, int32_t row, int32_t g,
+                  Buffers& buffers);
+  void Merge(const Call& call, int32_t head, int32_t r, int32_t row, int32_t g, double lse,
+             Buffers& buffers) const;
+  void RotateNear(const LayerRead& read, int32_t head, float* keys) const;
   void RotateQueries(const LayerRead& read, int32_t first, int32_t end, int32_t head,
                      float* queries) const;
 

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "engine/summary.h"
 #include "index/score_kernels.h"
+#include "kernels/block_rows.h"
 #include "kernels/key_sketch.h"
 
 namespace cairn {
@@ -27,15 +28,38 @@ void WriteKeyBound(const SessionShape& shape, const std::byte* payload, std::byt
   SummarizeHead(shape, payload, key.data(), reinterpret_cast<char*>(part));
 }
 
-KeyBounds::KeyBounds(const SessionShape& shape)
+void ValueMean(const SessionShape& shape, const std::byte* payload, float* mean) {
+  const int32_t dim = shape.block.head_dim, rows = shape.block_tokens();
+  float value[kMaxHeadDim];
+  std::fill_n(mean, dim, 0.0f);
+  for (int32_t t = 0; t < rows; ++t) {
+    ReadValue(shape.block, payload, t, value);
+    for (int32_t c = 0; c < dim; ++c) mean[c] += value[c] / static_cast<float>(rows);
+  }
+}
+
+KeyBounds::KeyBounds(const SessionShape& shape, bool values)
     : shape_(shape),
       part_bytes_(KeyBoundBytes(shape)),
-      parts_(static_cast<size_t>(shape.partitions())) {}
+      has_values_(values),
+      parts_(static_cast<size_t>(shape.partitions())),
+      values_(parts_.size()) {}
+
+void KeyBounds::AddValues(int32_t partition, const float* mean) {
+  std::vector<uint16_t>& values = values_[partition];
+  const auto dim = static_cast<size_t>(shape_.block.head_dim);
+  values.resize(values.size() + dim);
+  ConvertFromFloat(DType::kBF16, mean, values.data() + values.size() - dim, dim);
+}
 
 void KeyBounds::Truncate(int64_t size) {
   for (auto& parts : parts_) {
     const size_t bytes = static_cast<size_t>(size) * part_bytes_;
     if (parts.size() > bytes) parts.resize(bytes);
+  }
+  for (auto& values : values_) {
+    const auto numbers = static_cast<size_t>(size * shape_.block.head_dim);
+    if (values.size() > numbers) values.resize(numbers);
   }
 }
 
@@ -75,6 +99,7 @@ void KeyBounds::Weigh(int32_t partition, int64_t begin, int64_t end, const float
 uint64_t KeyBounds::memory_bytes() const {
   uint64_t bytes = 0;
   for (const auto& parts : parts_) bytes += parts.capacity();
+  for (const auto& values : values_) bytes += values.capacity() * sizeof(uint16_t);
   return bytes;
 }
 

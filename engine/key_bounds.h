@@ -16,15 +16,24 @@ namespace cairn {
 size_t KeyBoundBytes(const SessionShape& shape);
 void WriteKeyBound(const SessionShape& shape, const std::byte* payload, std::byte* part);
 
+/// The mean of a block's values over its tokens, without the landmark's: D floats.
+void ValueMean(const SessionShape& shape, const std::byte* payload, float* mean);
+
 /// One writer or any number of readers at a time. `shape` must outlive it.
 class KeyBounds {
  public:
-  explicit KeyBounds(const SessionShape& shape);
+  /// With `values` it keeps what stands in for blocks, too.
+  KeyBounds(const SessionShape& shape, bool values);
 
   /// Adds the next block of a partition (layer · Hkv + head): its part.
   void Add(int32_t partition, const std::byte* part) {
     parts_[partition].insert(parts_[partition].end(), part, part + part_bytes_);
   }
+  bool has_values() const { return has_values_; }
+  /// The mean of its values, of the next block.
+  void AddValues(int32_t partition, const float* mean);
+  /// [size, D] bf16.
+  const uint16_t* values(int32_t partition) const { return values_[partition].data(); }
   /// Forgets blocks with ordinal ≥ size in all partitions.
   void Truncate(int64_t size);
   int64_t size(int32_t partition) const {
@@ -43,7 +52,9 @@ class KeyBounds {
 
   const SessionShape& shape_;
   size_t part_bytes_;
+  bool has_values_;
   std::vector<std::vector<std::byte>> parts_;  // by partition
+  std::vector<std::vector<uint16_t>> values_;  // by partition
 };
 
 }  // namespace cairn

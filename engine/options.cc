@@ -52,8 +52,9 @@ Status SessionShape::CheckNumbers() const {
     return Fail(Errc::kInvalidArgument, "head dimension {}: use an even one up to {}",
                 block.head_dim, kMaxHeadDim);
   }
-  if (block.block_rows < 2 || block.block_rows > 4096) {
-    return Fail(Errc::kInvalidArgument, "blocks of {} rows: use 2 to 4096", block.block_rows);
+  if (block.block_rows < 2 || block.block_rows > kMaxBlockRows) {
+    return Fail(Errc::kInvalidArgument, "blocks of {} rows: use 2 to {}", block.block_rows,
+                kMaxBlockRows);
   }
   const bool landmark = mode == AttentionMode::kLandmark;
   if (representatives < 1 || representatives > block.block_rows ||

@@ -69,6 +69,9 @@ struct SessionOptions {
   /// row and query head gives this share of its attention to what it reads (engine/certificate.h).
   float mass_target = 0;
   MassBy mass_by = MassBy::kEstimate;
+  /// What is not read is stood in for, as one part: each such block by the mean of its values, with
+  /// the weight that a certificate would estimate.
+  bool far_field = false;
   /// Unmodified mode: sketches of keys are stored with the blocks that are sealed from now on, so
   /// that certificates need not read these.
   bool keep_sketches = false;

@@ -105,11 +105,16 @@ class Session {
   Status ReadPast(const SessionOptions& options, const StepPlan& plan, int32_t layer,
                   const float* q, float* o);
 
-  bool certifies() const { return mass_log_ != nullptr || options_.mass_target > 0; }
+  bool certifies() const {
+    return mass_log_ != nullptr || options_.mass_target > 0 || options_.far_field;
+  }
   bool keeps_sketches() const {
     return options_.keep_sketches && shape_.mode == AttentionMode::kUnmodified;
   }
   Status LoadBounds();
+  bool LacksBounds() const {
+    return bounds_ == nullptr || (options_.far_field && !bounds_->has_values());
+  }
   Status LoadBounds(int32_t layer, KeyBounds& bounds);
   /// Reads the blocks of one layer from `first` on, before `end`.
   Status ReadBounds(int32_t layer, int64_t first, int64_t end, KeyBounds& bounds);
@@ -121,6 +126,9 @@ class Session {
   /// Measures what was just read in the open step's layer, and reads again, and more, where options
   /// say so; `before`: where the log stood.
   Status CertifyRead(int32_t layer, const float* q, const StepLog::Mark& before, float* o);
+  /// Rows [first_logged, step_rows_) of what was measured from row `first` on, to the log.
+  Status LogMissed(const StepPlan& plan, int32_t layer, const float* q, int32_t first,
+                   int32_t first_logged);
 
   Status SealBlocks(int32_t complete);
   Status AddRepresentatives(int32_t complete);

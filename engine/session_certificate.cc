@@ -13,7 +13,7 @@ constexpr int64_t kBlocksAtOnce = 256;
 }  // namespace
 
 Status Session::LoadBounds() {
-  auto bounds = std::make_unique<KeyBounds>(shape_);
+  auto bounds = std::make_unique<KeyBounds>(shape_, options_.far_field);
   for (int32_t layer = 0; layer < shape_.layers; ++layer) CAIRN_TRY(LoadBounds(layer, *bounds));
   bounds_ = std::move(bounds);
   return Ok();
@@ -35,9 +35,12 @@ Status Session::LoadBounds(int32_t layer, KeyBounds& bounds) {
     }
   }
   for (int64_t block = 0; block < blocks_.size();) {
-    if (stored[block] == nullptr) {
+    if (stored[block] == nullptr || bounds.has_values()) {
       int64_t end = block + 1;
-      while (end < std::min(blocks_.size(), block + kBlocksAtOnce) && stored[end] == nullptr) ++end;
+      while (end < std::min(blocks_.size(), block + kBlocksAtOnce) &&
+             (stored[end] == nullptr || bounds.has_values())) {
+        ++end;
+      }
       CAIRN_TRY(ReadBounds(layer, block, end, bounds));
       block = end;
       continue;
@@ -52,6 +55,7 @@ Status Session::LoadBounds(int32_t layer, KeyBounds& bounds) {
 
 Status Session::ReadBounds(int32_t layer, int64_t first, int64_t end, KeyBounds& bounds) {
   std::vector<std::byte> part(KeyBoundBytes(shape_));
+  std::vector<float> mean(static_cast<size_t>(shape_.block.head_dim));
   for (int32_t head = 0; head < shape_.kv_heads; ++head) {
     std::vector<BlockId> ids;
     for (int64_t block = first; block < end; ++block) ids.push_back(blocks_.Id(block, layer, head));
@@ -59,6 +63,9 @@ Status Session::ReadBounds(int32_t layer, int64_t first, int64_t end, KeyBounds&
     for (const std::byte* payload : pins.payloads()) {
       WriteKeyBound(shape_, payload, part.data());
       bounds.Add(layer * shape_.kv_heads + head, part.data());
+      if (!bounds.has_values()) continue;
+      ValueMean(shape_, payload, mean.data());
+      bounds.AddValues(layer * shape_.kv_heads + head, mean.data());
     }
   }
   return Ok();
@@ -70,12 +77,17 @@ void Session::AddBounds(int32_t complete) {
                                   std::string(bytes * shape_.kv_heads * complete, '\0'));
   ParallelFor(shape_.layers, [&](int64_t layer) {
     auto* target = reinterpret_cast<std::byte*>(packed[layer].data());
+    std::vector<float> mean(static_cast<size_t>(shape_.block.head_dim));
     for (int32_t i = 0; i < complete; ++i) {
       for (int32_t head = 0; head < shape_.kv_heads; ++head, target += bytes) {
-        WriteKeyBound(shape_, local_.sealed(static_cast<int32_t>(layer), head, i), target);
-        if (bounds_ != nullptr) {
-          bounds_->Add(static_cast<int32_t>(layer) * shape_.kv_heads + head, target);
-        }
+        const std::byte* payload = local_.sealed(static_cast<int32_t>(layer), head, i);
+        const int32_t partition = static_cast<int32_t>(layer) * shape_.kv_heads + head;
+        WriteKeyBound(shape_, payload, target);
+        if (bounds_ == nullptr) continue;
+        bounds_->Add(partition, target);
+        if (!bounds_->has_values()) continue;
+        ValueMean(shape_, payload, mean.data());
+        bounds_->AddValues(partition, mean.data());
       }
     }
   });
@@ -102,23 +114,28 @@ Status Session::CertifyRead(int32_t layer, const float* q, const StepLog::Mark& 
   const bool aims = options_.mass_target > 0;
   const int64_t logged = mass_log_ == nullptr ? step_rows_ : mass_log_->from_row - rows_;
   const auto first_logged = static_cast<int32_t>(std::clamp<int64_t>(logged, 0, step_rows_));
-  const int32_t first = aims ? 0 : first_logged;
+  const int32_t first = aims || options_.far_field ? 0 : first_logged;
   if (first == step_rows_) return Ok();
   StepPlan plan = plan_;
   SessionOptions options = options_;
-  const auto measure = [&] {
-    certifier_.Measure({plan, layer, q, step_rows_, FirstPosition(plan), choice_, attention_.lse()},
-                       *bounds_, first);
+  const auto read = [&] {
+    return LayerRead{plan, layer, q, step_rows_, FirstPosition(plan), choice_, attention_.lse()};
   };
-  measure();
+  certifier_.Measure(read(), *bounds_, first);
   while (aims && !plan.TakesAll() && plan.choose < MostChosen() && MissesTooMuch()) {
     if (log_ != nullptr) log_->CutTo(before);
     options.retrieve = std::min(2 * std::max(plan.choose, 1), MostChosen());
     plan = PlanStep(shape_, options, rows_);
     CAIRN_TRY(ReadPast(options, plan, layer, q, o));
-    measure();
+    certifier_.Measure(read(), *bounds_, first);
   }
-  if (mass_log_ == nullptr) return Ok();
+  if (options_.far_field) certifier_.StandIn(read(), *bounds_, first, o);
+  return mass_log_ == nullptr ? Ok() : LogMissed(plan, layer, q, first, first_logged);
+}
+
+Status Session::LogMissed(const StepPlan& plan, int32_t layer, const float* q, int32_t first,
+                          int32_t first_logged) {
+  const int32_t group = shape_.group();
   std::vector<double> unread(static_cast<size_t>(shape_.query_heads));
   for (int32_t row = first_logged; row < step_rows_; ++row) {
     if (mass_log_->audit) {
@@ -129,7 +146,6 @@ Status Session::CertifyRead(int32_t layer, const float* q, const StepLog::Mark& 
       MissedMass missed =
           certifier_.missed()[static_cast<size_t>(row - first) * shape_.query_heads + head];
       missed.row = rows_ + row;
-      const int32_t group = shape_.group();
       const int64_t place =
           (static_cast<int64_t>(head / group) * step_rows_ + row) * group + head % group;
       if (mass_log_->audit) missed.truth = ShareOf(unread[head], attention_.lse()[place]);

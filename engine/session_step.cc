@@ -50,7 +50,7 @@ Status Session::BeginStep(int32_t rows) {
   }
   plan_ = PlanStep(shape_, options_, rows_);
   CAIRN_TRY(CheckReach(rows));
-  if (certifies() && bounds_ == nullptr) CAIRN_TRY(LoadBounds());
+  if (certifies() && LacksBounds()) CAIRN_TRY(LoadBounds());
   step_rows_ = rows;
   attention_.BeginStep(rows_);
   return Ok();

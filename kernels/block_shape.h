@@ -10,6 +10,8 @@ namespace cairn {
 
 /// The largest head dimension D that plain kernels have room for on the stack.
 inline constexpr int32_t kMaxHeadDim = 1024;
+/// The most rows a block has.
+inline constexpr int32_t kMaxBlockRows = 4096;
 
 /// A payload is K[B, D] then V[B, D], row-major, of one dtype, without gaps. Keys are
 /// block-relative: row t is rotated by t (spec "block-relative keys"), so a block is valid at any

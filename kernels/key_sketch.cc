@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <vector>
 
 #include "base/check.h"
 #include "base/dtype.h"
 #include "kernels/block_rows.h"
+#include "kernels/key_sketch_layout.h"
 
 namespace cairn {
 namespace {
@@ -16,96 +16,96 @@ constexpr float kCodes = 15;      // the largest code
 constexpr float kOffCodes = 255;  // the largest of a row's distance
 constexpr float kLargestHalf = 65504;
 
-// f16 low[D], f16 step[D], f32 unit, u8 off[B], then the codes, dimension by dimension: of rows t
-// and t + half in one byte. So a product adds a dimension to the sums of many rows at once.
-struct Layout {
-  explicit Layout(const BlockShape& shape)
-      : dim(static_cast<size_t>(shape.head_dim)),
-        rows(static_cast<size_t>(shape.block_rows)),
-        half((rows + 1) / 2) {}
+uint16_t HalfWithin(float number) {
+  return FloatToHalf(std::clamp(number, -kLargestHalf, kLargestHalf));
+}
 
-  size_t steps() const { return dim * sizeof(uint16_t); }
-  size_t unit() const { return 2 * steps(); }
-  size_t off() const { return unit() + sizeof(float); }
-  size_t codes() const { return off() + rows; }
-  size_t bytes() const { return codes() + dim * half; }
-
-  size_t dim, rows, half;
-};
-
-/// The smallest f16 that is no less than a positive number; the largest f16 if there is none.
-float HalfNotBelow(float number) {
-  const uint16_t half = FloatToHalf(std::min(number, kLargestHalf));
+/// The smallest f16 that is no less than a number, which is not negative; the largest f16 if there
+/// is none.
+uint16_t HalfNotBelow(float number) {
+  const uint16_t half = HalfWithin(number);
   const float nearest = HalfToFloat(half);
-  return nearest < number && nearest < kLargestHalf ? HalfToFloat(half + 1) : nearest;
+  return nearest < number && nearest < kLargestHalf ? half + 1 : half;
+}
+
+/// Writes where channels begin and how long their steps are, and tells both.
+void SketchChannels(const BlockShape& shape, const std::byte* payload, std::byte* sketch,
+                    float* lows, float* steps) {
+  const KeySketchLayout layout(shape);
+  float key[kMaxHeadDim], highs[kMaxHeadDim];
+  ReadKey(shape, payload, 0, lows);
+  std::copy_n(lows, layout.dim, highs);
+  for (int32_t t = 1; t < shape.block_rows; ++t) {
+    ReadKey(shape, payload, t, key);
+    for (size_t c = 0; c < layout.dim; ++c) {
+      lows[c] = std::min(lows[c], key[c]);
+      highs[c] = std::max(highs[c], key[c]);
+    }
+  }
+  for (size_t c = 0; c < layout.dim; ++c) {
+    const uint16_t low = HalfWithin(lows[c]);
+    lows[c] = HalfToFloat(low);
+    const uint16_t step = HalfNotBelow(std::max(0.0f, highs[c] - lows[c]) / kCodes);
+    steps[c] = HalfToFloat(step);
+    std::memcpy(sketch + c * sizeof low, &low, sizeof low);
+    std::memcpy(sketch + layout.steps() + c * sizeof step, &step, sizeof step);
+  }
 }
 
 }  // namespace
 
-size_t KeySketchBytes(const BlockShape& shape) { return Layout(shape).bytes(); }
+size_t KeySketchBytes(const BlockShape& shape) { return KeySketchLayout(shape).bytes(); }
 
 void SketchKeys(const BlockShape& shape, const std::byte* payload, std::byte* sketch) {
-  CAIRN_CHECK(shape.head_dim <= kMaxHeadDim);
-  const Layout layout(shape);
-  std::vector<float> keys(layout.rows * layout.dim);
-  for (size_t t = 0; t < layout.rows; ++t) {
-    ReadKey(shape, payload, static_cast<int32_t>(t), keys.data() + t * layout.dim);
-  }
+  CAIRN_CHECK(shape.head_dim <= kMaxHeadDim && shape.block_rows <= kMaxBlockRows);
+  const KeySketchLayout layout(shape);
   std::memset(sketch, 0, layout.bytes());
+  float lows[kMaxHeadDim], steps[kMaxHeadDim], key[kMaxHeadDim];
+  SketchChannels(shape, payload, sketch, lows, steps);
   auto* codes = reinterpret_cast<uint8_t*>(sketch + layout.codes());
-  std::vector<double> squares(layout.rows, 0.0);
-  for (size_t c = 0; c < layout.dim; ++c) {
-    float low = keys[c], high = keys[c];
-    for (size_t t = 1; t < layout.rows; ++t) {
-      low = std::min(low, keys[t * layout.dim + c]);
-      high = std::max(high, keys[t * layout.dim + c]);
-    }
-    const uint16_t stored_low = FloatToHalf(std::clamp(low, -kLargestHalf, kLargestHalf));
-    low = HalfToFloat(stored_low);
-    const float step = HalfNotBelow(std::max(0.0f, high - low) / kCodes);
-    const uint16_t stored_step = FloatToHalf(step);
-    std::memcpy(sketch + c * sizeof(uint16_t), &stored_low, sizeof stored_low);
-    std::memcpy(sketch + layout.steps() + c * sizeof(uint16_t), &stored_step, sizeof stored_step);
-    for (size_t t = 0; t < layout.rows; ++t) {
-      const float key = keys[t * layout.dim + c];
-      const float code = step > 0 ? std::clamp(std::round((key - low) / step), 0.0f, kCodes) : 0;
-      const double miss = static_cast<double>(key) - (low + static_cast<double>(code) * step);
-      squares[t] += miss * miss;
-      const int shift = t < layout.half ? 0 : 4;
+  double off[kMaxBlockRows], farthest = 0;
+  for (size_t t = 0; t < layout.rows; ++t) {
+    ReadKey(shape, payload, static_cast<int32_t>(t), key);
+    const unsigned shift = t < layout.half ? 0 : 4;
+    double squares = 0;
+    for (size_t c = 0; c < layout.dim; ++c) {
+      const float nearest = steps[c] > 0 ? std::round((key[c] - lows[c]) / steps[c]) : 0;
+      const float code = std::clamp(nearest, 0.0f, kCodes);
+      const double miss =
+          static_cast<double>(key[c]) - lows[c] - static_cast<double>(code) * steps[c];
+      squares += miss * miss;
       codes[c * layout.half + t % layout.half] |=
-          static_cast<uint8_t>(static_cast<uint32_t>(code) << shift);
+          static_cast<uint8_t>(static_cast<unsigned>(code) << shift);
     }
+    off[t] = std::sqrt(squares);
+    farthest = std::max(farthest, off[t]);
   }
   constexpr double kSlack = 1 + 1e-5;  // of rounding to f32
-  const double farthest = std::sqrt(*std::ranges::max_element(squares));
   const auto unit = static_cast<float>(farthest / kOffCodes * kSlack);
   std::memcpy(sketch + layout.unit(), &unit, sizeof unit);
-  for (size_t t = 0; t < layout.rows; ++t) {
-    const double off = unit > 0 ? std::ceil(std::sqrt(squares[t]) / unit) : 0;
-    sketch[layout.off() + t] = static_cast<std::byte>(std::min<double>(off, kOffCodes));
+  for (size_t t = 0; t < layout.rows && unit > 0; ++t) {
+    const double code = std::min<double>(std::ceil(off[t] / unit), kOffCodes);
+    sketch[layout.off() + t] = static_cast<std::byte>(code);
   }
 }
 
 namespace {
 
 /// Scores of one block's rows: Σ_c q[c] · (low[c] + code · step[c]).
-void ScoreRows(const Layout& layout, const std::byte* sketch, const float* query, float* scores) {
+void ScoreRows(const KeySketchLayout& layout, const std::byte* sketch, const float* query,
+               float* scores) {
   const auto* codes = reinterpret_cast<const uint8_t*>(sketch + layout.codes());
-  float base = 0;
-  std::fill(scores, scores + 2 * layout.half, 0.0f);
+  std::fill_n(scores, layout.rows, 0.0f);
   for (size_t c = 0; c < layout.dim; ++c) {
     uint16_t low = 0, step = 0;
     std::memcpy(&low, sketch + c * sizeof low, sizeof low);
     std::memcpy(&step, sketch + layout.steps() + c * sizeof step, sizeof step);
-    base += query[c] * HalfToFloat(low);
-    const float factor = query[c] * HalfToFloat(step);
-    const uint8_t* column = codes + c * layout.half;
-    for (size_t t = 0; t < layout.half; ++t) {
-      scores[t] += factor * static_cast<float>(column[t] & 15u);
-      scores[layout.half + t] += factor * static_cast<float>(column[t] >> 4u);
+    for (size_t t = 0; t < layout.rows; ++t) {
+      const unsigned both = codes[c * layout.half + t % layout.half];
+      const auto code = static_cast<float>(t < layout.half ? both & 15u : both >> 4u);
+      scores[t] += query[c] * (HalfToFloat(low) + code * HalfToFloat(step));
     }
   }
-  for (size_t t = 0; t < layout.rows; ++t) scores[t] += base;
 }
 
 float LogSumOfExp(const float* scores, size_t count) {
@@ -115,30 +115,26 @@ float LogSumOfExp(const float* scores, size_t count) {
   return highest + std::log(sum);
 }
 
-float Length(const float* query, size_t dim) {
-  double squares = 0;
-  for (size_t c = 0; c < dim; ++c) squares += static_cast<double>(query[c]) * query[c];
-  return static_cast<float>(std::sqrt(squares));
-}
-
 }  // namespace
 
-void WeighSketches(const SketchParams& params) {
-  const Layout layout(params.shape);
-  std::vector<float> scores(2 * layout.half);
+void WeighSketchesReference(const SketchParams& params) {
+  const KeySketchLayout layout(params.shape);
+  CAIRN_CHECK(params.shape.block_rows <= kMaxBlockRows);
+  float scores[kMaxBlockRows];
   for (int32_t r = 0; r < params.rows; ++r) {
     const float* query = params.queries + static_cast<size_t>(r) * layout.dim;
-    const float length = Length(query, layout.dim);
+    float squares = 0;
+    for (size_t c = 0; c < layout.dim; ++c) squares += query[c] * query[c];
     for (int64_t i = 0; i < params.count; ++i) {
       const std::byte* sketch = params.sketches + static_cast<size_t>(i) * layout.bytes();
-      ScoreRows(layout, sketch, query, scores.data());
-      params.estimates[r * params.stride + i] = LogSumOfExp(scores.data(), layout.rows);
+      ScoreRows(layout, sketch, query, scores);
+      params.estimates[r * params.stride + i] = LogSumOfExp(scores, layout.rows);
       float unit = 0;
       std::memcpy(&unit, sketch + layout.unit(), sizeof unit);
       for (size_t t = 0; t < layout.rows; ++t) {
-        scores[t] += length * unit * static_cast<float>(sketch[layout.off() + t]);
+        scores[t] += std::sqrt(squares) * unit * static_cast<float>(sketch[layout.off() + t]);
       }
-      params.bounds[r * params.stride + i] = LogSumOfExp(scores.data(), layout.rows);
+      params.bounds[r * params.stride + i] = LogSumOfExp(scores, layout.rows);
     }
   }
 }

@@ -33,6 +33,8 @@ struct SketchParams {
   int64_t stride = 0;
 };
 
+void WeighSketchesReference(const SketchParams& params);
+/// The same within rounding.
 void WeighSketches(const SketchParams& params);
 
 }  // namespace cairn

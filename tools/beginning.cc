@@ -29,6 +29,7 @@ std::string ReadingText(const SessionProfile& profile, const SessionOptions& opt
     json["sinks"] = options.sinks;
     json["recent"] = options.recent_tokens;
   }
+  if (options.far_field) json["far_field"] = true;
   return json.dump();
 }
 

@@ -95,6 +95,7 @@ nlohmann::json EvalSettings::ToJson(const SessionProfile& profile,
                       {"--query-stride", options.query_stride},
                       {"--index", IndexKindName(options.index)}};
   if (why) json["--why"] = true;  // records of runs without do not tell
+  if (options.far_field) json["--far-field"] = true;
   return json;
 }
 
@@ -105,10 +106,10 @@ std::string DescribeMode(const SessionProfile& profile, const SessionOptions& op
     more = fmt::format(", sinks {}, recent {} tokens", options.sinks, options.recent_tokens);
   }
   return fmt::format(
-      "{}: {} blocks of {} tokens per KV head{}; chosen {} while reading, per-token "
+      "{}: {} blocks of {} tokens per KV head{}{}; chosen {} while reading, per-token "
       "in answers",
       AttentionModeName(profile.mode), options.retrieve, profile.block_tokens, more,
-      SelectionName(profile.selection));
+      options.far_field ? ", a far field for the others" : "", SelectionName(profile.selection));
 }
 
 }  // namespace cairn

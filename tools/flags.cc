@@ -98,6 +98,8 @@ void Flags::AddRetrieval(CLI::App& app, std::vector<int>* retrieve_list) {
   app.add_option("--index", index,
                  "Landmark search: auto, exact, int8, lists or faiss (default auto)")
       ->type_name("KIND");
+  app.add_flag("--far-field", far_field,
+               "The mean of their values stands in for blocks that are not read");
 }
 
 void Flags::AddCertificate(CLI::App& app) {

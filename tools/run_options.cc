@@ -159,6 +159,7 @@ Result<SessionOptions> RunOptions::ToSessionOptions(const SessionProfile& profil
   }
   CAIRN_TRY(CheckCertificate());
   options.keep_sketches = sketches;
+  options.far_field = far_field;
   options.mass_target = mass_target.value_or(0);
   options.mass_by = mass_by == "bound" ? MassBy::kBound : MassBy::kEstimate;
   return options;

@@ -29,7 +29,7 @@ struct RunOptions {
   std::vector<std::string> adapters;  ///< FILE or FILE=SCALE each
   std::optional<int> retrieve, chunk, block_tokens, sinks, recent, representatives, query_stride;
   std::optional<std::string> selection, kv_type, index;
-  bool certify = false, audit = false, sketches = false;
+  bool certify = false, audit = false, sketches = false, far_field = false;
   std::optional<float> mass_target;
   std::optional<std::string> mass_by;
 

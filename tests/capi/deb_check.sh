@@ -49,7 +49,8 @@ say "apt-get install ./cairn.deb"
 apt update
 apt install /srv/cairn.deb
 inside dpkg-query --show --showformat '${Package} ${Version} ${Status}\n' cairn
-inside dpkg --verify cairn && echo "dpkg --verify: nothing differs"
+differs="$(inside dpkg --verify cairn)"
+[[ -z "$differs" ]] || fail "dpkg --verify: $differs"
 inside dpkg -L cairn | sort >"$root/srv/files"
 
 say "the program"

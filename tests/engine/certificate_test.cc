@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 #include <tuple>
 #include <vector>
@@ -62,19 +63,24 @@ std::vector<SeenKey> Unread(const Problem& problem, const SessionOptions& option
   return keys;
 }
 
-/// The share of the first softmax that `unread` has beside `seen`, whose last key is the row's own.
-double MissedOracle(const Problem& problem, int32_t layer, int32_t query_head,
+/// The shares of the first softmax that unread blocks have beside what was read.
+struct Missed {
+  double all = 0;
+  std::map<int64_t, double> blocks;
+};
+
+/// The last key that was seen is the row's own.
+Missed MissedOracle(const Problem& problem, int32_t layer, int32_t query_head,
                     const std::vector<SeenKey>& seen, const std::vector<SeenKey>& unread) {
   const SessionShape& shape = problem.shape;
   const int32_t dim = shape.block.head_dim;
   const auto q = RotateOracle(shape, problem.Q(layer, seen.back().row) + query_head * dim,
                               seen.back().position);
   const auto weight = [&](const SeenKey& key) {
-    const float* k =
-        problem.K(layer, key.row) + static_cast<int64_t>(query_head / shape.group()) * dim;
-    const auto rotated = RotateOracle(shape, k, key.position);
+    const int64_t head = query_head / shape.group();
+    const auto k = RotateOracle(shape, problem.K(layer, key.row) + head * dim, key.position);
     double score = 0;
-    for (int32_t c = 0; c < dim; ++c) score += q[c] * rotated[c];
+    for (int32_t c = 0; c < dim; ++c) score += q[c] * k[c];
     return std::exp(score / std::sqrt(dim));
   };
   const bool landmarks = shape.mode == AttentionMode::kLandmark;
@@ -82,14 +88,21 @@ double MissedOracle(const Problem& problem, int32_t layer, int32_t query_head,
   for (size_t i = 0; i + 1 < seen.size(); ++i) {
     if (problem.IsLandmark(seen[i].row)) own = i + 1;
   }
-  double read = 0, missed = 0;
+  double sum = 0;
   for (size_t i = 0; i < seen.size(); ++i) {
-    if (!landmarks || problem.IsLandmark(seen[i].row) == (i < own)) read += weight(seen[i]);
+    if (!landmarks || problem.IsLandmark(seen[i].row) == (i < own)) sum += weight(seen[i]);
   }
+  Missed missed;
   for (const SeenKey& key : unread) {
-    if (!landmarks || problem.IsLandmark(key.row)) missed += weight(key);
+    if (landmarks && !problem.IsLandmark(key.row)) continue;
+    const double one = weight(key);
+    missed.blocks[key.row / kBlockRows] += one;
+    missed.all += one;
+    sum += one;
   }
-  return missed / (missed + read);
+  missed.all /= sum;
+  for (auto& [block, share] : missed.blocks) share /= sum;
+  return missed;
 }
 
 class CertificateTest : public testing::TestWithParam<CertificateCase> {
@@ -105,14 +118,17 @@ class CertificateTest : public testing::TestWithParam<CertificateCase> {
     return session.has_value() ? std::move(session).value() : nullptr;
   }
   double Truth(const Trace& trace, const SessionOptions& options, const MissedMass& missed) const {
-    const int64_t first = missed.row / kChunk * kChunk;
+    return Oracle(trace, options, missed.row, missed.layer, missed.head).all;
+  }
+  Missed Oracle(const Trace& trace, const SessionOptions& options, int64_t row, int32_t layer,
+                int32_t head) const {
+    const int64_t first = row / kChunk * kChunk;
     const Choice& choice =
-        trace.choices[static_cast<size_t>(missed.row / kChunk)][static_cast<size_t>(missed.layer)];
-    const auto chosen =
-        choice.Of(missed.head / problem_.shape.group(),
-                  choice.groups == 1 ? 0 : static_cast<int32_t>(missed.row - first));
-    return MissedOracle(problem_, missed.layer, missed.head,
-                        SeenByRow(problem_.shape, options, chosen, first, missed.row),
+        trace.choices[static_cast<size_t>(row / kChunk)][static_cast<size_t>(layer)];
+    const auto chosen = choice.Of(head / problem_.shape.group(),
+                                  choice.groups == 1 ? 0 : static_cast<int32_t>(row - first));
+    return MissedOracle(problem_, layer, head,
+                        SeenByRow(problem_.shape, options, chosen, first, row),
                         Unread(problem_, options, chosen, first));
   }
   /// Of what the payloads' type rounds away, in shares.
@@ -264,6 +280,48 @@ TEST_P(CertificateTest, ReachesItsTargetOrFillsTheContext) {
       EXPECT_EQ(full > 0, context == 120);
     }
   }
+}
+
+/// The far field adds to an output what the means of unread blocks' values come to.
+TEST_P(CertificateTest, MeansStandInForWhatIsNotRead) {
+  SessionOptions options = Options(GetParam().selection);
+  auto plain = Make("plain", options);
+  Trace without(problem_), with(problem_);
+  ASSERT_GOOD(RunSteps(*plain, problem_, kRows, kChunk, &without));
+  options.far_field = true;
+  auto session = Make("far", options);
+  ASSERT_GOOD(RunSteps(*session, problem_, 90, kChunk, &with));
+  ASSERT_GOOD(session->Commit("{}"));
+  session.reset();
+  auto opened = engine_->OpenSession("far", problem_.shape, options);
+  ASSERT_GOOD(opened);
+  ASSERT_GOOD(RunSteps(*opened.value(), problem_, kRows, kChunk, &with));
+  const int32_t dim = problem_.shape.block.head_dim, tokens = problem_.shape.block_tokens();
+  double error = 0, change = 0;
+  int64_t count = 0;
+  for (int32_t layer = 0; layer < problem_.shape.layers; ++layer) {
+    for (int64_t row = 50; row < kRows; ++row) {
+      for (int32_t head = 0; head < problem_.shape.query_heads; ++head) {
+        const Missed missed = Oracle(without, options, row, layer, head);
+        const int64_t at = (layer * problem_.rows + row) * problem_.q_width() + head * dim;
+        for (int32_t c = 0; c < dim; ++c) {
+          double expected = (1 - missed.all) * without.o[at + c];
+          for (const auto& [block, share] : missed.blocks) {
+            for (int32_t t = 0; t < tokens; ++t) {
+              const float* v = problem_.V(layer, block * kBlockRows + t);
+              expected += share / tokens * v[head / problem_.shape.group() * dim + c];
+            }
+          }
+          error += std::abs(with.o[at + c] - expected);
+          change += std::abs(with.o[at + c] - without.o[at + c]);
+          ++count;
+        }
+      }
+    }
+  }
+  EXPECT_GT(change / static_cast<double>(count), 0.05);
+  const bool landmarks = GetParam().mode == AttentionMode::kLandmark;
+  EXPECT_LT(error / static_cast<double>(count), landmarks ? 2e-3 : 1e-2);
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -64,17 +64,18 @@ class KeySketchTest : public testing::TestWithParam<SketchCase> {
     return std::log(sum);
   }
 
-  void Weigh(int64_t stride) {
+  void Weigh(int64_t stride, void (*weigh)(const SketchParams&) = WeighSketches,
+             int32_t rows = kQueries) {
     estimates_.assign(static_cast<size_t>(kQueries * stride), -1e9f);
     bounds_ = estimates_;
-    WeighSketches({.shape = shape(),
-                   .sketches = sketches_.data(),
-                   .count = kBlocks,
-                   .queries = queries_.data(),
-                   .rows = kQueries,
-                   .estimates = estimates_.data(),
-                   .bounds = bounds_.data(),
-                   .stride = stride});
+    weigh({.shape = shape(),
+           .sketches = sketches_.data(),
+           .count = kBlocks,
+           .queries = queries_.data(),
+           .rows = rows,
+           .estimates = estimates_.data(),
+           .bounds = bounds_.data(),
+           .stride = stride});
   }
 
   std::vector<std::byte> payloads_, sketches_;
@@ -107,6 +108,19 @@ TEST_P(KeySketchTest, BoundsHoldAndEstimatesAreNear) {
   EXPECT_GT(slack, 0.002 * dim * GetParam().spread) << "these were not sketches";
 }
 
+TEST_P(KeySketchTest, IsWhatTheReferenceSays) {
+  Make(4);
+  for (const int32_t rows : {1, 2, 3, 4, 7, kQueries}) {
+    Weigh(kBlocks, WeighSketchesReference, rows);
+    const auto estimates = estimates_, bounds = bounds_;
+    Weigh(kBlocks, WeighSketches, rows);
+    for (size_t i = 0; i < estimates.size(); ++i) {
+      ASSERT_NEAR(estimates_[i], estimates[i], 2e-4) << rows << " rows, number " << i;
+      ASSERT_NEAR(bounds_[i], bounds[i], 2e-4) << rows << " rows, number " << i;
+    }
+  }
+}
+
 TEST_P(KeySketchTest, WritesItsOwnBytesAndNoMore) {
   Make(3);
   std::vector<std::byte> guarded(KeySketchBytes(shape()) + 1, std::byte{0x5a});
@@ -121,7 +135,8 @@ INSTANTIATE_TEST_SUITE_P(Shapes, KeySketchTest,
                                          SketchCase{{16, 32, DType::kBF16}, 2.0f},
                                          SketchCase{{7, 6, DType::kF32}, 1.0f},
                                          SketchCase{{64, 128, DType::kQ8}, 1.0f},
-                                         SketchCase{{3, 8, DType::kF16}, 1.0f}));
+                                         SketchCase{{3, 8, DType::kF16}, 1.0f},
+                                         SketchCase{{49, 80, DType::kF16}, 1.0f}));
 
 /// Rows that are all alike are a sketch without loss.
 TEST(KeySketchOfEqualRows, IsExact) {

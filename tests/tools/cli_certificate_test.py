@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """--certify, --audit and --mass-target: what an answer may have missed. Tiny random models attend
-to everything alike, so there is much to miss; figures are held against the audit, which reads all."""
+to everything alike, so there is much to miss; figures are held against the audit, which reads all.
+"""
 
 import unittest
 
