@@ -65,9 +65,10 @@ struct SessionOptions {
   int32_t query_stride = 1;     ///< per-chunk choice looks at every n-th row of a step
   Selection selection = Selection::kPerChunk;
   IndexKind index = IndexKind::kAuto;
-  /// Above 0: a layer chooses more blocks, while there is room for them in the context, until every
-  /// row and query head gives this share of its attention to what it reads (engine/certificate.h).
+  /// Above 0: a layer chooses more blocks, up to kMostAimed, until every row and query head gives
+  /// this share of its attention to what it reads (engine/certificate.h).
   float mass_target = 0;
+  static constexpr int32_t kMostAimed = 1024;
   MassBy mass_by = MassBy::kEstimate;
   /// What is not read is stood in for, as one part: each such block by the mean of its values, with
   /// the weight that a certificate would estimate.

@@ -119,8 +119,8 @@ class Session {
   /// Reads the blocks of one layer from `first` on, before `end`.
   Status ReadBounds(int32_t layer, int64_t first, int64_t end, KeyBounds& bounds);
   void AddBounds(int32_t complete);
-  /// Blocks that the open step may choose at most without reaching past the context.
-  int32_t MostChosen() const;
+  /// Chosen blocks that the open step has slots for without reaching past the context.
+  int32_t Room() const;
   /// Whether the rows just measured miss the target.
   bool MissesTooMuch() const;
   /// Measures what was just read in the open step's layer, and reads again, and more, where options

@@ -97,7 +97,7 @@ void Session::AddBounds(int32_t complete) {
   }
 }
 
-int32_t Session::MostChosen() const {
+int32_t Session::Room() const {
   const int64_t b = shape_.block.block_rows;
   const int64_t reach = plan_.local_slot * b + plan_.tail_rows + step_rows_;
   return plan_.choose + static_cast<int32_t>((shape_.context_rows - reach) / b);
@@ -122,10 +122,11 @@ Status Session::CertifyRead(int32_t layer, const float* q, const StepLog::Mark& 
     return LayerRead{plan, layer, q, step_rows_, FirstPosition(plan), choice_, attention_.lse()};
   };
   certifier_.Measure(read(), *bounds_, first);
-  while (aims && !plan.TakesAll() && plan.choose < MostChosen() && MissesTooMuch()) {
+  const int32_t most = std::max(options.retrieve, SessionOptions::kMostAimed);
+  while (aims && !plan.TakesAll() && plan.choose < most && MissesTooMuch()) {
     if (log_ != nullptr) log_->CutTo(before);
-    options.retrieve = std::min(2 * std::max(plan.choose, 1), MostChosen());
-    plan = PlanStep(shape_, options, rows_);
+    options.retrieve = std::min(2 * std::max(plan.choose, 1), most);
+    plan = PlanStep(shape_, options, rows_, Room());
     CAIRN_TRY(ReadPast(options, plan, layer, q, o));
     certifier_.Measure(read(), *bounds_, first);
   }

@@ -56,9 +56,9 @@ size_t StepAttention::MostBlocksPerFetch(const SessionShape& shape, const Sessio
   const bool landmark = shape.mode == AttentionMode::kLandmark;
   const size_t fixed =
       landmark ? 0 : static_cast<size_t>(options.sinks + (options.recent_tokens + rows - 1) / rows);
-  // With a target, as many as the context has room for.
-  const auto chosen =
-      static_cast<size_t>(options.mass_target > 0 ? shape.context_rows / rows : options.retrieve);
+  const auto chosen = static_cast<size_t>(
+      options.mass_target > 0 ? std::max(options.retrieve, SessionOptions::kMostAimed)
+                              : options.retrieve);
   const size_t group = static_cast<size_t>(shape.kv_heads) * (chosen + fixed);
   return std::max(group, kBlocksPerFetch);
 }

@@ -46,10 +46,12 @@ struct AttendParams {
   const float* q = nullptr;         ///< [T, G, D], un-rotated; rows q_row_stride apart
   int64_t q_row_stride = 0;         ///< elements
   const int32_t* q_positions = nullptr;  ///< [T]
-  std::span<const BlockRef> blocks;      ///< ascending, non-overlapping positions
-  float* o = nullptr;                    ///< [T, G, D], rows o_row_stride apart
-  int64_t o_row_stride = 0;              ///< elements
-  float* lse = nullptr;  ///< [T, G]; kGrouped: of the first softmax (local and gates)
+  /// Ascending positions, the lowest first. Blocks that stand before every row's own may share one;
+  /// others do not overlap.
+  std::span<const BlockRef> blocks;
+  float* o = nullptr;        ///< [T, G, D], rows o_row_stride apart
+  int64_t o_row_stride = 0;  ///< elements
+  float* lse = nullptr;      ///< [T, G]; kGrouped: of the first softmax (local and gates)
 };
 
 void AttendReference(const AttendParams& params);

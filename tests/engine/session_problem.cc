@@ -187,21 +187,27 @@ void AddBlockKeys(const SessionShape& shape, int64_t block, int64_t slot,
 }
 
 std::vector<SeenKey> SeenByRow(const SessionShape& shape, const SessionOptions& options,
-                               std::span<const int64_t> chosen, int64_t first, int64_t row) {
+                               std::span<const int64_t> chosen, int64_t first, int64_t row,
+                               int64_t room) {
   const int64_t b = shape.block.block_rows, n = first / b, k = std::ssize(chosen);
   std::vector<SeenKey> keys;
+  const int64_t placed = std::min(k, room), crowd = k - placed;
   int64_t slot = 0;
   if (shape.mode == AttentionMode::kLandmark) {  // spec, section 4
     for (int64_t j = 0; j < k; ++j) {
-      AddBlockKeys(shape, chosen[j], j + (chosen[j] >= n - k ? 1 : 0), &keys);
+      const int64_t near = chosen[j] >= n - placed ? 1 : 0;
+      AddBlockKeys(shape, chosen[j], std::max<int64_t>(0, j - crowd) + near, &keys);
     }
-    slot = k + 1;
+    slot = placed + 1;
   } else {
     const int64_t recent_rows = std::max<int64_t>(0, options.recent_tokens - first % b);
     const int64_t recent = n - std::min(n, (recent_rows + b - 1) / b);
     const int64_t sinks = std::min<int64_t>(options.sinks, recent);
     for (int64_t block = 0; block < sinks; ++block) AddBlockKeys(shape, block, slot++, &keys);
-    for (const int64_t block : chosen) AddBlockKeys(shape, block, slot++, &keys);
+    for (int64_t j = 0; j < k; ++j) {
+      AddBlockKeys(shape, chosen[j], slot + std::max<int64_t>(0, j - crowd), &keys);
+    }
+    slot += placed;
     for (int64_t block = recent; block < n; ++block) AddBlockKeys(shape, block, slot++, &keys);
   }
   for (int64_t local = n * b; local <= row; ++local) {

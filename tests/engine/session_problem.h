@@ -70,9 +70,11 @@ struct SeenKey {
 /// Adds the rows of block `block` at slot `slot`.
 void AddBlockKeys(const SessionShape& shape, int64_t block, int64_t slot,
                   std::vector<SeenKey>* keys);
-/// What row `row` of a step that began at `first` sees, having chosen `chosen`.
+/// What row `row` of a step that began at `first` sees, having chosen `chosen`, of which `room`
+/// have slots of their own.
 std::vector<SeenKey> SeenByRow(const SessionShape& shape, const SessionOptions& options,
-                               std::span<const int64_t> chosen, int64_t first, int64_t row);
+                               std::span<const int64_t> chosen, int64_t first, int64_t row,
+                               int64_t room = 1 << 20);
 /// Attention of one query row and head over `keys` (sequence order, the row itself last), by
 /// section 5 of the specification or plain softmax, as the shape says. [D]
 std::vector<double> AttendRowOracle(const Problem& problem, int32_t layer, int32_t query_head,
