@@ -12,8 +12,8 @@ MAX_COLUMNS = 100
 MAX_FILE_BYTES = 256 * 1024
 
 RANK = {"base": 0, "kernels": 1, "index": 1, "storage": 1, "engine": 2, "model": 3, "bench": 4,
-        "tools": 5}
-MAY_SEE_ALL_BELOW = {"tests": True, "examples": False}  # value: tools too
+        "tools": 5, "capi": 6}
+MAY_SEE_ALL_BELOW = {"tests": True, "examples": False}  # value: tools and capi too
 
 # Header prefix (regular expression) -> the adapter files that may include it.
 FOREIGN = [
@@ -29,7 +29,7 @@ FOREIGN = [
 LARGE_DATA = r"(tests/data/[\w.-]+\.jsonl|model/adapters/[\w.-]+\.gguf)$"
 THROWERS = r"(index/faiss_cpu_index\.cc|storage/rocks_\w+\.cc)$"
 SHARED_OWNERS = r"(storage/rocks_\w+|tests/support/power_cut_\w+|tools/metrics_server)\.(h|cc)$"
-CODE = (".h", ".cc", ".cu", ".cuh")
+CODE = (".h", ".c", ".cc", ".cu", ".cuh")
 NARROW = CODE + (".cmake", "CMakeLists.txt", ".py", ".sh")
 WIDE = "tools/reference/"  # generators of test data: tables, kept as they were run
 SKIPPED_FOLDERS = re.compile(r"(\.git|\.cache|__pycache__|build[\w-]*)$")
@@ -118,7 +118,7 @@ def check_include_table(tree):
             if room == other:
                 continue
             if room in MAY_SEE_ALL_BELOW:
-                allowed = other in RANK and (other != "tools" or MAY_SEE_ALL_BELOW[room])
+                allowed = other in RANK and (RANK[other] < RANK["tools"] or MAY_SEE_ALL_BELOW[room])
             else:
                 allowed = room in RANK and other in RANK and RANK[other] < RANK[room]
             if not allowed:
@@ -216,10 +216,10 @@ def check_tests_are_alive(tree):
 def check_sources_are_built(tree):
     for name in tree.files:
         folder, base = os.path.split(name)
-        if not name.endswith((".cc", ".cu")):
+        if not name.endswith((".c", ".cc", ".cu")):
             continue
-        lists = tree.text(folder + "/CMakeLists.txt") if folder + "/CMakeLists.txt" in tree.files \
-            else ""
+        lists = "".join(tree.text(f"{folder}/{list}") for list in ("CMakeLists.txt", "Makefile")
+                        if f"{folder}/{list}" in tree.files)
         lists = re.sub(r"#[^\n]*", "", lists)
         if not re.search(r"(?<![\w./-])" + re.escape(base) + r"(?![\w.])", lists):
             yield name, 1, f"no target in {folder}/CMakeLists.txt lists it"

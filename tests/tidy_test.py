@@ -28,6 +28,8 @@ CASES = [
     ("bench/a.h", '#include "tools/b.h"\n', "bench must not include tools"),
     ("engine/a.h", '#include "tests/b.h"\n', "engine must not include tests"),
     ("examples/a.h", '#include "tools/b.h"\n', "examples must not include tools"),
+    ("tools/a.h", '#include "capi/b.h"\n', "tools must not include capi"),
+    ("capi/a.h", '#include "tools/b.h"\n#include "engine/c.h"\n', None),
     ("engine/a.h", '#include "b.h"\n', "by its path from the root"),
     ("engine/a.h", '#include "index/b.h"\n#include "engine/c.h"\n#include <vector>\n', None),
     ("tools/a.h", '#include "model/b.h"\n#include "bench/b.h"\n', None),

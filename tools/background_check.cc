@@ -43,7 +43,7 @@ bool BackgroundCheck::Start() {
 }
 
 void BackgroundCheck::Run() {
-  const auto checked = CheckStore(flags_, {});
+  const auto checked = CheckStore(flags_, {}, flags_.quiet);
   const std::lock_guard lock(mutex_);
   seconds_ = SecondsSince(start_);
   report_ = message_ = nullptr;

@@ -9,6 +9,7 @@
 #include "tools/answer_certificate.h"
 #include "tools/command.h"
 #include "tools/conversation.h"
+#include "tools/flags.h"
 #include "tools/print_json.h"
 #include "tools/text_file.h"
 #include "tools/tier_report.h"

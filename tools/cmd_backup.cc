@@ -10,6 +10,7 @@
 #include "engine/stored_shape.h"
 #include "storage/store_copy.h"
 #include "tools/command.h"
+#include "tools/flags.h"
 #include "tools/interrupt.h"
 #include "tools/print_json.h"
 #include "tools/session_check.h"

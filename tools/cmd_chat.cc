@@ -9,6 +9,7 @@
 #include "tools/answer_certificate.h"
 #include "tools/answer_sources.h"
 #include "tools/command.h"
+#include "tools/flags.h"
 #include "tools/interrupt.h"
 
 namespace cairn {

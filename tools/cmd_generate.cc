@@ -7,6 +7,7 @@
 #include "tools/answer_certificate.h"
 #include "tools/command.h"
 #include "tools/conversation.h"
+#include "tools/flags.h"
 #include "tools/print_json.h"
 #include "tools/tier_report.h"
 
@@ -48,8 +49,7 @@ class GenerateCommand : public Command {
     }
     CAIRN_TRY(auto workspace,
               from_nothing ? Workspace::InMemory(flags_) : Workspace::OpenExisting(flags_));
-    workspace->profile().raw = true;  // the prompt stands as it is, also behind a chat
-    CAIRN_TRY(auto conversation, Conversation::Open(*workspace));
+    CAIRN_TRY(auto conversation, Conversation::OpenPlain(*workspace));
     const AnswerCertificate certificate(flags_, *workspace, conversation);
     Sampler sampler(temperature_, seed_);
     CAIRN_TRY(auto answer, conversation.Ask(prompt_, max_tokens_, sampler, [&](auto piece) {

@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "base/byte_size.h"
-#include "base/hash.h"
 #include "base/progress.h"
 #include "engine/stored_shape.h"
 #include "tools/command.h"
+#include "tools/flags.h"
 #include "tools/interrupt.h"
 #include "tools/print_json.h"
 #include "tools/reader.h"
@@ -63,7 +63,7 @@ class IngestCommand : public Command {
     }
     CAIRN_TRY(auto text, ReadText(text_path_));
     CAIRN_TRY(auto workspace, Open(text));
-    CAIRN_TRY(auto started, Begin(*workspace, text));
+    CAIRN_TRY(auto started, Reader(*workspace).BeginOrGoOn(NewRecord(text), again_));
     if (!started) return Report(*workspace, 0);
     return Read(*workspace, text);
   }
@@ -82,7 +82,7 @@ class IngestCommand : public Command {
   Result<bool> Share(Workspace& workspace, const SessionShape& shape, const std::string& text) {
     const SessionProfile before = workspace.profile();
     Reader::BeginAt(0, workspace.profile(), NewRecord(text));
-    CAIRN_TRY(const auto tokens, Tokens(workspace, text));
+    CAIRN_TRY(const auto tokens, Reader(workspace).Tokens(text));
     workspace.profile().ingests.back().tokens = std::ssize(tokens);
     const NewSession wanted{workspace.profile(), DescribeShape(shape), workspace.reading(), tokens};
     SessionCatalog& catalog = workspace.engine().catalog();
@@ -105,51 +105,12 @@ class IngestCommand : public Command {
   }
 
   IngestRecord NewRecord(const std::string& text) const {
-    Hasher hasher;
-    hasher.Update(text);
-    IngestRecord record;
-    record.hash = hasher.Hex();
-    record.source = text_path_ == "-" ? "standard input" : text_path_;
-    record.limit = limit_;
-    return record;
-  }
-
-  /// Finds or adds the ingest's record; false if the text was read before.
-  Result<bool> Begin(Workspace& workspace, const std::string& text) {
-    SessionProfile& profile = workspace.profile();
-    IngestRecord record = NewRecord(text);
-    if (!profile.ingests.empty() && !profile.ingests.back().done) {
-      const IngestRecord& open = profile.ingests.back();
-      if (open.hash == record.hash && open.limit == limit_) return true;
-      return Fail(Errc::kMismatch,
-                  "session '{}' is in the middle of reading {}; finish that first with the same "
-                  "command as before",
-                  flags_.session, open.source);
-    }
-    for (const IngestRecord& read : profile.ingests) {
-      if (read.hash == record.hash && read.limit == limit_ && !again_) return false;
-    }
-    Reader(workspace).Begin(std::move(record));
-    return true;
-  }
-
-  /// All tokens the ingest adds: framing, then the text.
-  Result<std::vector<uint32_t>> Tokens(Workspace& workspace, const std::string& text) const {
-    const IngestRecord& record = workspace.profile().ingests.back();
-    CAIRN_TRY(auto tokens, Reader::Opening(workspace.model(), workspace.profile().raw,
-                                           record.start_token == 0, record.opens_turn));
-    auto encoded = workspace.model().tokenizer().Encode(text);
-    if (limit_ > 0 && std::ssize(encoded) > limit_) encoded.resize(static_cast<size_t>(limit_));
-    if (encoded.empty()) {
-      return Fail(Errc::kInvalidArgument, "{} holds no tokens", record.source);
-    }
-    tokens.insert(tokens.end(), encoded.begin(), encoded.end());
-    return tokens;
+    return Reader::RecordOf(text, text_path_ == "-" ? "standard input" : text_path_, limit_);
   }
 
   Status Read(Workspace& workspace, const std::string& text) {
-    CAIRN_TRY(auto tokens, Tokens(workspace, text));
     Reader reader(workspace);
+    CAIRN_TRY(auto tokens, reader.Tokens(text));
     const int64_t before = reader.done();
     if (shared_ && !flags_.quiet) {
       fmt::print(stderr, "the first {} tokens of {} are shared with session '{}'\n",

@@ -12,6 +12,7 @@
 #include "engine/stored_shape.h"
 #include "engine/summary.h"
 #include "tools/command.h"
+#include "tools/flags.h"
 #include "tools/interrupt.h"
 #include "tools/print_json.h"
 #include "tools/recomputation.h"

@@ -11,6 +11,7 @@
 #include "engine/stored_shape.h"
 #include "engine/summary.h"
 #include "tools/command.h"
+#include "tools/flags.h"
 #include "tools/interrupt.h"
 #include "tools/print_json.h"
 #include "tools/session_history.h"

@@ -7,6 +7,7 @@
 #include "base/byte_size.h"
 #include "base/plain_text.h"
 #include "tools/command.h"
+#include "tools/flags.h"
 #include "tools/print_json.h"
 #include "tools/store_check.h"
 #include "tools/workspace.h"
@@ -32,7 +33,7 @@ class VerifyCommand : public Command {
       CAIRN_TRY(SessionCatalog::ValidateName(flags_.session));
       names.insert(flags_.session);
     }
-    CAIRN_TRY(const StoreCheck check, CheckStore(flags_, names));
+    CAIRN_TRY(const StoreCheck check, CheckStore(flags_, names, flags_.quiet));
     return Report(check);
   }
 

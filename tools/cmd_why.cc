@@ -6,6 +6,7 @@
 
 #include "tools/answer_sources.h"
 #include "tools/command.h"
+#include "tools/flags.h"
 #include "tools/print_json.h"
 #include "tools/text_file.h"
 #include "tools/tier_report.h"

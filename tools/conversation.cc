@@ -37,10 +37,15 @@ void PrintAnswer(std::string_view piece) {
 }
 
 Result<Conversation> Conversation::Open(Workspace& workspace) {
+  if (workspace.profile().raw) return OpenPlain(workspace);
   CAIRN_TRY(workspace.model().PackForDecode());
-  if (workspace.profile().raw) return Conversation(workspace, std::nullopt);
   CAIRN_TRY(auto chat, workspace.model().Template());
   return Conversation(workspace, std::move(chat));
+}
+
+Result<Conversation> Conversation::OpenPlain(Workspace& workspace) {
+  CAIRN_TRY(workspace.model().PackForDecode());
+  return Conversation(workspace, std::nullopt);
 }
 
 std::vector<uint32_t> Conversation::Frame(std::span<const Turn> turns) const {
@@ -160,7 +165,7 @@ Result<Answer> Conversation::AskObserved(std::span<const Turn> turns, int64_t ma
   made.question_tokens = std::ssize(tokens);
   made.seconds_to_first = first;
   answer_open_ = true;
-  workspace_.profile().turn_open = false;
+  if (chat_.has_value()) workspace_.profile().turn_open = false;
   return made;
 }
 

@@ -40,6 +40,8 @@ class Conversation {
   /// `workspace` must outlive it. In a raw session a question is plain text that the model goes on
   /// from; elsewhere it becomes a user's turn of the model's chat template.
   static Result<Conversation> Open(Workspace& workspace);
+  /// Questions are plain text that the model goes on from, whatever the session is.
+  static Result<Conversation> OpenPlain(Workspace& workspace);
 
   /// Asks and answers, at most `max_tokens` tokens. On an error the session is as before.
   /// `log`, if there is one, gets what was read for the last rows of the question and for each

@@ -3,6 +3,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "tools/installed_adapter.h"
+
 namespace cairn {
 
 Result<AdapterSource> ParseAdapterSource(const std::string& text) {
@@ -18,7 +20,10 @@ Result<AdapterSource> ParseAdapterSource(const std::string& text) {
     }
     source.path.resize(equals);
   }
-  if (!source.path.empty()) return source;
+  if (!source.path.empty()) {
+    source.path = FindAdapter(source.path);
+    return source;
+  }
   return Fail(Errc::kInvalidArgument, "--adapter '{}' names no file; write FILE or FILE=0.5", text);
 }
 

@@ -21,7 +21,7 @@ struct AdapterSource {
   double scale = 1.0;
 };
 
-/// FILE or FILE=SCALE taken apart.
+/// FILE or FILE=SCALE taken apart; FILE may be the name of an installed adapter.
 Result<AdapterSource> ParseAdapterSource(const std::string& text);
 
 class LoadedModel {

@@ -1,5 +1,6 @@
 #include "tools/reader.h"
 
+#include "base/hash.h"
 #include "tools/interrupt.h"
 
 namespace cairn {
@@ -23,6 +24,46 @@ Result<std::vector<uint32_t>> Reader::Opening(const LoadedModel& model, bool raw
   return tokens;
 }
 
+IngestRecord Reader::RecordOf(std::string_view text, std::string source, int64_t limit) {
+  Hasher hasher;
+  hasher.Update(text);
+  IngestRecord record;
+  record.hash = hasher.Hex();
+  record.source = std::move(source);
+  record.limit = limit;
+  return record;
+}
+
+Result<bool> Reader::BeginOrGoOn(IngestRecord record, bool again) {
+  const SessionProfile& profile = workspace_.profile();
+  if (!profile.ingests.empty() && !profile.ingests.back().done) {
+    const IngestRecord& open = profile.ingests.back();
+    if (open.hash == record.hash && open.limit == record.limit) return true;
+    return Fail(Errc::kMismatch,
+                "session '{}' is in the middle of reading {}; finish that first with the same "
+                "command as before",
+                workspace_.session().record().name, open.source);
+  }
+  for (const IngestRecord& read : profile.ingests) {
+    if (read.hash == record.hash && read.limit == record.limit && !again) return false;
+  }
+  Begin(std::move(record));
+  return true;
+}
+
+Result<std::vector<uint32_t>> Reader::Tokens(std::string_view text) const {
+  const IngestRecord& record = workspace_.profile().ingests.back();
+  CAIRN_TRY(auto tokens, Opening(workspace_.model(), workspace_.profile().raw,
+                                 record.start_token == 0, record.opens_turn));
+  auto encoded = workspace_.model().tokenizer().Encode(text);
+  if (record.limit > 0 && std::ssize(encoded) > record.limit) {
+    encoded.resize(static_cast<size_t>(record.limit));
+  }
+  if (encoded.empty()) return Fail(Errc::kInvalidArgument, "{} holds no tokens", record.source);
+  tokens.insert(tokens.end(), encoded.begin(), encoded.end());
+  return tokens;
+}
+
 void Reader::Begin(IngestRecord record) {
   BeginAt(workspace_.session().tokens(), workspace_.profile(), std::move(record));
 }
@@ -43,7 +84,8 @@ Status Reader::Read(std::span<const uint32_t> tokens, const Watch& watch) {
   IngestRecord& record = workspace_.profile().ingests.back();
   record.tokens = std::ssize(tokens);
   auto left = tokens.subspan(static_cast<size_t>(done()));
-  while (!left.empty() && !Interrupted()) {
+  bool stopped = false;
+  while (!left.empty() && !stopped && !Interrupted()) {
     const auto count = static_cast<size_t>(workspace_.runner().NextStep(left));
     CAIRN_TRY(workspace_.runner().Step(left.first(count)));
     session.AddTokens(left.first(count));
@@ -55,6 +97,7 @@ Status Reader::Read(std::span<const uint32_t> tokens, const Watch& watch) {
       CAIRN_TRY(workspace_.Commit());
     }
     watch(done());
+    stopped = stop_ && stop_();
   }
   record.done = left.empty();
   CAIRN_TRY(workspace_.Commit());

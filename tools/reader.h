@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -25,6 +27,15 @@ class Reader {
   static Result<std::vector<uint32_t>> Opening(const LoadedModel& model, bool raw, bool first,
                                                bool opens_turn);
 
+  /// What a session remembers of a text; `limit`: its first tokens only, 0: all.
+  static IngestRecord RecordOf(std::string_view text, std::string source, int64_t limit);
+  /// Finds the text that the session is in the middle of reading, or begins it. False if it was
+  /// read before and is not to be read `again`; kMismatch in the middle of another one.
+  Result<bool> BeginOrGoOn(IngestRecord record, bool again);
+  /// All tokens that the session's last text adds: what stands in front of it, then `text`.
+  /// kInvalidArgument if there are none.
+  Result<std::vector<uint32_t>> Tokens(std::string_view text) const;
+
   /// Adds the record of a text that is to be read next; hash, source and limit are the caller's.
   void Begin(IngestRecord record);
   /// The same for a session that has `token` tokens and need not be open.
@@ -34,12 +45,15 @@ class Reader {
   int64_t done() const;
 
   /// Reads what is left of `tokens`, which are all that the last text adds, opening included.
-  /// Commits about every 4,096 tokens and at the end. kInterrupted after Ctrl-C; what was read is
-  /// committed then, and Read goes on with it.
+  /// Commits about every 4,096 tokens and at the end. kInterrupted after Ctrl-C, or when `stop`
+  /// said so; what was read is committed then, and Read goes on with it.
   Status Read(std::span<const uint32_t> tokens, const Watch& watch);
+  /// `stop` is asked after each step; true ends Read.
+  void StopWhen(std::function<bool()> stop) { stop_ = std::move(stop); }
 
  private:
   Workspace& workspace_;
+  std::function<bool()> stop_;  // may be empty
 };
 
 }  // namespace cairn

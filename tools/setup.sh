@@ -21,9 +21,9 @@ export -n CAIRN_MODEL CAIRN_ADAPTER
 export CAIRN_CONFIG=/dev/null
 
 # Debian 12. RocksDB's CMake configuration looks for gflags, Snappy, zlib, bzip2, lz4 and zstd;
-# oneDNN's for OpenCL.
+# oneDNN's for OpenCL. cpack asks file(1) what is a library.
 PACKAGES=(
-  build-essential cmake ninja-build ccache pkg-config
+  build-essential cmake ninja-build ccache pkg-config file
   libfaiss-dev libopenblas-dev librocksdb-dev libgflags-dev libsnappy-dev zlib1g-dev libbz2-dev
   liblz4-dev libzstd-dev libtbb-dev libboost-dev libboost-context-dev libdnnl-dev opencl-headers
   ocl-icd-opencl-dev libhwy-dev libpcre2-dev libxxhash-dev

@@ -31,8 +31,9 @@ bool FoundBefore(const std::vector<CheckFinding>& before, const CheckFinding& no
 }
 
 /// One look at the store. `any`: whether there is something to look at.
-Result<StoreCheck> CheckOnce(const Flags& flags, const std::set<std::string>& names, bool* any) {
-  CAIRN_TRY(auto cold, OpenStore(flags, false, true));
+Result<StoreCheck> CheckOnce(const RunOptions& run, const std::set<std::string>& names, bool quiet,
+                             bool* any) {
+  CAIRN_TRY(auto cold, OpenStore(run, false, true));
   Verifier verifier(*cold);
   CAIRN_TRY(auto records, verifier.CheckStore());
   StoreCheck check;
@@ -50,7 +51,7 @@ Result<StoreCheck> CheckOnce(const Flags& flags, const std::set<std::string>& na
   for (const SessionRecord& record : records) {
     if (!names.empty() && !names.contains(record.name)) continue;
     *any = true;
-    CAIRN_TRY(const SessionCheck session, CheckSession(record, flags.quiet, verifier));
+    CAIRN_TRY(const SessionCheck session, CheckSession(record, quiet, verifier));
     take(session.block_tokens);
   }
   check.totals = verifier.totals();
@@ -59,18 +60,19 @@ Result<StoreCheck> CheckOnce(const Flags& flags, const std::set<std::string>& na
 
 }  // namespace
 
-Result<StoreCheck> CheckStore(const Flags& flags, const std::set<std::string>& names) {
+Result<StoreCheck> CheckStore(const RunOptions& run, const std::set<std::string>& names,
+                              bool quiet) {
   bool any = false;
-  CAIRN_TRY(StoreCheck check, CheckOnce(flags, names, &any));
+  CAIRN_TRY(StoreCheck check, CheckOnce(run, names, quiet, &any));
   if (!any) {
-    CAIRN_TRY(auto cold, OpenStore(flags, false, true));
+    CAIRN_TRY(auto cold, OpenStore(run, false, true));
     CAIRN_TRY(auto catalog, SessionCatalog::Open(*cold, true));
     CAIRN_TRY(catalog.Find(*names.begin()));  // which says what sessions there are
   }
   if (check.findings.empty()) return check;
   std::set<std::string> damaged;
   for (const CheckFinding& finding : check.findings) damaged.insert(finding.damage.session);
-  CAIRN_TRY(StoreCheck again, CheckOnce(flags, damaged, &any));
+  CAIRN_TRY(StoreCheck again, CheckOnce(run, damaged, quiet, &any));
   std::erase_if(again.findings,
                 [&](const CheckFinding& now) { return !FoundBefore(check.findings, now); });
   check.findings = std::move(again.findings);
@@ -87,7 +89,7 @@ nlohmann::json ToJson(const StoreCheck& check) {
           {"damaged", std::move(damaged)}};
 }
 
-std::string Describe(const CheckFinding& finding) {
+std::string PlaceOf(const CheckFinding& finding) {
   const Damage& damage = finding.damage;
   std::string place =
       damage.session.empty() ? "store" : fmt::format("session '{}'", damage.session);
@@ -96,7 +98,11 @@ std::string Describe(const CheckFinding& finding) {
         fmt::format(" layer {} head {} block {} (tokens {} to {})", damage.block->layer,
                     damage.block->head, damage.ordinal, *finding.first_token, *finding.last_token);
   }
-  return fmt::format("damaged    {}: {}", place, damage.what);
+  return place;
+}
+
+std::string Describe(const CheckFinding& finding) {
+  return fmt::format("damaged    {}: {}", PlaceOf(finding), finding.damage.what);
 }
 
 }  // namespace cairn

@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "storage/verifier.h"
-#include "tools/flags.h"
+#include "tools/run_options.h"
 
 namespace cairn {
 
@@ -26,11 +26,15 @@ struct StoreCheck {
 
 /// Everything of the sessions named, or of all if none is. What is damaged is read again, from the
 /// store opened anew, and told if it is found again: a writer may have taken away what was read.
-/// kNotFound if a named session is not there; kInterrupted after Ctrl-C.
-Result<StoreCheck> CheckStore(const Flags& flags, const std::set<std::string>& names);
+/// Shows on stderr how far it is, unless `quiet`. kNotFound if a named session is not there;
+/// kInterrupted after Ctrl-C.
+Result<StoreCheck> CheckStore(const RunOptions& run, const std::set<std::string>& names,
+                              bool quiet);
 
 /// The document of `cairn verify`.
 nlohmann::json ToJson(const StoreCheck& check);
+/// Where it is: "session 's' layer 1 head 0 block 7 (tokens 448 to 511)", or "store".
+std::string PlaceOf(const CheckFinding& finding);
 /// A line for people.
 std::string Describe(const CheckFinding& finding);
 

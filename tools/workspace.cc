@@ -8,12 +8,13 @@
 
 namespace cairn {
 
-Result<std::unique_ptr<RocksColdStore>> OpenStore(const Flags& flags, bool create, bool read_only) {
+Result<std::unique_ptr<RocksColdStore>> OpenStore(const RunOptions& run, bool create,
+                                                  bool read_only) {
   RocksColdStoreOptions options;
   options.create = create;
   options.read_only = read_only;
-  CAIRN_TRY(options.disk_limit_bytes, flags.DiskLimit());
-  return RocksColdStore::Open(flags.store, options);
+  CAIRN_TRY(options.disk_limit_bytes, run.DiskLimit());
+  return RocksColdStore::Open(run.store, options);
 }
 
 void GiveUpNewStore(RocksColdStore& store, const SessionCatalog& catalog) {
@@ -34,39 +35,57 @@ Status CheckRemembered(const std::string& session, const std::string& path, cons
 
 }  // namespace
 
-Status Workspace::OpenModelFor(const Flags& flags) {
-  const std::string path = flags.model.empty() ? profile_.model_path : flags.model;
-  if (flags.model.empty()) {
-    CAIRN_TRY(CheckRemembered(flags.session, path, "give its new place as --model"));
+void Workspace::Take(std::unique_ptr<Engine> engine) {
+  own_engine_ = std::move(engine);
+  engine_ = own_engine_.get();
+}
+
+void Workspace::Take(std::unique_ptr<LoadedModel> model) {
+  own_model_ = std::move(model);
+  model_ = own_model_.get();
+}
+
+Status Workspace::FindProfile(const RunOptions& run) {
+  CAIRN_TRY(auto record, engine_->catalog().Find(run.session));
+  CAIRN_TRY(auto stored, ParseStoredShape(record.properties));
+  CAIRN_TRY(profile_, SessionProfile::FromJson(stored.properties));
+  return run.CheckAgainst(profile_);
+}
+
+Status Workspace::OpenModelFor(const RunOptions& run) {
+  const std::string path = run.model.empty() ? profile_.model_path : run.model;
+  if (run.model.empty()) {
+    CAIRN_TRY(CheckRemembered(run.session, path, "give its new place as --model"));
   }
-  CAIRN_TRY(auto sources, flags.AdapterSources());
+  CAIRN_TRY(auto sources, run.AdapterSources());
   if (sources.empty()) {
     for (const auto& [adapter, fingerprint, scale] : profile_.adapters) {
-      CAIRN_TRY(CheckRemembered(flags.session, adapter,
+      CAIRN_TRY(CheckRemembered(run.session, adapter,
                                 "give its new place as --adapter, and all other adapters too"));
       sources.push_back({adapter, scale});
     }
   }
-  CAIRN_TRY(model_, LoadedModel::Open(path, sources));
-  return CheckModel(flags);
+  CAIRN_TRY(auto model, LoadedModel::Open(path, sources));
+  Take(std::move(model));
+  return CheckModel(run);
 }
 
-Status Workspace::CheckModel(const Flags& flags) const {
+Status Workspace::CheckModel(const RunOptions& run) const {
   const std::string fingerprint = model_->file().Fingerprint();
   if (fingerprint != profile_.model_fingerprint) {
     return Fail(Errc::kMismatch,
                 "session '{}' was made with another model ({}, fingerprint {}), not {} ({})",
-                flags.session, profile_.model_path, profile_.model_fingerprint,
-                model_->file().path(), fingerprint);
+                run.session, profile_.model_path, profile_.model_fingerprint, model_->file().path(),
+                fingerprint);
   }
-  return profile_.CheckAdapters(flags.session, model_->adapters());
+  return profile_.CheckAdapters(run.session, model_->adapters());
 }
 
-Result<SessionShape> Workspace::Prepare(const Flags& flags) {
-  CAIRN_TRY(options_, flags.ToSessionOptions(profile_));
+Result<SessionShape> Workspace::Prepare(const RunOptions& run) {
+  CAIRN_TRY(options_, run.ToSessionOptions(profile_));
   reading_ = ReadingText(profile_, options_);
   CAIRN_TRY(model_->LoadWeights());
-  model_->llama().Observe(flags.timeline());
+  model_->llama().Observe(run.timeline());
   return profile_.Shape(model_->llama().config(), model_->landmark());
 }
 
@@ -96,103 +115,125 @@ void Workspace::Attach() {
       std::make_unique<Runner>(model_->llama(), *attention_, model_->landmark(), profile_.chunk);
 }
 
-Status Workspace::Start(const Flags& flags, bool create, const Make& make) {
-  CAIRN_TRY(const SessionShape shape, Prepare(flags));
+Status Workspace::Start(const RunOptions& run, bool create, const Make& make) {
+  CAIRN_TRY(const SessionShape shape, Prepare(run));
   CAIRN_TRY(engine_->OpenTiers(shape, options_));
-  metrics_ = flags.metrics();
+  metrics_ = run.metrics();
   if (metrics_ != nullptr) metrics_->Watch(counters_, *engine_->tiers());
-  if (create) made_ = flags.session;
+  if (create) made_ = run.session;
   if (create && make) {
     CAIRN_TRY(const bool made, make(*this, shape));
     create = !made;
   }
   if (create) {
-    CAIRN_TRY(session_, engine_->CreateSession(flags.session, shape, options_, profile_.ToJson()));
+    CAIRN_TRY(session_, engine_->CreateSession(run.session, shape, options_, profile_.ToJson()));
   } else {
-    CAIRN_TRY(session_, engine_->OpenSession(flags.session, shape, options_));
+    CAIRN_TRY(session_, engine_->OpenSession(run.session, shape, options_));
   }
   Attach();
   return Ok();
 }
 
-Result<std::unique_ptr<Workspace>> Workspace::OpenExisting(const Flags& flags) {
-  CAIRN_TRY(SessionCatalog::ValidateName(flags.session));
-  CAIRN_TRY(auto cold, OpenStore(flags, false, false));
-  CAIRN_TRY(auto engine_options, flags.ToEngineOptions());
+Result<std::unique_ptr<Workspace>> Workspace::OpenExisting(const RunOptions& run) {
+  CAIRN_TRY(SessionCatalog::ValidateName(run.session));
+  CAIRN_TRY(auto cold, OpenStore(run, false, false));
+  CAIRN_TRY(auto engine_options, run.ToEngineOptions());
+  CAIRN_TRY(auto engine, Engine::Open(std::move(cold), engine_options));
   std::unique_ptr<Workspace> workspace(new Workspace);
-  CAIRN_TRY(workspace->engine_, Engine::Open(std::move(cold), engine_options));
-  CAIRN_TRY(auto record, workspace->engine_->catalog().Find(flags.session));
-  CAIRN_TRY(auto stored, ParseStoredShape(record.properties));
-  CAIRN_TRY(workspace->profile_, SessionProfile::FromJson(stored.properties));
-  CAIRN_TRY(flags.CheckAgainst(workspace->profile_));
-  CAIRN_TRY(workspace->OpenModelFor(flags));
-  CAIRN_TRY(workspace->Start(flags, false));
+  workspace->Take(std::move(engine));
+  CAIRN_TRY(workspace->FindProfile(run));
+  CAIRN_TRY(workspace->OpenModelFor(run));
+  CAIRN_TRY(workspace->Start(run, false));
   return workspace;
 }
 
-Result<std::unique_ptr<Workspace>> Workspace::OpenOrCreate(const Flags& flags, bool raw) {
-  CAIRN_TRY(SessionCatalog::ValidateName(flags.session));
-  // The model first: a mistake in its name must not leave an empty store behind.
-  CAIRN_TRY(auto model, flags.OpenModel());
-  return OpenOrCreate(flags, raw, std::move(model));
+Result<std::unique_ptr<Workspace>> Workspace::OpenIn(const RunOptions& run, Engine& engine,
+                                                     LoadedModel& model) {
+  CAIRN_TRY(SessionCatalog::ValidateName(run.session));
+  std::unique_ptr<Workspace> workspace(new Workspace);
+  workspace->engine_ = &engine;
+  workspace->model_ = &model;
+  CAIRN_TRY(workspace->FindProfile(run));
+  CAIRN_TRY(workspace->CheckModel(run));
+  CAIRN_TRY(workspace->Start(run, false));
+  return workspace;
 }
 
-Result<std::unique_ptr<Workspace>> Workspace::OpenOrCreate(const Flags& flags, bool raw,
+Result<std::unique_ptr<Workspace>> Workspace::CreateIn(const RunOptions& run, bool raw,
+                                                       Engine& engine, LoadedModel& model) {
+  CAIRN_TRY(engine.catalog().CheckFree(run.session));
+  std::unique_ptr<Workspace> workspace(new Workspace);
+  workspace->engine_ = &engine;
+  workspace->model_ = &model;
+  CAIRN_TRY(workspace->profile_, run.NewProfile(model));
+  workspace->profile_.raw = raw;
+  if (!raw) CAIRN_TRY(model.Template());
+  CAIRN_TRY(workspace->Start(run, true));
+  return workspace;
+}
+
+Result<std::unique_ptr<Workspace>> Workspace::OpenOrCreate(const RunOptions& run, bool raw) {
+  CAIRN_TRY(SessionCatalog::ValidateName(run.session));
+  // The model first: a mistake in its name must not leave an empty store behind.
+  CAIRN_TRY(auto model, run.OpenModel());
+  return OpenOrCreate(run, raw, std::move(model));
+}
+
+Result<std::unique_ptr<Workspace>> Workspace::OpenOrCreate(const RunOptions& run, bool raw,
                                                            std::unique_ptr<LoadedModel> model,
                                                            const Make& make) {
-  CAIRN_TRY(SessionCatalog::ValidateName(flags.session));
-  CAIRN_TRY(auto engine_options, flags.ToEngineOptions());
-  CAIRN_TRY(auto fresh, flags.NewProfile(*model));
+  CAIRN_TRY(SessionCatalog::ValidateName(run.session));
+  CAIRN_TRY(auto engine_options, run.ToEngineOptions());
+  CAIRN_TRY(auto fresh, run.NewProfile(*model));
   fresh.raw = raw;
   if (!raw) CAIRN_TRY(model->Template());
-  CAIRN_TRY(auto cold, OpenStore(flags, true, false));
+  CAIRN_TRY(auto cold, OpenStore(run, true, false));
   RocksColdStore* const store = cold.get();
+  CAIRN_TRY(auto engine, Engine::Open(std::move(cold), engine_options));
   std::unique_ptr<Workspace> workspace(new Workspace);
-  CAIRN_TRY(workspace->engine_, Engine::Open(std::move(cold), engine_options));
+  workspace->Take(std::move(engine));
   workspace->store_ = store;
-  auto record = workspace->engine_->catalog().Find(flags.session);
+  auto record = workspace->engine_->catalog().Find(run.session);
   if (record.has_value()) {
     CAIRN_TRY(auto stored, ParseStoredShape(record.value().properties));
     CAIRN_TRY(workspace->profile_, SessionProfile::FromJson(stored.properties));
-    CAIRN_TRY(flags.CheckAgainst(workspace->profile_));
+    CAIRN_TRY(run.CheckAgainst(workspace->profile_));
     if (raw && !workspace->profile_.raw) {
-      return Fail(Errc::kMismatch, "session '{}' was made without --raw", flags.session);
+      return Fail(Errc::kMismatch, "session '{}' was made without --raw", run.session);
     }
     // Without --adapter the remembered one is meant, and the model that is open lacks it.
-    if (flags.adapters.empty() && !workspace->profile_.adapters.empty()) {
-      CAIRN_TRY(workspace->OpenModelFor(flags));
+    if (run.adapters.empty() && !workspace->profile_.adapters.empty()) {
+      CAIRN_TRY(workspace->OpenModelFor(run));
     } else {
-      workspace->model_ = std::move(model);
-      CAIRN_TRY(workspace->CheckModel(flags));
+      workspace->Take(std::move(model));
+      CAIRN_TRY(workspace->CheckModel(run));
     }
-    CAIRN_TRY(workspace->Start(flags, false));
+    CAIRN_TRY(workspace->Start(run, false));
     return workspace;
   }
   if (record.error().code != Errc::kNotFound) return record.as_failure();
   workspace->profile_ = std::move(fresh);
-  workspace->model_ = std::move(model);
-  CAIRN_TRY(workspace->Start(flags, true, make));
+  workspace->Take(std::move(model));
+  CAIRN_TRY(workspace->Start(run, true, make));
   return workspace;
 }
 
-Result<std::unique_ptr<Workspace>> Workspace::OpenOnScratch(const Flags& flags,
+Result<std::unique_ptr<Workspace>> Workspace::OpenOnScratch(const RunOptions& run,
                                                             std::unique_ptr<LoadedModel>& model,
                                                             uint64_t scratch_bytes) {
-  CAIRN_TRY(SessionCatalog::ValidateName(flags.session));
-  CAIRN_TRY(auto below, OpenStore(flags, false, true));
+  CAIRN_TRY(SessionCatalog::ValidateName(run.session));
+  CAIRN_TRY(auto below, OpenStore(run, false, true));
   CAIRN_TRY(auto scratch, ScratchColdStore::Open(std::move(below), scratch_bytes));
-  CAIRN_TRY(auto engine_options, flags.ToEngineOptions());
+  CAIRN_TRY(auto engine_options, run.ToEngineOptions());
   engine_options.read_only = true;
+  CAIRN_TRY(auto engine, Engine::Open(std::move(scratch), engine_options));
   std::unique_ptr<Workspace> workspace(new Workspace);
-  CAIRN_TRY(workspace->engine_, Engine::Open(std::move(scratch), engine_options));
-  CAIRN_TRY(const auto record, workspace->engine_->catalog().Find(flags.session));
-  CAIRN_TRY(const auto stored, ParseStoredShape(record.properties));
-  CAIRN_TRY(workspace->profile_, SessionProfile::FromJson(stored.properties));
-  CAIRN_TRY(flags.CheckAgainst(workspace->profile_));
-  workspace->model_ = std::move(model);
+  workspace->Take(std::move(engine));
+  CAIRN_TRY(workspace->FindProfile(run));
+  workspace->Take(std::move(model));
   const auto start = [&]() -> Status {
-    CAIRN_TRY(workspace->CheckModel(flags));
-    return workspace->Start(flags, false);
+    CAIRN_TRY(workspace->CheckModel(run));
+    return workspace->Start(run, false);
   };
   const Status started = start();
   if (started.has_value()) return workspace;
@@ -204,19 +245,19 @@ std::unique_ptr<LoadedModel> Workspace::Close(std::unique_ptr<Workspace> workspa
   workspace->runner_.reset();
   workspace->attention_.reset();
   workspace->session_.reset();
-  return std::move(workspace->model_);
+  return std::move(workspace->own_model_);
 }
 
-Result<std::unique_ptr<Workspace>> Workspace::OpenAt(const Flags& flags,
+Result<std::unique_ptr<Workspace>> Workspace::OpenAt(const RunOptions& run,
                                                      std::unique_ptr<Engine> engine,
                                                      const SessionRecord& last,
                                                      const ForkPoint& start) {
   std::unique_ptr<Workspace> workspace(new Workspace);
-  workspace->engine_ = std::move(engine);
+  workspace->Take(std::move(engine));
   CAIRN_TRY(auto stored, ParseStoredShape(last.properties));
   CAIRN_TRY(workspace->profile_, SessionProfile::FromJson(stored.properties));
-  CAIRN_TRY(workspace->OpenModelFor(flags));
-  CAIRN_TRY(const SessionShape shape, workspace->Prepare(flags));
+  CAIRN_TRY(workspace->OpenModelFor(run));
+  CAIRN_TRY(const SessionShape shape, workspace->Prepare(run));
   CAIRN_TRY(workspace->session_,
             workspace->engine_->OpenSessionAt(last, start, shape, workspace->options_));
   workspace->Attach();
@@ -230,17 +271,19 @@ Result<std::unique_ptr<LoadedModel>> Workspace::Discard(std::unique_ptr<Workspac
   workspace->attention_.reset();
   workspace->session_.reset();
   CAIRN_TRY(workspace->engine_->catalog().Delete(name));
-  return std::move(workspace->model_);
+  return std::move(workspace->own_model_);
 }
 
-Result<std::unique_ptr<Workspace>> Workspace::InMemory(const Flags& flags) {
-  CAIRN_TRY(auto engine_options, flags.ToEngineOptions());
+Result<std::unique_ptr<Workspace>> Workspace::InMemory(const RunOptions& run) {
+  CAIRN_TRY(auto engine_options, run.ToEngineOptions());
   std::unique_ptr<Workspace> workspace(new Workspace);
-  CAIRN_TRY(workspace->model_, flags.OpenModel());
-  CAIRN_TRY(workspace->profile_, flags.NewProfile(*workspace->model_));
+  CAIRN_TRY(auto model, run.OpenModel());
+  workspace->Take(std::move(model));
+  CAIRN_TRY(workspace->profile_, run.NewProfile(*workspace->model_));
   workspace->profile_.raw = true;
-  CAIRN_TRY(workspace->engine_, Engine::Open(std::make_unique<MemoryColdStore>(), engine_options));
-  Flags named = flags;
+  CAIRN_TRY(auto engine, Engine::Open(std::make_unique<MemoryColdStore>(), engine_options));
+  workspace->Take(std::move(engine));
+  RunOptions named = run;
   named.session = "memory";
   CAIRN_TRY(workspace->Start(named, true));
   return workspace;

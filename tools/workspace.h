@@ -1,5 +1,5 @@
 // Workspace: a store, a session in it, and the model that continues it, opened together for one
-// command.
+// command; or a session of a store that is open already, with a model that is.
 #pragma once
 
 #include <functional>
@@ -12,15 +12,16 @@
 #include "model/runner.h"
 #include "model/session_attention.h"
 #include "storage/rocks_cold_store.h"
-#include "tools/flags.h"
 #include "tools/loaded_model.h"
 #include "tools/run_counters.h"
+#include "tools/run_options.h"
 #include "tools/session_profile.h"
 
 namespace cairn {
 
 /// Opens a store directory. `create`: make it if there is none.
-Result<std::unique_ptr<RocksColdStore>> OpenStore(const Flags& flags, bool create, bool read_only);
+Result<std::unique_ptr<RocksColdStore>> OpenStore(const RunOptions& run, bool create,
+                                                  bool read_only);
 
 /// Gives a store up that was made for a session which did not come to be: if it has none, it goes
 /// when it is closed. Nothing happens to a store that was there.
@@ -34,32 +35,39 @@ class Workspace {
   Workspace& operator=(const Workspace&) = delete;
 
   /// Opens an existing session; its model is the remembered one, or --model if the fingerprint
-  /// agrees. Checks flags against the session before weights are read.
-  static Result<std::unique_ptr<Workspace>> OpenExisting(const Flags& flags);
+  /// agrees. Checks run against the session before weights are read.
+  static Result<std::unique_ptr<Workspace>> OpenExisting(const RunOptions& run);
   /// The same, or a new session made with --model.
-  static Result<std::unique_ptr<Workspace>> OpenOrCreate(const Flags& flags, bool raw);
+  static Result<std::unique_ptr<Workspace>> OpenOrCreate(const RunOptions& run, bool raw);
   /// The same with a model that is open already, perhaps with its weights. `make`, if there is one,
   /// may make the new session itself, from the workspace's profile, model and engine; true if it
   /// did.
   using Make = std::function<Result<bool>(Workspace&, const SessionShape&)>;
-  static Result<std::unique_ptr<Workspace>> OpenOrCreate(const Flags& flags, bool raw,
+  static Result<std::unique_ptr<Workspace>> OpenOrCreate(const RunOptions& run, bool raw,
                                                          std::unique_ptr<LoadedModel> model,
                                                          const Make& make = nullptr);
   /// An existing session on scratch: its store is read as it is now and never written to, beside a
   /// writer too; what comes on top is in memory, at most `scratch_bytes` of it written out. Takes
   /// `model`, perhaps with its weights, unless it fails. kMismatch if the session is another
   /// model's.
-  static Result<std::unique_ptr<Workspace>> OpenOnScratch(const Flags& flags,
+  static Result<std::unique_ptr<Workspace>> OpenOnScratch(const RunOptions& run,
                                                           std::unique_ptr<LoadedModel>& model,
                                                           uint64_t scratch_bytes);
   /// Closes `workspace` and returns the model for the next.
   static std::unique_ptr<LoadedModel> Close(std::unique_ptr<Workspace> workspace);
   /// A session in memory only, for commands without --store.
-  static Result<std::unique_ptr<Workspace>> InMemory(const Flags& flags);
+  static Result<std::unique_ptr<Workspace>> InMemory(const RunOptions& run);
+
+  /// A session of an engine and with a model that are open already and must outlive the workspace:
+  /// an existing one, made with this model, or a new one. The model's weights are read if need be.
+  static Result<std::unique_ptr<Workspace>> OpenIn(const RunOptions& run, Engine& engine,
+                                                   LoadedModel& model);
+  static Result<std::unique_ptr<Workspace>> CreateIn(const RunOptions& run, bool raw,
+                                                     Engine& engine, LoadedModel& model);
 
   /// An existing session as it was at `start`, in a store that is open already; the next commit
   /// takes the place of `last`, its last one. The profile is that of the last commit.
-  static Result<std::unique_ptr<Workspace>> OpenAt(const Flags& flags,
+  static Result<std::unique_ptr<Workspace>> OpenAt(const RunOptions& run,
                                                    std::unique_ptr<Engine> engine,
                                                    const SessionRecord& last,
                                                    const ForkPoint& start);
@@ -89,24 +97,30 @@ class Workspace {
 
  private:
   Workspace() = default;
-  Status OpenModelFor(const Flags& flags);
+  void Take(std::unique_ptr<Engine> engine);
+  void Take(std::unique_ptr<LoadedModel> model);
+  /// Finds the session of `run` in the engine; checks what is given against what it was made with.
+  Status FindProfile(const RunOptions& run);
+  Status OpenModelFor(const RunOptions& run);
   /// kMismatch if the model or its adapter is not the one the session was made with.
-  Status CheckModel(const Flags& flags) const;
-  Status Start(const Flags& flags, bool create, const Make& make = nullptr);
+  Status CheckModel(const RunOptions& run) const;
+  Status Start(const RunOptions& run, bool create, const Make& make = nullptr);
   /// Options, weights and shape, and then what the session needs around it.
-  Result<SessionShape> Prepare(const Flags& flags);
+  Result<SessionShape> Prepare(const RunOptions& run);
   void Attach();
 
   // Declared so that what refers to another member is destroyed before it.
-  std::unique_ptr<LoadedModel> model_;
+  std::unique_ptr<LoadedModel> own_model_;  // null for one that was open already
+  LoadedModel* model_ = nullptr;
   SessionProfile profile_;
   SessionOptions options_;
   std::string reading_;
   RunCounters counters_;
-  RunMetrics* metrics_ = nullptr;    // that watches this; may be null
-  RocksColdStore* store_ = nullptr;  // the engine's, of a workspace that may make sessions
-  std::string made_;                 // name of the session that it has made or is about to make
-  std::unique_ptr<Engine> engine_;
+  RunMetrics* metrics_ = nullptr;       // that watches this; may be null
+  RocksColdStore* store_ = nullptr;     // the engine's, of a workspace that may make sessions
+  std::string made_;                    // name of the session that it has made or is about to make
+  std::unique_ptr<Engine> own_engine_;  // null for one that was open already
+  Engine* engine_ = nullptr;
   std::unique_ptr<Session> session_;
   std::unique_ptr<SessionAttention> attention_;
   std::unique_ptr<Runner> runner_;

@@ -1,0 +1,44 @@
+// What the opaque handles of cairn.h are.
+#pragma once
+
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+
+#include "capi/cairn.h"
+#include "engine/engine.h"
+#include "tools/loaded_model.h"
+#include "tools/run_options.h"
+#include "tools/workspace.h"
+
+struct cairn_options {
+  cairn::RunOptions run;
+  bool raw = false;
+};
+
+struct cairn_store {
+  cairn::RunOptions run;  ///< with the store's directory
+  bool read_only = false;
+  std::unique_ptr<cairn::Engine> engine;
+  std::set<std::string> open_sessions;
+};
+
+struct cairn_model {
+  std::unique_ptr<cairn::LoadedModel> loaded;
+  int sessions = 0;  ///< that use it
+};
+
+struct cairn_session {
+  cairn_store* store = nullptr;
+  cairn_model* model = nullptr;
+  std::string name;
+  std::unique_ptr<cairn::Workspace> workspace;
+};
+
+namespace cairn::capi {
+
+/// kInvalidArgument naming the first that the model does not have.
+Status CheckTokens(const cairn_model& model, std::span<const uint32_t> tokens);
+
+}  // namespace cairn::capi
