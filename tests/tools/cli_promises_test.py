@@ -53,7 +53,8 @@ class ExitCodes(CliTest):
                 command("ingest", *self.session(name), "--model", MODEL, "--quiet", text),
                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
             end = time.monotonic() + TIMEOUT_SECONDS
-            while process.poll() is None and name not in self.session_names():
+            shown = ("sessions", "show", name, "--store", self.store)
+            while process.poll() is None and plain(*shown).code != 0:  # at first, no store
                 self.assertLess(time.monotonic(), end)
                 time.sleep(0.02)
             process.send_signal(how)
