@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/parallel.h"
+#include "engine/log_sum.h"
 
 namespace cairn {
 namespace {
@@ -12,25 +13,6 @@ constexpr int32_t kRowsAtOnce = 16;
 // Added to bounds, in nats: what rounding to f32 may come to in scores and in what was read.
 constexpr double kRounding = 1e-3;
 constexpr float kNothing = -std::numeric_limits<float>::infinity();
-
-/// log Σ exp of scores met one by one.
-class LogSum {
- public:
-  void Add(double score) {
-    if (score == kNothing) return;
-    if (score > highest_) {
-      sum_ = sum_ * std::exp(highest_ - score) + 1;
-      highest_ = score;
-    } else {
-      sum_ += std::exp(score - highest_);
-    }
-  }
-  double value() const { return sum_ > 0 ? highest_ + std::log(sum_) : kNothing; }
-
- private:
-  double highest_ = kNothing;
-  double sum_ = 0;
-};
 
 LogSum SumOf(const float* scores, int64_t count) {
   LogSum sum;

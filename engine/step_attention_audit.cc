@@ -1,21 +1,13 @@
 // What StepAttention reads for audits: the blocks that a row left unread.
 #include <algorithm>
-#include <cmath>
-#include <limits>
 
+#include "engine/log_sum.h"
 #include "engine/step_attention.h"
 
 namespace cairn {
 namespace {
 
 constexpr size_t kBlocksAtOnce = 256;
-
-double LogOfSum(double a, double b) {
-  const double high = std::max(a, b);
-  return high == -std::numeric_limits<double>::infinity()
-             ? high
-             : high + std::log(std::exp(a - high) + std::exp(b - high));
-}
 
 }  // namespace
 
@@ -26,7 +18,7 @@ Status StepAttention::WeighUnread(const StepPlan& plan, int32_t layer, const flo
   part_lse_.resize(static_cast<size_t>(rows) * shape_.query_heads);
   const Call call{plan, layer, q, rows, choice, blocks, nullptr};
   const int32_t group = shape_.group();
-  std::fill(lse, lse + shape_.query_heads, -std::numeric_limits<double>::infinity());
+  std::vector<LogSum> sums(static_cast<size_t>(shape_.query_heads));
   for (int32_t head = 0; head < shape_.kv_heads; ++head) {
     const auto chosen = choice.Of(head, choice.groups == 1 ? 0 : row);
     std::vector<PlacedBlock> unread;
@@ -49,12 +41,13 @@ Status StepAttention::WeighUnread(const StepPlan& plan, int32_t layer, const flo
                            shape_.block.block_rows};
         AttendRows(call, head, row, 1, {&ref, 1}, shape_.block, part_o_.data(), part_lse_.data());
         for (int32_t g = 0; g < group; ++g) {
-          double& sum = lse[head * group + g];
-          sum = LogOfSum(sum, part_lse_[(static_cast<int64_t>(head) * rows + row) * group + g]);
+          sums[head * group + g].Add(
+              part_lse_[(static_cast<int64_t>(head) * rows + row) * group + g]);
         }
       }
     }
   }
+  std::ranges::transform(sums, lse, &LogSum::value);
   return Ok();
 }
 
