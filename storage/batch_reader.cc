@@ -47,12 +47,6 @@ struct Pages {
   uint32_t bytes;
 };
 
-/// Whether the pages can be read where they are wanted, without a copy.
-bool GoesToTarget(const FilePlace& place) {
-  const uint64_t all = place.offset | place.bytes | reinterpret_cast<uintptr_t>(place.target);
-  return place.target != nullptr && all % kPageBytes == 0;
-}
-
 /// The place's bytes out of its pages, of which `read` bytes arrived.
 std::span<const std::byte> Cut(const FilePlace& place, const std::byte* data, int64_t read) {
   const uint32_t skip = Pages(place).skip;
@@ -116,10 +110,7 @@ void BatchReader::Lane::Read(std::span<const FilePlace> places, Done done) {
   const size_t slots = std::min({kLaneBytes / slot_bytes, size_t{kRingCapacity}, places.size()});
   std::vector<size_t> place_of(slots);  // which place a slot reads
   size_t next = 0;
-  const auto memory_of = [&](size_t slot) {
-    const FilePlace& place = places[place_of[slot]];
-    return GoesToTarget(place) ? place.target : memory.get() + slot * slot_bytes;
-  };
+  const auto memory_of = [&](size_t slot) { return memory.get() + slot * slot_bytes; };
   const auto start = [&](size_t slot) {
     const Pages pages(places[next]);
     place_of[slot] = next;
@@ -154,15 +145,13 @@ void BatchReader::Lane::Read(std::span<const FilePlace> places, Done done) {
 void BatchReader::ReadByThreads(std::span<const FilePlace> places, Done done) {
   workers_.Run(places.size(), [&](size_t i) {
     const Pages pages(places[i]);
-    const bool direct = GoesToTarget(places[i]);
-    const AlignedBytes memory = direct ? nullptr : Allocate(pages.bytes);
-    std::byte* const into = direct ? places[i].target : memory.get();
-    if (into == nullptr) return done(i, {});
+    const AlignedBytes memory = Allocate(pages.bytes);
+    if (memory == nullptr) return done(i, {});
     ssize_t read = -1;
     do {
-      read = pread(places[i].fd, into, pages.bytes, static_cast<off_t>(pages.offset));
+      read = pread(places[i].fd, memory.get(), pages.bytes, static_cast<off_t>(pages.offset));
     } while (read < 0 && errno == EINTR);
-    done(i, Cut(places[i], into, read));
+    done(i, Cut(places[i], memory.get(), read));
   });
 }
 

@@ -16,13 +16,11 @@
 
 namespace cairn {
 
-/// `bytes` bytes at `offset` of an open file; no alignment is asked for. If the place is whole
-/// pages and `target` begins at one, they are read there at once.
+/// `bytes` bytes at `offset` of an open file; no alignment is asked for.
 struct FilePlace {
   int fd = -1;
   uint64_t offset = 0;
   uint32_t bytes = 0;
-  std::byte* target = nullptr;  ///< may be null
 };
 
 /// Thread-safe: each batch under way has a ring and memory of its own, kept for later ones.
@@ -32,7 +30,8 @@ class BatchReader {
   /// Reads are of whole pages: every device takes them past the page cache, and finer ones are no
   /// faster (docs/benchmarks.md).
   static constexpr uint32_t kPageBytes = 4096;
-  /// Memory of one batch under way: reads beyond it wait for earlier ones.
+  /// Memory of one batch under way: reads beyond it wait for earlier ones. It is used again and
+  /// again, so that the device writes to memory that caches hold (docs/benchmarks.md).
   static constexpr size_t kLaneBytes = 4 << 20;
   /// The most bytes of one place.
   static constexpr uint32_t kMaxPlaceBytes = kLaneBytes - 2 * kPageBytes;

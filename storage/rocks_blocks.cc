@@ -291,14 +291,11 @@ Status RocksBlocks::Read(const RocksDatabase::Access& access, std::span<const Bl
   std::vector<char> good(ids.size(), 0);
   if (batches_ && payload_bytes <= BatchReader::kMaxPlaceBytes) {
     std::vector<FilePlace> wanted;
-    for (size_t i = 0; i < ids.size(); ++i) {
-      wanted.push_back(places[i].at);
-      wanted.back().target = targets[i];
-    }
+    for (const Place& place : places) wanted.push_back(place.at);
     batches_->Read(wanted, [&](size_t i, std::span<const std::byte> bytes) {
       if (bytes.size() != payload_bytes) return;
-      if (bytes.data() != targets[i]) std::memcpy(targets[i], bytes.data(), payload_bytes);
-      good[i] = PayloadChecksum(ids[i], {targets[i], payload_bytes}) == places[i].checksum;
+      good[i] = PayloadChecksum(ids[i], bytes) == places[i].checksum;
+      if (good[i] != 0) std::memcpy(targets[i], bytes.data(), payload_bytes);
     });
   }
   // What was not read, or not as it was written, is looked at once more, by itself.
