@@ -8,12 +8,13 @@
 #include "base/check.h"
 #include "base/dtype.h"
 #include "index/code_kernels.h"
+#include "index/code_numbers.h"
+#include "index/landmark_index.h"
 #include "index/two_means.h"
 
 namespace cairn {
 namespace {
 
-constexpr double kLargestCode = 127.0;
 constexpr int64_t kShortList = 128;
 
 uint8_t* Bytes(VectorList* list) { return list->codes.data()->bytes; }
@@ -46,10 +47,12 @@ void ListStore::Append(int64_t count, const float* vectors) {
   }
   // Rounded as those before the lists: equal ones stay equal.
   std::vector<float> vector(static_cast<size_t>(dim_));
+  std::vector<uint16_t> rounded(vector.size());
   for (int64_t i = 0; i < count * representatives_; ++i, vectors += dim_) {
     std::copy_n(vectors, dim_, vector.begin());
     if (unlisted_.type() == DType::kBF16) {
-      for (float& element : vector) element = Widen(FloatToBf16(element));
+      ConvertFromFloat(DType::kBF16, vectors, rounded.data(), rounded.size());
+      ConvertToFloat(DType::kBF16, rounded.data(), vector.data(), vector.size());
     }
     AppendVector(vector.data(), static_cast<uint32_t>(vectors_));
     ++vectors_;
@@ -81,6 +84,8 @@ void ListStore::MakeLists() {
   for (size_t d = 0; d < step_.size(); ++d) {
     step_[d] =
         FloatToBf16(static_cast<float>(most == 0 ? 1.0 : std::max(kLeast, deviation[d] / most)));
+    wide_step_.push_back(Widen(step_[d]));
+    inverse_step_.push_back(1.0f / wide_step_.back());
   }
   unlisted_.Truncate(0);
   codes_.resize(static_cast<size_t>(padded_dim()));
@@ -106,32 +111,20 @@ std::vector<float> ListStore::ReadUnlisted() const {
 }
 
 uint16_t ListStore::Encode(const float* vector, uint8_t* codes) const {
-  std::fill_n(codes, padded_dim(), uint8_t{128});
-  double most = 0;
-  for (int32_t d = 0; d < dim_; ++d) {
-    const auto at = static_cast<size_t>(d);
-    most = std::max(most, std::fabs(double{vector[d]} - centre_[at]) / Widen(step_[at]));
-  }
   // The next bf16 above, so that no code passes 127.
-  const auto exact = static_cast<float>(std::min(most / kLargestCode, 3e38));
+  const float exact = LeastScale(vector, steps());
   auto scale = static_cast<uint16_t>(std::bit_cast<uint32_t>(exact) >> 16);
   if (Widen(scale) < exact) ++scale;
-  const double unit = Widen(scale);
-  if (unit == 0) return 0;
-  for (int32_t d = 0; d < dim_; ++d) {
-    const auto at = static_cast<size_t>(d);
-    const double steps = (double{vector[d]} - centre_[at]) / (unit * Widen(step_[at]));
-    // Halves are added, as what is converted is cut off; 128 keeps it positive.
-    codes[d] = static_cast<uint8_t>(static_cast<int>(std::clamp(steps, -127.0, 127.0) + 128.5));
-  }
+  EncodeNumbers(vector, Widen(scale), steps(), codes);
+  std::fill(codes + dim_, codes + padded_dim(), uint8_t{128});
   return scale;
 }
 
 void ListStore::Write(VectorList* list, int64_t place, const uint8_t* codes) const {
   const int64_t padded = padded_dim();
   uint8_t* bytes = Bytes(list) + CodeOffset(place, 0, padded);
-  for (int64_t d = 0; d < padded; ++d) {
-    bytes[d / kCodesAtOnce * kTileVectors * kCodesAtOnce + d % kCodesAtOnce] = codes[d];
+  for (int64_t d = 0; d < padded; d += kCodesAtOnce, bytes += kTileVectors * kCodesAtOnce) {
+    std::copy_n(codes + d, kCodesAtOnce, bytes);
   }
 }
 
@@ -178,13 +171,7 @@ int64_t ListStore::NearestList(const float* vector) {
                  sums_[static_cast<size_t>(tiles)].sums,
                  128 * std::accumulate(low, low + padded, 0), count, unit, 0.0f,
                  centres_.scales.data(), scores_.data());
-  float least = squares_[0] - 2 * scores_[0];
-  for (int64_t j = 0; j < count; ++j) {
-    const auto at = static_cast<size_t>(j);
-    scores_[at] = squares_[at] - 2 * scores_[at];
-    least = std::min(least, scores_[at]);
-  }
-  return std::min(count - 1, std::find(scores_.begin(), scores_.end(), least) - scores_.begin());
+  return NearestOf(squares_.data(), scores_.data(), count);
 }
 
 void ListStore::AppendVector(const float* vector, uint32_t number) {
@@ -274,18 +261,16 @@ void ListStore::SetSpread(int64_t index) {
 
 void ListStore::CopyCodes(const VectorList& list, int64_t place, uint8_t* codes) const {
   const int64_t padded = padded_dim();
-  for (int64_t d = 0; d < padded; ++d) codes[d] = list.tiles()[CodeOffset(place, d, padded)];
+  const uint8_t* bytes = list.tiles() + CodeOffset(place, 0, padded);
+  for (int64_t d = 0; d < padded; d += kCodesAtOnce, bytes += kTileVectors * kCodesAtOnce) {
+    std::copy_n(bytes, kCodesAtOnce, codes + d);
+  }
 }
 
 void ListStore::Read(const VectorList& list, int64_t place, float* vector) const {
-  const float scale = Widen(list.scales[static_cast<size_t>(place)]);
-  const int64_t padded = padded_dim();
-  for (int32_t d = 0; d < dim_; ++d) {
-    const auto at = static_cast<size_t>(d);
-    const auto steps = static_cast<float>(list.tiles()[CodeOffset(place, d, padded)] - 128);
-    // Halves, because the range of two finite numbers may be infinite.
-    vector[d] = 2.0f * (0.5f * centre_[at] + steps * (0.5f * scale * Widen(step_[at])));
-  }
+  uint8_t codes[kMaxDim];
+  CopyCodes(list, place, codes);
+  DecodeNumbers(codes, Widen(list.scales[static_cast<size_t>(place)]), steps(), vector);
 }
 
 void ListStore::Truncate(int64_t size) {
@@ -314,11 +299,11 @@ void ListStore::Truncate(int64_t size) {
 }
 
 uint64_t ListStore::memory_bytes() const {
-  uint64_t bytes =
-      (centre_.capacity() + squares_.capacity() + spreads_.capacity() + logs_.capacity()) *
-          sizeof(float) +
-      step_.capacity() * sizeof(uint16_t) + lists_.capacity() * sizeof(VectorList) +
-      MemoryOf(centres_) + unlisted_.memory_bytes();
+  uint64_t bytes = (centre_.capacity() + wide_step_.capacity() + inverse_step_.capacity() +
+                    squares_.capacity() + spreads_.capacity() + logs_.capacity()) *
+                       sizeof(float) +
+                   step_.capacity() * sizeof(uint16_t) + lists_.capacity() * sizeof(VectorList) +
+                   MemoryOf(centres_) + unlisted_.memory_bytes();
   for (const VectorList& list : lists_) bytes += MemoryOf(list);
   return bytes;
 }

@@ -15,6 +15,7 @@
 #include <span>
 #include <vector>
 
+#include "index/code_numbers.h"
 #include "index/representative_store.h"
 #include "index/tile_dots.h"
 
@@ -78,6 +79,9 @@ class ListStore {
   void Read(const VectorList& list, int64_t place, float* vector) const;
 
  private:
+  CodeSteps steps() const {
+    return {centre_.data(), wide_step_.data(), inverse_step_.data(), dim_};
+  }
   void AppendVector(const float* vector, uint32_t number);
   void MakeLists();
   std::vector<float> ReadUnlisted() const;
@@ -102,8 +106,9 @@ class ListStore {
   int64_t listed_from_;
   int64_t vectors_ = 0;
   RepresentativeStore unlisted_;
-  std::vector<float> centre_;   // [D]
-  std::vector<uint16_t> step_;  // [D]
+  std::vector<float> centre_;                    // [D]
+  std::vector<uint16_t> step_;                   // [D]
+  std::vector<float> wide_step_, inverse_step_;  // [D]: of these as f32
   std::vector<VectorList> lists_;
   VectorList centres_;
   std::vector<float> squares_;  // [lists]: |centre|²
