@@ -149,6 +149,27 @@ float JoinScaledSumsOn(const int32_t* HWY_RESTRICT high, int32_t high_bias,
   return most;
 }
 
+int64_t SelectFromOn(const float* HWY_RESTRICT numbers, int64_t count, float least,
+                     int32_t* HWY_RESTRICT which) {
+  const DF d;
+  const DI di;
+  const auto bar = hn::Set(d, least);
+  int64_t found = 0;
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    const auto above = hn::Ge(hn::LoadU(d, numbers + i), bar);
+    if (hn::AllFalse(d, above)) continue;
+    // By a register: compressed to memory it takes a hundred cycles on some CPUs.
+    const auto places = hn::Iota(di, static_cast<int32_t>(i));
+    hn::StoreU(hn::Compress(places, hn::RebindMask(di, above)), di, which + found);
+    found += static_cast<int64_t>(hn::CountTrue(d, above));
+  }
+  for (; i < count; ++i) {
+    if (numbers[i] >= least) which[found++] = static_cast<int32_t>(i);
+  }
+  return found;
+}
+
 // 2^x for x ≤ 80: a power of two by its exponent, the rest by the series of the exponential.
 HWY_INLINE VF PowerOfTwo(VF x) {
   const DF d;
@@ -275,6 +296,7 @@ HWY_EXPORT(JoinSumsOn);
 HWY_EXPORT(JoinScaledSumsOn);
 HWY_EXPORT(FoldScaledSumsOn);
 HWY_EXPORT(FoldSumsOn);
+HWY_EXPORT(SelectFromOn);
 
 float SplitQuery(const float* query, const uint16_t* step, int64_t dim, int64_t padded_dim,
                  int8_t* high, int8_t* low) {
@@ -304,6 +326,10 @@ FoldedSums FoldScaledSums(const int32_t* high, int32_t high_bias, const int32_t*
 FoldedSums FoldSums(const int32_t* high, const int32_t* low, int64_t count, float unit,
                     float offset, float reference, float* maxima) {
   return HWY_DYNAMIC_DISPATCH(FoldSumsOn)(high, low, count, unit, offset, reference, maxima);
+}
+
+int64_t SelectFrom(const float* numbers, int64_t count, float least, int32_t* which) {
+  return HWY_DYNAMIC_DISPATCH(SelectFromOn)(numbers, count, least, which);
 }
 
 }  // namespace cairn

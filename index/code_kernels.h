@@ -22,6 +22,10 @@ float JoinScaledSums(const int32_t* high, int32_t high_bias, const int32_t* low,
                      int64_t count, float unit, float offset, const uint16_t* scales,
                      float* scores);
 
+/// Which of `count` numbers are not below `least`, ascending, into `which`, with room for count +
+/// 64; returns how many.
+int64_t SelectFrom(const float* numbers, int64_t count, float least, int32_t* which);
+
 /// What FoldSums finds.
 struct FoldedSums {
   float max;

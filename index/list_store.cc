@@ -10,12 +10,14 @@
 #include "index/code_kernels.h"
 #include "index/code_numbers.h"
 #include "index/landmark_index.h"
+#include "index/score_kernels.h"
 #include "index/two_means.h"
 
 namespace cairn {
 namespace {
 
-constexpr int64_t kShortList = 128;
+constexpr int64_t kShortList = 64;
+constexpr uint32_t kNotedEvery = 16;  // vectors: more would say the same
 
 uint8_t* Bytes(VectorList* list) { return list->codes.data()->bytes; }
 
@@ -96,6 +98,43 @@ void ListStore::MakeLists() {
   }
   SetCentre(0, centre_);
   Part(0);
+  directions_.assign(static_cast<size_t>(dim_ * dim_), 0.0f);
+  std::vector<float> vector(static_cast<size_t>(dim_)), centre(vector.size());
+  for (size_t j = 0; j < lists_.size(); ++j) {
+    Read(centres_, static_cast<int64_t>(j), centre.data());
+    for (int64_t v = 0; v < lists_[j].count(); ++v) {
+      if (lists_[j].numbers[static_cast<size_t>(v)] % kNotedEvery != 0) continue;
+      Read(lists_[j], v, vector.data());
+      NoteDirection(vector.data(), centre.data(),
+                    SquaredDistance(vector.data(), centre.data(), dim_));
+    }
+  }
+}
+
+void ListStore::NoteDirection(const float* vector, const float* centre, float squared_distance) {
+  if (!(squared_distance > 0) || !std::isfinite(squared_distance)) return;
+  const float per_length = 1.0f / std::sqrt(squared_distance);
+  std::vector<float> direction(static_cast<size_t>(dim_));
+  for (size_t d = 0; d < direction.size(); ++d) {
+    direction[d] = (vector[d] - centre[d]) * per_length;
+  }
+  float* sums = directions_.data();
+  for (const float element : direction) {
+    for (size_t e = 0; e < direction.size(); ++e) sums[e] += element * direction[e];
+    sums += dim_;
+  }
+  ++directions_noted_;
+}
+
+float ListStore::Width(const float* query) const {
+  float products[kMaxDim + 3];
+  ScanScores(DType::kF32, reinterpret_cast<const std::byte*>(directions_.data()), dim_, dim_, query,
+             1, products, dim_ + 3);
+  const float along = std::inner_product(query, query + dim_, products, 0.0f);
+  const float square = std::inner_product(query, query + dim_, query, 0.0f);
+  // As if as many more had been noted as there are dimensions, in all directions alike.
+  const auto dim = static_cast<float>(dim_);
+  return std::sqrt(std::max((along + square) * dim / (directions_noted_ + dim), 0.0f));
 }
 
 // All vectors [vectors, D] before there are lists.
@@ -181,7 +220,9 @@ void ListStore::AppendVector(const float* vector, uint32_t number) {
   Put(&list, codes_.data(), scale, number);
   std::vector<float> centre(static_cast<size_t>(dim_));
   Read(centres_, nearest, centre.data());
-  list.squares += SquaredDistance(vector, centre.data(), dim_);
+  const float squared_distance = SquaredDistance(vector, centre.data(), dim_);
+  list.squares += squared_distance;
+  if (number % kNotedEvery == 0) NoteDirection(vector, centre.data(), squared_distance);
   SetSpread(nearest);
   Part(nearest);
 }
@@ -299,11 +340,12 @@ void ListStore::Truncate(int64_t size) {
 }
 
 uint64_t ListStore::memory_bytes() const {
-  uint64_t bytes = (centre_.capacity() + wide_step_.capacity() + inverse_step_.capacity() +
-                    squares_.capacity() + spreads_.capacity() + logs_.capacity()) *
-                       sizeof(float) +
-                   step_.capacity() * sizeof(uint16_t) + lists_.capacity() * sizeof(VectorList) +
-                   MemoryOf(centres_) + unlisted_.memory_bytes();
+  uint64_t bytes =
+      (centre_.capacity() + directions_.capacity() + wide_step_.capacity() +
+       inverse_step_.capacity() + squares_.capacity() + spreads_.capacity() + logs_.capacity()) *
+          sizeof(float) +
+      step_.capacity() * sizeof(uint16_t) + lists_.capacity() * sizeof(VectorList) +
+      MemoryOf(centres_) + unlisted_.memory_bytes();
   for (const VectorList& list : lists_) bytes += MemoryOf(list);
   return bytes;
 }

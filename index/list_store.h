@@ -72,6 +72,10 @@ class ListStore {
   /// [lists]: root mean square of an element of a list's vectors around its centre.
   const float* spreads() const { return spreads_.data(); }
 
+  /// The deviation of a query's products with the vectors of a list, over the list's spread: lists
+  /// are wider in some directions than in others, and all of them in about the same.
+  float Width(const float* query) const;
+
   /// Element d of a vector is centre()[d] + scale·step()[d]·(code − 128); step is bf16.
   const float* centre() const { return centre_.data(); }
   const uint16_t* step() const { return step_.data(); }
@@ -94,6 +98,8 @@ class ListStore {
   int64_t NearestList(const float* vector);
   /// Makes room for it if `list` is a new one.
   void SetCentre(int64_t list, const std::vector<float>& centre);
+  /// Takes note of the direction in which a vector lies from its list's centre.
+  void NoteDirection(const float* vector, const float* centre, float squared_distance);
   /// Sums a list's squares anew.
   void Measure(int64_t list);
   void SetSpread(int64_t list);
@@ -114,6 +120,8 @@ class ListStore {
   std::vector<float> squares_;  // [lists]: |centre|²
   std::vector<float> spreads_;
   std::vector<float> logs_;
+  std::vector<float> directions_;  // [D, D]: sums of products of their elements
+  float directions_noted_ = 0;
 
   // Of the vector that is appended.
   std::vector<uint8_t> codes_;

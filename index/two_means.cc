@@ -11,7 +11,7 @@
 namespace cairn {
 namespace {
 
-constexpr int kRounds = 6;
+constexpr int kRounds = 3;
 constexpr size_t kSample = 512;  // of many vectors so many show where they part
 
 // Sums of the vectors [n, dim] of either side, and their numbers.
