@@ -178,7 +178,7 @@ void Group::Multiply(const VectorList& list, int64_t begin, int64_t end, int64_t
   const int64_t padded = store_.padded_dim();
   const int64_t first_tile = begin / kTileVectors;
   const int64_t tiles = (end - 1) / kTileVectors + 1 - first_tile;
-  scratch.sums.resize(static_cast<size_t>(2 * kTileRows * tiles));
+  scratch.sums.resize(static_cast<size_t>(2 * kTileRows * tiles + 1));
   TileDots({.tiles = list.tiles() + first_tile * TileBytes(padded),
             .count = tiles,
             .padded_dim = padded,
@@ -201,16 +201,12 @@ void Group::Rank() {
   const auto lists = static_cast<int64_t>(store_.lists().size());
   const float* spreads = store_.spreads();
   const float* logs = store_.logs();
-  std::vector<float>& frozen = scratch.frozen;  // √(2 log n)
-  frozen.resize(static_cast<size_t>(lists));
-  for (int64_t j = 0; j < lists; ++j) {
-    frozen[static_cast<size_t>(j)] = logs[j] > 0 ? std::sqrt(2 * logs[j]) : 0.0f;
-  }
+  const float* extremes = store_.extremes();
   const float part = std::log(static_cast<float>(high_ - low_) /
                               static_cast<float>(store_.size() * store_.representatives()));
   scratch.estimates.resize(static_cast<size_t>(rows_ * lists));
   scratch.lse.resize(static_cast<size_t>(rows_));
-  scratch.scores.resize(static_cast<size_t>(lists));
+  scratch.scores.resize(static_cast<size_t>(lists + kTileVectors));
   scratch.bounds.assign(static_cast<size_t>(lists), kEmpty);
   float* bounds = scratch.bounds.data();
   for (int64_t first = 0; first < rows_; first += kTileRows) {
@@ -231,8 +227,8 @@ void Group::Rank() {
         const float width = query_width * spreads[j];
         // The sum of exponentials of n normal variables: while they spread little each adds what
         // is to be expected, half of the variance; then the largest of them is all.
-        const float most_wide = frozen[static_cast<size_t>(j)];
-        const float more = width < most_wide ? logs[j] + 0.5f * width * width : width * most_wide;
+        const float extreme = std::min(width, extremes[j]);
+        const float more = logs[j] + extreme * (width - 0.5f * extreme);
         row[j] = logs[j] == kEmpty ? kEmpty : scores[j] + part + more;
         most = most < row[j] ? row[j] : most;
       }
@@ -268,11 +264,11 @@ float Group::ScorePiece(const Piece& piece, const VectorList* next) {
   const int64_t begin = list.equal ? 0 : piece.begin;
   const int64_t end = list.equal ? 1 : piece.end;
   const float times = list.equal ? static_cast<float>(piece.count()) : 1.0f;
-  scratch.best.assign(static_cast<size_t>(end - begin), kEmpty);
+  scratch.best.assign(static_cast<size_t>(end - begin + kTileVectors), kEmpty);
   const size_t kept = scratch.kept.size();
   float most = kEmpty;
   if (!many_) {
-    scratch.kept.resize(kept + static_cast<size_t>(rows_ * (end - begin)));
+    scratch.kept.resize(kept + static_cast<size_t>(rows_ * (end - begin) + kTileVectors));
   }
   for (int64_t first = 0; first < rows_; first += kTileRows) {
     const int64_t rows = std::min(kTileRows, rows_ - first);

@@ -16,7 +16,7 @@
 namespace cairn {
 namespace {
 
-constexpr int64_t kShortList = 64;
+constexpr int64_t kShortList = 128;
 constexpr uint32_t kNotedEvery = 16;  // vectors: more would say the same
 
 uint8_t* Bytes(VectorList* list) { return list->codes.data()->bytes; }
@@ -24,6 +24,21 @@ uint8_t* Bytes(VectorList* list) { return list->codes.data()->bytes; }
 uint64_t MemoryOf(const VectorList& list) {
   return list.codes.capacity() * sizeof(VectorList::Line) +
          list.scales.capacity() * sizeof(uint16_t) + list.numbers.capacity() * sizeof(uint32_t);
+}
+
+// The largest of n standard normal numbers: its expectation to a tenth.
+float Extreme(int64_t n) {
+  if (n < 2) return 0.0f;
+  if (n == 2) return 0.56f;
+  const double root = std::sqrt(2 * std::log(static_cast<double>(n)));
+  return static_cast<float>(root - (std::log(0.5 * root * root) + std::log(4 * M_PI)) / (2 * root) +
+                            0.15);
+}
+
+// Of a list of so many vectors: from any of these on a tile of scales can be read.
+size_t PaddedScales(int64_t count) {
+  return static_cast<size_t>((count + kTileVectors - 1) / kTileVectors * kTileVectors +
+                             kTileVectors);
 }
 
 float Widen(uint16_t bf16) { return std::bit_cast<float>(uint32_t{bf16} << 16); }
@@ -174,6 +189,7 @@ void ListStore::Put(VectorList* list, const uint8_t* codes, uint16_t scale, uint
     const size_t lines = list->codes.size() + static_cast<size_t>(TileBytes(padded)) / 64;
     list->codes.reserve(lines);
     list->codes.resize(lines);
+    list->scales.resize(PaddedScales(place + 1));
   }
   Write(list, place, codes);
   if (place > 0 && list->equal) {
@@ -182,7 +198,7 @@ void ListStore::Put(VectorList* list, const uint8_t* codes, uint16_t scale, uint
       list->equal = codes[d] == list->tiles()[CodeOffset(0, d, padded)];
     }
   }
-  list->scales.push_back(scale);
+  list->scales[static_cast<size_t>(place)] = scale;
   list->numbers.push_back(number);
   if (place == 0) list->first = number;
   list->last = number;
@@ -194,7 +210,7 @@ int64_t ListStore::NearestList(const float* vector) {
   const int64_t padded = padded_dim();
   query_.resize(static_cast<size_t>(2 * padded));
   sums_.resize(static_cast<size_t>(2 * tiles));
-  scores_.resize(static_cast<size_t>(count));
+  scores_.resize(static_cast<size_t>(tiles * kTileVectors));
   int8_t* high = query_.data();
   int8_t* low = high + padded;
   const float unit = SplitQuery(vector, step_.data(), dim_, padded, high, low);
@@ -270,6 +286,7 @@ void ListStore::SetCentre(int64_t index, const std::vector<float>& centre) {
     squares_.push_back(0);
     spreads_.push_back(0);
     logs_.push_back(0);
+    extremes_.push_back(0);
   } else {
     Write(&centres_, index, codes_.data());
     centres_.scales[at] = scale;
@@ -298,6 +315,7 @@ void ListStore::SetSpread(int64_t index) {
   spreads_[static_cast<size_t>(index)] =
       elements == 0 ? 0.0f : static_cast<float>(std::sqrt(list.squares / elements));
   logs_[static_cast<size_t>(index)] = std::log(static_cast<float>(list.count()));
+  extremes_[static_cast<size_t>(index)] = Extreme(list.count());
 }
 
 void ListStore::CopyCodes(const VectorList& list, int64_t place, uint8_t* codes) const {
@@ -330,7 +348,7 @@ void ListStore::Truncate(int64_t size) {
     if (end == list.numbers.end()) continue;
     const auto left = static_cast<size_t>(end - list.numbers.begin());
     list.numbers.resize(left);
-    list.scales.resize(left);
+    list.scales.resize(PaddedScales(static_cast<int64_t>(left)));
     if (left > 0) list.last = list.numbers.back();
     list.codes.resize((left + kTileVectors - 1) / kTileVectors *
                       static_cast<size_t>(TileBytes(padded_dim())) / 64);
@@ -340,12 +358,12 @@ void ListStore::Truncate(int64_t size) {
 }
 
 uint64_t ListStore::memory_bytes() const {
-  uint64_t bytes =
-      (centre_.capacity() + directions_.capacity() + wide_step_.capacity() +
-       inverse_step_.capacity() + squares_.capacity() + spreads_.capacity() + logs_.capacity()) *
-          sizeof(float) +
-      step_.capacity() * sizeof(uint16_t) + lists_.capacity() * sizeof(VectorList) +
-      MemoryOf(centres_) + unlisted_.memory_bytes();
+  uint64_t bytes = (centre_.capacity() + directions_.capacity() + wide_step_.capacity() +
+                    inverse_step_.capacity() + squares_.capacity() + spreads_.capacity() +
+                    logs_.capacity() + extremes_.capacity()) *
+                       sizeof(float) +
+                   step_.capacity() * sizeof(uint16_t) + lists_.capacity() * sizeof(VectorList) +
+                   MemoryOf(centres_) + unlisted_.memory_bytes();
   for (const VectorList& list : lists_) bytes += MemoryOf(list);
   return bytes;
 }

@@ -27,7 +27,7 @@ struct VectorList {
     uint8_t bytes[64];
   };
   std::vector<Line> codes;        ///< tiles (tile_dots.h) of code + 128
-  std::vector<uint16_t> scales;   ///< bf16
+  std::vector<uint16_t> scales;   ///< bf16; a tile more than there are
   std::vector<uint32_t> numbers;  ///< ascending
   uint32_t first = 0;             ///< numbers.front() and .back(), where a search looks anyway
   uint32_t last = 0;
@@ -69,6 +69,8 @@ class ListStore {
   const VectorList& centres() const { return centres_; }
   /// [lists]: log of how many vectors a list has; −infinity for none.
   const float* logs() const { return logs_.data(); }
+  /// [lists]: about how large the largest of so many standard normal numbers is.
+  const float* extremes() const { return extremes_.data(); }
   /// [lists]: root mean square of an element of a list's vectors around its centre.
   const float* spreads() const { return spreads_.data(); }
 
@@ -120,6 +122,7 @@ class ListStore {
   std::vector<float> squares_;  // [lists]: |centre|²
   std::vector<float> spreads_;
   std::vector<float> logs_;
+  std::vector<float> extremes_;
   std::vector<float> directions_;  // [D, D]: sums of products of their elements
   float directions_noted_ = 0;
 
