@@ -106,7 +106,7 @@ struct Join {
   float offset;
 };
 
-// Scores of a vector of sums; and of one, with the same bits.
+// Scores of a vector of sums.
 HWY_INLINE VF ScaledScore(const int32_t* HWY_RESTRICT high, const int32_t* HWY_RESTRICT low,
                           const uint16_t* HWY_RESTRICT scales, const Join& join) {
   const DF d;
@@ -121,11 +121,9 @@ HWY_INLINE VF ScaledScore(const int32_t* HWY_RESTRICT high, const int32_t* HWY_R
   return hn::MulAdd(hn::MulAdd(upper, hn::Set(d, 128.0f), lower), scale, hn::Set(d, join.offset));
 }
 
-HWY_INLINE float OneScaledScore(const int32_t* high, const int32_t* low, const uint16_t* scale,
-                                const Join& join) {
-  const auto upper = static_cast<float>(*high - join.high_bias);
-  const float lower = low == nullptr ? 0.0f : static_cast<float>(*low - join.low_bias);
-  return std::fma(std::fma(upper, 128.0f, lower), join.unit * Bf16ToFloat(*scale), join.offset);
+// The lanes of a vector at i that are before `count`.
+HWY_INLINE hn::Mask<DF> Within(int64_t i, int64_t count) {
+  return hn::FirstN(DF(), static_cast<size_t>(HWY_MIN(count - i, kLanes)));
 }
 
 float JoinScaledSumsOn(const int32_t* HWY_RESTRICT high, int32_t high_bias,
@@ -134,19 +132,35 @@ float JoinScaledSumsOn(const int32_t* HWY_RESTRICT high, int32_t high_bias,
                        float* HWY_RESTRICT scores) {
   const DF d;
   const Join join{high_bias, low_bias, unit, offset};
-  auto top = hn::Set(d, -HUGE_VALF);
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
+  const auto nothing = hn::Set(d, -HUGE_VALF);
+  auto top = nothing;
+  for (int64_t i = 0; i < count; i += kLanes) {
     const VF score = ScaledScore(high + i, low == nullptr ? nullptr : low + i, scales + i, join);
-    top = hn::Max(top, score);
+    top = hn::Max(top, hn::IfThenElse(Within(i, count), score, nothing));
     hn::StoreU(score, d, scores + i);
   }
-  float most = hn::GetLane(hn::MaxOfLanes(d, top));
-  for (; i < count; ++i) {
-    scores[i] = OneScaledScore(high + i, low == nullptr ? nullptr : low + i, scales + i, join);
-    most = HWY_MAX(most, scores[i]);
+  return hn::GetLane(hn::MaxOfLanes(d, top));
+}
+
+int64_t SelectFromOn(const float* HWY_RESTRICT numbers, int64_t count, float least,
+                     int32_t* HWY_RESTRICT which) {
+  const DF d;
+  const DI di;
+  const auto bar = hn::Set(d, least);
+  int64_t found = 0;
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    const auto above = hn::Ge(hn::LoadU(d, numbers + i), bar);
+    if (hn::AllFalse(d, above)) continue;
+    // By a register: compressed to memory it takes a hundred cycles on some CPUs.
+    const auto places = hn::Iota(di, static_cast<int32_t>(i));
+    hn::StoreU(hn::Compress(places, hn::RebindMask(di, above)), di, which + found);
+    found += static_cast<int64_t>(hn::CountTrue(d, above));
   }
-  return most;
+  for (; i < count; ++i) {
+    if (numbers[i] >= least) which[found++] = static_cast<int32_t>(i);
+  }
+  return found;
 }
 
 // 2^x for x ≤ 80: a power of two by its exponent, the rest by the series of the exponential.
@@ -176,26 +190,19 @@ FoldedSums FoldScaledSumsOn(const int32_t* HWY_RESTRICT high, int32_t high_bias,
   const auto less = hn::Set(d, lse);
   const auto log2e = hn::Set(d, kLog2E);
   const auto shift = hn::Set(d, -reference * kLog2E);
-  VF top = hn::Set(d, -HUGE_VALF);
+  const auto nothing = hn::Set(d, -HUGE_VALF);
+  VF top = nothing;
   VF total = hn::Zero(d);
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
+  for (int64_t i = 0; i < count; i += kLanes) {
+    const auto within = Within(i, count);
     const VF score = ScaledScore(high + i, low == nullptr ? nullptr : low + i, scales + i, join);
-    top = hn::Max(top, score);
+    top = hn::Max(top, hn::IfThenElse(within, score, nothing));
     if (scores != nullptr) hn::StoreU(score, d, scores + i);
-    total = hn::Add(total, PowerOfTwo(hn::MulAdd(score, log2e, shift)));
+    const VF power = PowerOfTwo(hn::MulAdd(score, log2e, shift));
+    total = hn::Add(total, hn::IfThenElseZero(within, power));
     hn::StoreU(hn::Max(hn::LoadU(d, best + i), hn::Sub(score, less)), d, best + i);
   }
-  FoldedSums folded = {hn::GetLane(hn::MaxOfLanes(d, top)), hn::GetLane(hn::SumOfLanes(d, total))};
-  for (; i < count; ++i) {
-    const float score =
-        OneScaledScore(high + i, low == nullptr ? nullptr : low + i, scales + i, join);
-    folded.max = HWY_MAX(folded.max, score);
-    folded.sum += std::exp(score - reference);
-    best[i] = HWY_MAX(best[i], score - lse);
-    if (scores != nullptr) scores[i] = score;
-  }
-  return folded;
+  return {hn::GetLane(hn::MaxOfLanes(d, top)), hn::GetLane(hn::SumOfLanes(d, total))};
 }
 
 template <bool kLow>
@@ -275,6 +282,7 @@ HWY_EXPORT(JoinSumsOn);
 HWY_EXPORT(JoinScaledSumsOn);
 HWY_EXPORT(FoldScaledSumsOn);
 HWY_EXPORT(FoldSumsOn);
+HWY_EXPORT(SelectFromOn);
 
 float SplitQuery(const float* query, const uint16_t* step, int64_t dim, int64_t padded_dim,
                  int8_t* high, int8_t* low) {
@@ -304,6 +312,10 @@ FoldedSums FoldScaledSums(const int32_t* high, int32_t high_bias, const int32_t*
 FoldedSums FoldSums(const int32_t* high, const int32_t* low, int64_t count, float unit,
                     float offset, float reference, float* maxima) {
   return HWY_DYNAMIC_DISPATCH(FoldSumsOn)(high, low, count, unit, offset, reference, maxima);
+}
+
+int64_t SelectFrom(const float* numbers, int64_t count, float least, int32_t* which) {
+  return HWY_DYNAMIC_DISPATCH(SelectFromOn)(numbers, count, least, which);
 }
 
 }  // namespace cairn

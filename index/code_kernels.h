@@ -17,10 +17,14 @@ void JoinSums(const int32_t* high, const int32_t* low, int64_t count, float unit
 
 /// scores[i] = offset + unit·scale[i]·(128·(high[i] − high_bias) + low[i] − low_bias) for `count`
 /// sums; scales are bf16; `low` may be null for low_bias everywhere. Returns the largest; count
-/// ≥ 1.
+/// ≥ 1. All arrays reach up to a multiple of 16 numbers; what lies past `count` is overwritten.
 float JoinScaledSums(const int32_t* high, int32_t high_bias, const int32_t* low, int32_t low_bias,
                      int64_t count, float unit, float offset, const uint16_t* scales,
                      float* scores);
+
+/// Which of `count` numbers are not below `least`, ascending, into `which`, with room for count +
+/// 64; returns how many.
+int64_t SelectFrom(const float* numbers, int64_t count, float least, int32_t* which);
 
 /// What FoldSums finds.
 struct FoldedSums {
@@ -29,7 +33,7 @@ struct FoldedSums {
 };
 
 /// Scores as JoinScaledSums makes them: best[i] = max(best[i], score − lse). They are kept if
-/// `scores` is not null. Exponentials as FoldSums makes them.
+/// `scores` is not null. Exponentials as FoldSums makes them; arrays as for JoinScaledSums.
 FoldedSums FoldScaledSums(const int32_t* high, int32_t high_bias, const int32_t* low,
                           int32_t low_bias, int64_t count, float unit, float offset,
                           const uint16_t* scales, float reference, float lse, float* best,

@@ -25,6 +25,9 @@ enum class IndexKind : uint8_t { kAuto, kExact, kFaiss, kInt8, kLists };
 Result<IndexKind> ParseIndexKind(std::string_view text);
 std::string_view IndexKindName(IndexKind kind);
 
+/// Of vectors.
+inline constexpr int32_t kMaxDim = 4096;
+
 struct IndexOptions {
   IndexKind kind = IndexKind::kAuto;
   int32_t partitions = 0;

@@ -26,14 +26,8 @@ constexpr float kSlack = 1.0f;
 /// How far a score may be above what exponentials are taken relative to.
 constexpr float kFar = 60.0f;
 constexpr int64_t kTileRows = 4;
-
-// A list and the largest weight that its vectors are likely to have.
-struct Bound {
-  float weight;
-  int32_t list;
-
-  bool operator<(const Bound& other) const { return weight < other.weight; }
-};
+/// Lists with the largest bounds come first, to learn what the others must reach.
+constexpr size_t kFirstLists = 8;
 
 // Vectors [begin, end) of a list.
 struct Piece {
@@ -70,10 +64,11 @@ struct Scratch {
   std::vector<float> offsets;    // [4 · rows]: products with the centre of all
   std::vector<Sums> biases;      // [rows]: what codes of 128 sum to
   std::vector<float> estimates;  // [rows, lists]: log of what a list adds to a row's lse
-  std::vector<float> bounds;     // [lists]
-  std::vector<float> frozen;     // [lists]
-  std::vector<Bound> heap;
-  std::vector<float> lse;  // [rows], estimated
+  std::vector<float> bounds;  // [lists]: the largest weight that is likely; −infinity once scored
+  std::vector<float> frozen;  // [lists]
+  std::vector<int32_t> order;   // lists, in the order of looking
+  std::vector<int32_t> chosen;  // of some numbers, those that matter
+  std::vector<float> lse;       // [rows], estimated
   std::vector<SumLine> sums;
   std::vector<float> scores;
   std::vector<float> best;
@@ -130,6 +125,7 @@ class Group {
   RowSums SumsOf(int64_t begin, int64_t end, int64_t r, int64_t rows) const;
   void Rank();
   void Scan();
+  void ScanInOrder();
   Piece PieceOf(int64_t list) const;
   float ScorePiece(const Piece& piece, const VectorList* next);
   /// Offers the vectors of a piece with the weights in scratch.best, and remembers those that may
@@ -182,7 +178,7 @@ void Group::Multiply(const VectorList& list, int64_t begin, int64_t end, int64_t
   const int64_t padded = store_.padded_dim();
   const int64_t first_tile = begin / kTileVectors;
   const int64_t tiles = (end - 1) / kTileVectors + 1 - first_tile;
-  scratch.sums.resize(static_cast<size_t>(2 * kTileRows * tiles));
+  scratch.sums.resize(static_cast<size_t>(2 * kTileRows * tiles + 1));
   TileDots({.tiles = list.tiles() + first_tile * TileBytes(padded),
             .count = tiles,
             .padded_dim = padded,
@@ -205,16 +201,12 @@ void Group::Rank() {
   const auto lists = static_cast<int64_t>(store_.lists().size());
   const float* spreads = store_.spreads();
   const float* logs = store_.logs();
-  std::vector<float>& frozen = scratch.frozen;  // √(2 log n)
-  frozen.resize(static_cast<size_t>(lists));
-  for (int64_t j = 0; j < lists; ++j) {
-    frozen[static_cast<size_t>(j)] = logs[j] > 0 ? std::sqrt(2 * logs[j]) : 0.0f;
-  }
+  const float* extremes = store_.extremes();
   const float part = std::log(static_cast<float>(high_ - low_) /
                               static_cast<float>(store_.size() * store_.representatives()));
   scratch.estimates.resize(static_cast<size_t>(rows_ * lists));
   scratch.lse.resize(static_cast<size_t>(rows_));
-  scratch.scores.resize(static_cast<size_t>(lists));
+  scratch.scores.resize(static_cast<size_t>(lists + kTileVectors));
   scratch.bounds.assign(static_cast<size_t>(lists), kEmpty);
   float* bounds = scratch.bounds.data();
   for (int64_t first = 0; first < rows_; first += kTileRows) {
@@ -222,7 +214,7 @@ void Group::Rank() {
     Multiply(store_.centres(), 0, lists, first, rows, nullptr);
     for (int64_t r = first; r < first + rows; ++r) {
       const float* query = queries_ + r * dim_;
-      const float norm = std::sqrt(std::inner_product(query, query + dim_, query, 0.0f));
+      const float query_width = store_.Width(query);
       float* row = scratch.estimates.data() + r * lists;
       const auto at = static_cast<size_t>(r);
       const RowSums sums = SumsOf(0, lists, r - first, rows);
@@ -232,11 +224,11 @@ void Group::Rank() {
                      scratch.scores.data());
       float most = kEmpty;
       for (int64_t j = 0; j < lists; ++j) {
-        const float width = norm * spreads[j];
+        const float width = query_width * spreads[j];
         // The sum of exponentials of n normal variables: while they spread little each adds what
         // is to be expected, half of the variance; then the largest of them is all.
-        const float most_wide = frozen[static_cast<size_t>(j)];
-        const float more = width < most_wide ? logs[j] + 0.5f * width * width : width * most_wide;
+        const float extreme = std::min(width, extremes[j]);
+        const float more = logs[j] + extreme * (width - 0.5f * extreme);
         row[j] = logs[j] == kEmpty ? kEmpty : scores[j] + part + more;
         most = most < row[j] ? row[j] : most;
       }
@@ -244,7 +236,7 @@ void Group::Rank() {
       const float lse = JoinLse(estimate, lse_[r]);
       scratch.lse[static_cast<size_t>(r)] = lse;
       for (int64_t j = 0; j < lists; ++j) {
-        const float bound = scores[j] + kOptimism * norm * spreads[j] - lse;
+        const float bound = scores[j] + kOptimism * query_width * spreads[j] - lse;
         bounds[j] = bounds[j] < bound ? bound : bounds[j];
       }
     }
@@ -272,11 +264,11 @@ float Group::ScorePiece(const Piece& piece, const VectorList* next) {
   const int64_t begin = list.equal ? 0 : piece.begin;
   const int64_t end = list.equal ? 1 : piece.end;
   const float times = list.equal ? static_cast<float>(piece.count()) : 1.0f;
-  scratch.best.assign(static_cast<size_t>(end - begin), kEmpty);
+  scratch.best.assign(static_cast<size_t>(end - begin + kTileVectors), kEmpty);
   const size_t kept = scratch.kept.size();
   float most = kEmpty;
   if (!many_) {
-    scratch.kept.resize(kept + static_cast<size_t>(rows_ * (end - begin)));
+    scratch.kept.resize(kept + static_cast<size_t>(rows_ * (end - begin) + kTileVectors));
   }
   for (int64_t first = 0; first < rows_; first += kTileRows) {
     const int64_t rows = std::min(kTileRows, rows_ - first);
@@ -307,63 +299,85 @@ float Group::ScorePiece(const Piece& piece, const VectorList* next) {
 
 void Group::Offer(const Piece& piece, float slack) {
   const VectorList& list = store_.lists()[static_cast<size_t>(piece.list)];
-  // Of equal ones the first are enough.
-  const int64_t most = list.equal ? int64_t{k_} * store_.representatives() : piece.count();
-  for (int64_t i = 0; i < std::min(most, piece.count()); ++i) {
-    const float weight = scratch.best[list.equal ? 0 : static_cast<size_t>(i)];
-    if (weight < scratch.top.threshold() - slack) continue;
+  const auto offer = [&](int64_t i, float weight) {
+    if (weight < scratch.top.threshold() - slack) return;
     const uint32_t number = list.numbers[static_cast<size_t>(piece.begin + i)];
     scratch.top.Offer(weight, number);
     scratch.found.push_back({weight, number, piece.list, piece.begin + i});
+  };
+  if (list.equal) {  // the first are enough
+    const int64_t most = std::min(int64_t{k_} * store_.representatives(), piece.count());
+    for (int64_t i = 0; i < most; ++i) offer(i, scratch.best[0]);
+    return;
+  }
+  scratch.chosen.resize(static_cast<size_t>(piece.count() + 64));
+  const int64_t chosen = SelectFrom(scratch.best.data(), piece.count(),
+                                    scratch.top.threshold() - slack, scratch.chosen.data());
+  for (int64_t i = 0; i < chosen; ++i) {
+    const int32_t at = scratch.chosen[static_cast<size_t>(i)];
+    offer(at, scratch.best[static_cast<size_t>(at)]);
   }
 }
 
 void Group::Scan() {
   scratch.taken.clear();
   for (const float lse : scratch.lse) scratch.taken.push_back({lse, 0.0f});
-  std::vector<Bound>& heap = scratch.heap;
-  heap.clear();
-  for (size_t j = 0; j < scratch.bounds.size(); ++j) {
-    heap.push_back({scratch.bounds[j], static_cast<int32_t>(j)});
-  }
-  std::make_heap(heap.begin(), heap.end());
   scratch.pieces.clear();
   scratch.kept.clear();
   scratch.found.clear();
-  if (k_ > 0) scratch.top.Reset(k_ * store_.representatives());
-  while (k_ > 0 && !heap.empty()) {
-    if (scratch.top.full() && heap.front().weight < scratch.top.threshold()) break;
-    std::pop_heap(heap.begin(), heap.end());
-    const Piece piece = PieceOf(heap.back().list);
-    heap.pop_back();
-    if (piece.count() == 0) continue;
-    // The next list is the first of the heap, and the one after it most likely one of two more.
-    const VectorList* lists = store_.lists().data();
-    for (size_t i = 1; i < std::min<size_t>(3, heap.size()); ++i) {
-      __builtin_prefetch(lists + heap[i].list);
+  if (k_ == 0) return;
+  scratch.top.Reset(k_ * store_.representatives());
+  const auto lists = static_cast<int64_t>(scratch.bounds.size());
+  std::vector<int32_t>& order = scratch.order;
+  order.resize(static_cast<size_t>(lists));
+  std::iota(order.begin(), order.end(), 0);
+  const auto first = std::min(kFirstLists, order.size());
+  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(first), order.end(),
+                    [&](int32_t a, int32_t b) {
+                      const float of_a = scratch.bounds[static_cast<size_t>(a)];
+                      const float of_b = scratch.bounds[static_cast<size_t>(b)];
+                      return of_a > of_b || (of_a == of_b && a < b);
+                    });
+  order.resize(first);
+  ScanInOrder();
+  order.resize(static_cast<size_t>(lists + 64));
+  order.resize(static_cast<size_t>(
+      SelectFrom(scratch.bounds.data(), lists, scratch.top.threshold(), order.data())));
+  ScanInOrder();
+}
+
+// The lists in scratch.order that can still matter.
+void Group::ScanInOrder() {
+  const VectorList* const lists = store_.lists().data();
+  const std::vector<int32_t>& order = scratch.order;
+  for (size_t i = 0; i < order.size(); ++i) {
+    if (i + 4 < order.size()) {  // what PieceOf looks at
+      const auto* const ahead = reinterpret_cast<const char*>(lists + order[i + 4]);
+      __builtin_prefetch(ahead);
+      __builtin_prefetch(ahead + 64);
     }
-    const float most = ScorePiece(piece, heap.empty() ? nullptr : lists + heap[0].list);
+    float& bound = scratch.bounds[static_cast<size_t>(order[i])];
+    if (bound == kEmpty || (scratch.top.full() && bound < scratch.top.threshold())) continue;
+    bound = kEmpty;
+    for (int64_t r = 0; r < rows_; ++r) {  // its own vectors stand for it
+      scratch.estimates[static_cast<size_t>(r * store_.centres().count() + order[i])] = kEmpty;
+    }
+    const Piece piece = PieceOf(order[i]);
+    if (piece.count() == 0) continue;
+    const float most = ScorePiece(piece, i + 1 < order.size() ? lists + order[i + 1] : nullptr);
     const float slack = many_ ? kSlack : 0.0f;
     if (most >= scratch.top.threshold() - slack) Offer(piece, slack);
   }
 }
 
-// A row's lse: of the lists that were scored what they say, and the estimates of those still in
-// the heap.
+// A row's lse: of the lists that were scored what they say, and the estimates of the others.
 void Group::JoinLseOfLists() {
-  const std::vector<Bound>& heap = scratch.heap;
-  const auto lists = static_cast<int64_t>(store_.lists().size());
-  scratch.scores.resize(heap.size());
+  const int64_t lists = store_.centres().count();
   for (int64_t r = 0; r < rows_; ++r) {
-    float most = kEmpty;
-    for (size_t i = 0; i < heap.size(); ++i) {
-      scratch.scores[i] = scratch.estimates[static_cast<size_t>(r * lists + heap[i].list)];
-      most = std::max(most, scratch.scores[i]);
-    }
+    const float* const estimates = scratch.estimates.data() + r * lists;
+    const float most = *std::max_element(estimates, estimates + lists);
     LseSum sum;
-    if (most != kEmpty) {
-      sum.Add({most, SumOfExp(scratch.scores.data(), std::ssize(heap), most)});
-    }
+    if (most != kEmpty) sum.Add({most, SumOfExp(estimates, lists, most)});
     sum.Add(scratch.taken[static_cast<size_t>(r)]);
     lse_[r] = JoinLse(sum.Lse(), lse_[r]);
   }

@@ -1,9 +1,10 @@
 // How the index of lists searches (list_store.h). Internal to index/.
 //
 // For a row r and a list with centre c and spread σ, scores lie around q·c, and few above
-// q·c + z·|q|·σ. Lists are scored in the order of that bound, and when it falls below the k-th
-// weight found the rest are left out: what they hold is wanted in rare cases. What they add to the
-// log-sum-exp is estimated from their centres and spreads.
+// q·c + z·w·σ, where w is |q| or, as lists are wider in some directions, what fits these. Lists are
+// scored in the order of that bound, and when it falls below the k-th weight found the rest are
+// left out: what they hold is wanted in rare cases. What they add to the log-sum-exp is estimated
+// from their centres and spreads.
 #pragma once
 
 #include <vector>

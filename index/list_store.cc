@@ -8,19 +8,37 @@
 #include "base/check.h"
 #include "base/dtype.h"
 #include "index/code_kernels.h"
+#include "index/code_numbers.h"
+#include "index/landmark_index.h"
+#include "index/score_kernels.h"
 #include "index/two_means.h"
 
 namespace cairn {
 namespace {
 
-constexpr double kLargestCode = 127.0;
 constexpr int64_t kShortList = 128;
+constexpr uint32_t kNotedEvery = 16;  // vectors: more would say the same
 
 uint8_t* Bytes(VectorList* list) { return list->codes.data()->bytes; }
 
 uint64_t MemoryOf(const VectorList& list) {
   return list.codes.capacity() * sizeof(VectorList::Line) +
          list.scales.capacity() * sizeof(uint16_t) + list.numbers.capacity() * sizeof(uint32_t);
+}
+
+// The largest of n standard normal numbers: its expectation to a tenth.
+float Extreme(int64_t n) {
+  if (n < 2) return 0.0f;
+  if (n == 2) return 0.56f;
+  const double root = std::sqrt(2 * std::log(static_cast<double>(n)));
+  return static_cast<float>(root - (std::log(0.5 * root * root) + std::log(4 * M_PI)) / (2 * root) +
+                            0.15);
+}
+
+// Of a list of so many vectors: from any of these on a tile of scales can be read.
+size_t PaddedScales(int64_t count) {
+  return static_cast<size_t>((count + kTileVectors - 1) / kTileVectors * kTileVectors +
+                             kTileVectors);
 }
 
 float Widen(uint16_t bf16) { return std::bit_cast<float>(uint32_t{bf16} << 16); }
@@ -46,10 +64,12 @@ void ListStore::Append(int64_t count, const float* vectors) {
   }
   // Rounded as those before the lists: equal ones stay equal.
   std::vector<float> vector(static_cast<size_t>(dim_));
+  std::vector<uint16_t> rounded(vector.size());
   for (int64_t i = 0; i < count * representatives_; ++i, vectors += dim_) {
     std::copy_n(vectors, dim_, vector.begin());
     if (unlisted_.type() == DType::kBF16) {
-      for (float& element : vector) element = Widen(FloatToBf16(element));
+      ConvertFromFloat(DType::kBF16, vectors, rounded.data(), rounded.size());
+      ConvertToFloat(DType::kBF16, rounded.data(), vector.data(), vector.size());
     }
     AppendVector(vector.data(), static_cast<uint32_t>(vectors_));
     ++vectors_;
@@ -81,6 +101,8 @@ void ListStore::MakeLists() {
   for (size_t d = 0; d < step_.size(); ++d) {
     step_[d] =
         FloatToBf16(static_cast<float>(most == 0 ? 1.0 : std::max(kLeast, deviation[d] / most)));
+    wide_step_.push_back(Widen(step_[d]));
+    inverse_step_.push_back(1.0f / wide_step_.back());
   }
   unlisted_.Truncate(0);
   codes_.resize(static_cast<size_t>(padded_dim()));
@@ -91,6 +113,43 @@ void ListStore::MakeLists() {
   }
   SetCentre(0, centre_);
   Part(0);
+  directions_.assign(static_cast<size_t>(dim_ * dim_), 0.0f);
+  std::vector<float> vector(static_cast<size_t>(dim_)), centre(vector.size());
+  for (size_t j = 0; j < lists_.size(); ++j) {
+    Read(centres_, static_cast<int64_t>(j), centre.data());
+    for (int64_t v = 0; v < lists_[j].count(); ++v) {
+      if (lists_[j].numbers[static_cast<size_t>(v)] % kNotedEvery != 0) continue;
+      Read(lists_[j], v, vector.data());
+      NoteDirection(vector.data(), centre.data(),
+                    SquaredDistance(vector.data(), centre.data(), dim_));
+    }
+  }
+}
+
+void ListStore::NoteDirection(const float* vector, const float* centre, float squared_distance) {
+  if (!(squared_distance > 0) || !std::isfinite(squared_distance)) return;
+  const float per_length = 1.0f / std::sqrt(squared_distance);
+  std::vector<float> direction(static_cast<size_t>(dim_));
+  for (size_t d = 0; d < direction.size(); ++d) {
+    direction[d] = (vector[d] - centre[d]) * per_length;
+  }
+  float* sums = directions_.data();
+  for (const float element : direction) {
+    for (size_t e = 0; e < direction.size(); ++e) sums[e] += element * direction[e];
+    sums += dim_;
+  }
+  ++directions_noted_;
+}
+
+float ListStore::Width(const float* query) const {
+  float products[kMaxDim + 3];
+  ScanScores(DType::kF32, reinterpret_cast<const std::byte*>(directions_.data()), dim_, dim_, query,
+             1, products, dim_ + 3);
+  const float along = std::inner_product(query, query + dim_, products, 0.0f);
+  const float square = std::inner_product(query, query + dim_, query, 0.0f);
+  // As if as many more had been noted as there are dimensions, in all directions alike.
+  const auto dim = static_cast<float>(dim_);
+  return std::sqrt(std::max((along + square) * dim / (directions_noted_ + dim), 0.0f));
 }
 
 // All vectors [vectors, D] before there are lists.
@@ -106,32 +165,20 @@ std::vector<float> ListStore::ReadUnlisted() const {
 }
 
 uint16_t ListStore::Encode(const float* vector, uint8_t* codes) const {
-  std::fill_n(codes, padded_dim(), uint8_t{128});
-  double most = 0;
-  for (int32_t d = 0; d < dim_; ++d) {
-    const auto at = static_cast<size_t>(d);
-    most = std::max(most, std::fabs(double{vector[d]} - centre_[at]) / Widen(step_[at]));
-  }
   // The next bf16 above, so that no code passes 127.
-  const auto exact = static_cast<float>(std::min(most / kLargestCode, 3e38));
+  const float exact = LeastScale(vector, steps());
   auto scale = static_cast<uint16_t>(std::bit_cast<uint32_t>(exact) >> 16);
   if (Widen(scale) < exact) ++scale;
-  const double unit = Widen(scale);
-  if (unit == 0) return 0;
-  for (int32_t d = 0; d < dim_; ++d) {
-    const auto at = static_cast<size_t>(d);
-    const double steps = (double{vector[d]} - centre_[at]) / (unit * Widen(step_[at]));
-    // Halves are added, as what is converted is cut off; 128 keeps it positive.
-    codes[d] = static_cast<uint8_t>(static_cast<int>(std::clamp(steps, -127.0, 127.0) + 128.5));
-  }
+  EncodeNumbers(vector, Widen(scale), steps(), codes);
+  std::fill(codes + dim_, codes + padded_dim(), uint8_t{128});
   return scale;
 }
 
 void ListStore::Write(VectorList* list, int64_t place, const uint8_t* codes) const {
   const int64_t padded = padded_dim();
   uint8_t* bytes = Bytes(list) + CodeOffset(place, 0, padded);
-  for (int64_t d = 0; d < padded; ++d) {
-    bytes[d / kCodesAtOnce * kTileVectors * kCodesAtOnce + d % kCodesAtOnce] = codes[d];
+  for (int64_t d = 0; d < padded; d += kCodesAtOnce, bytes += kTileVectors * kCodesAtOnce) {
+    std::copy_n(codes + d, kCodesAtOnce, bytes);
   }
 }
 
@@ -142,6 +189,7 @@ void ListStore::Put(VectorList* list, const uint8_t* codes, uint16_t scale, uint
     const size_t lines = list->codes.size() + static_cast<size_t>(TileBytes(padded)) / 64;
     list->codes.reserve(lines);
     list->codes.resize(lines);
+    list->scales.resize(PaddedScales(place + 1));
   }
   Write(list, place, codes);
   if (place > 0 && list->equal) {
@@ -150,7 +198,7 @@ void ListStore::Put(VectorList* list, const uint8_t* codes, uint16_t scale, uint
       list->equal = codes[d] == list->tiles()[CodeOffset(0, d, padded)];
     }
   }
-  list->scales.push_back(scale);
+  list->scales[static_cast<size_t>(place)] = scale;
   list->numbers.push_back(number);
   if (place == 0) list->first = number;
   list->last = number;
@@ -162,7 +210,7 @@ int64_t ListStore::NearestList(const float* vector) {
   const int64_t padded = padded_dim();
   query_.resize(static_cast<size_t>(2 * padded));
   sums_.resize(static_cast<size_t>(2 * tiles));
-  scores_.resize(static_cast<size_t>(count));
+  scores_.resize(static_cast<size_t>(tiles * kTileVectors));
   int8_t* high = query_.data();
   int8_t* low = high + padded;
   const float unit = SplitQuery(vector, step_.data(), dim_, padded, high, low);
@@ -178,13 +226,7 @@ int64_t ListStore::NearestList(const float* vector) {
                  sums_[static_cast<size_t>(tiles)].sums,
                  128 * std::accumulate(low, low + padded, 0), count, unit, 0.0f,
                  centres_.scales.data(), scores_.data());
-  float least = squares_[0] - 2 * scores_[0];
-  for (int64_t j = 0; j < count; ++j) {
-    const auto at = static_cast<size_t>(j);
-    scores_[at] = squares_[at] - 2 * scores_[at];
-    least = std::min(least, scores_[at]);
-  }
-  return std::min(count - 1, std::find(scores_.begin(), scores_.end(), least) - scores_.begin());
+  return NearestOf(squares_.data(), scores_.data(), count);
 }
 
 void ListStore::AppendVector(const float* vector, uint32_t number) {
@@ -194,7 +236,9 @@ void ListStore::AppendVector(const float* vector, uint32_t number) {
   Put(&list, codes_.data(), scale, number);
   std::vector<float> centre(static_cast<size_t>(dim_));
   Read(centres_, nearest, centre.data());
-  list.squares += SquaredDistance(vector, centre.data(), dim_);
+  const float squared_distance = SquaredDistance(vector, centre.data(), dim_);
+  list.squares += squared_distance;
+  if (number % kNotedEvery == 0) NoteDirection(vector, centre.data(), squared_distance);
   SetSpread(nearest);
   Part(nearest);
 }
@@ -242,6 +286,7 @@ void ListStore::SetCentre(int64_t index, const std::vector<float>& centre) {
     squares_.push_back(0);
     spreads_.push_back(0);
     logs_.push_back(0);
+    extremes_.push_back(0);
   } else {
     Write(&centres_, index, codes_.data());
     centres_.scales[at] = scale;
@@ -270,22 +315,21 @@ void ListStore::SetSpread(int64_t index) {
   spreads_[static_cast<size_t>(index)] =
       elements == 0 ? 0.0f : static_cast<float>(std::sqrt(list.squares / elements));
   logs_[static_cast<size_t>(index)] = std::log(static_cast<float>(list.count()));
+  extremes_[static_cast<size_t>(index)] = Extreme(list.count());
 }
 
 void ListStore::CopyCodes(const VectorList& list, int64_t place, uint8_t* codes) const {
   const int64_t padded = padded_dim();
-  for (int64_t d = 0; d < padded; ++d) codes[d] = list.tiles()[CodeOffset(place, d, padded)];
+  const uint8_t* bytes = list.tiles() + CodeOffset(place, 0, padded);
+  for (int64_t d = 0; d < padded; d += kCodesAtOnce, bytes += kTileVectors * kCodesAtOnce) {
+    std::copy_n(bytes, kCodesAtOnce, codes + d);
+  }
 }
 
 void ListStore::Read(const VectorList& list, int64_t place, float* vector) const {
-  const float scale = Widen(list.scales[static_cast<size_t>(place)]);
-  const int64_t padded = padded_dim();
-  for (int32_t d = 0; d < dim_; ++d) {
-    const auto at = static_cast<size_t>(d);
-    const auto steps = static_cast<float>(list.tiles()[CodeOffset(place, d, padded)] - 128);
-    // Halves, because the range of two finite numbers may be infinite.
-    vector[d] = 2.0f * (0.5f * centre_[at] + steps * (0.5f * scale * Widen(step_[at])));
-  }
+  uint8_t codes[kMaxDim];
+  CopyCodes(list, place, codes);
+  DecodeNumbers(codes, Widen(list.scales[static_cast<size_t>(place)]), steps(), vector);
 }
 
 void ListStore::Truncate(int64_t size) {
@@ -304,7 +348,7 @@ void ListStore::Truncate(int64_t size) {
     if (end == list.numbers.end()) continue;
     const auto left = static_cast<size_t>(end - list.numbers.begin());
     list.numbers.resize(left);
-    list.scales.resize(left);
+    list.scales.resize(PaddedScales(static_cast<int64_t>(left)));
     if (left > 0) list.last = list.numbers.back();
     list.codes.resize((left + kTileVectors - 1) / kTileVectors *
                       static_cast<size_t>(TileBytes(padded_dim())) / 64);
@@ -314,11 +358,12 @@ void ListStore::Truncate(int64_t size) {
 }
 
 uint64_t ListStore::memory_bytes() const {
-  uint64_t bytes =
-      (centre_.capacity() + squares_.capacity() + spreads_.capacity() + logs_.capacity()) *
-          sizeof(float) +
-      step_.capacity() * sizeof(uint16_t) + lists_.capacity() * sizeof(VectorList) +
-      MemoryOf(centres_) + unlisted_.memory_bytes();
+  uint64_t bytes = (centre_.capacity() + directions_.capacity() + wide_step_.capacity() +
+                    inverse_step_.capacity() + squares_.capacity() + spreads_.capacity() +
+                    logs_.capacity() + extremes_.capacity()) *
+                       sizeof(float) +
+                   step_.capacity() * sizeof(uint16_t) + lists_.capacity() * sizeof(VectorList) +
+                   MemoryOf(centres_) + unlisted_.memory_bytes();
   for (const VectorList& list : lists_) bytes += MemoryOf(list);
   return bytes;
 }

@@ -15,6 +15,7 @@
 #include <span>
 #include <vector>
 
+#include "index/code_numbers.h"
 #include "index/representative_store.h"
 #include "index/tile_dots.h"
 
@@ -26,7 +27,7 @@ struct VectorList {
     uint8_t bytes[64];
   };
   std::vector<Line> codes;        ///< tiles (tile_dots.h) of code + 128
-  std::vector<uint16_t> scales;   ///< bf16
+  std::vector<uint16_t> scales;   ///< bf16; a tile more than there are
   std::vector<uint32_t> numbers;  ///< ascending
   uint32_t first = 0;             ///< numbers.front() and .back(), where a search looks anyway
   uint32_t last = 0;
@@ -68,8 +69,14 @@ class ListStore {
   const VectorList& centres() const { return centres_; }
   /// [lists]: log of how many vectors a list has; −infinity for none.
   const float* logs() const { return logs_.data(); }
+  /// [lists]: about how large the largest of so many standard normal numbers is.
+  const float* extremes() const { return extremes_.data(); }
   /// [lists]: root mean square of an element of a list's vectors around its centre.
   const float* spreads() const { return spreads_.data(); }
+
+  /// The deviation of a query's products with the vectors of a list, over the list's spread: lists
+  /// are wider in some directions than in others, and all of them in about the same.
+  float Width(const float* query) const;
 
   /// Element d of a vector is centre()[d] + scale·step()[d]·(code − 128); step is bf16.
   const float* centre() const { return centre_.data(); }
@@ -78,6 +85,9 @@ class ListStore {
   void Read(const VectorList& list, int64_t place, float* vector) const;
 
  private:
+  CodeSteps steps() const {
+    return {centre_.data(), wide_step_.data(), inverse_step_.data(), dim_};
+  }
   void AppendVector(const float* vector, uint32_t number);
   void MakeLists();
   std::vector<float> ReadUnlisted() const;
@@ -90,6 +100,8 @@ class ListStore {
   int64_t NearestList(const float* vector);
   /// Makes room for it if `list` is a new one.
   void SetCentre(int64_t list, const std::vector<float>& centre);
+  /// Takes note of the direction in which a vector lies from its list's centre.
+  void NoteDirection(const float* vector, const float* centre, float squared_distance);
   /// Sums a list's squares anew.
   void Measure(int64_t list);
   void SetSpread(int64_t list);
@@ -102,13 +114,17 @@ class ListStore {
   int64_t listed_from_;
   int64_t vectors_ = 0;
   RepresentativeStore unlisted_;
-  std::vector<float> centre_;   // [D]
-  std::vector<uint16_t> step_;  // [D]
+  std::vector<float> centre_;                    // [D]
+  std::vector<uint16_t> step_;                   // [D]
+  std::vector<float> wide_step_, inverse_step_;  // [D]: of these as f32
   std::vector<VectorList> lists_;
   VectorList centres_;
   std::vector<float> squares_;  // [lists]: |centre|²
   std::vector<float> spreads_;
   std::vector<float> logs_;
+  std::vector<float> extremes_;
+  std::vector<float> directions_;  // [D, D]: sums of products of their elements
+  float directions_noted_ = 0;
 
   // Of the vector that is appended.
   std::vector<uint8_t> codes_;

@@ -6,7 +6,6 @@
 namespace cairn {
 namespace {
 
-constexpr int32_t kMaxDim = 4096;
 constexpr int32_t kMaxRepresentatives = 256;
 
 }  // namespace

@@ -11,7 +11,8 @@
 namespace cairn {
 namespace {
 
-constexpr int kRounds = 6;
+constexpr int kRounds = 3;
+constexpr size_t kSample = 512;  // of many vectors so many show where they part
 
 // Sums of the vectors [n, dim] of either side, and their numbers.
 struct Halves {
@@ -52,6 +53,36 @@ std::vector<float> Farthest(const std::vector<float>& vectors, const std::vector
   return {best, best + dim};
 }
 
+// Vectors at even distances.
+std::vector<float> Sample(const std::vector<float>& vectors, int32_t dim) {
+  const size_t stride = vectors.size() / static_cast<size_t>(dim) / kSample;
+  std::vector<float> sample;
+  for (size_t v = 0; v < kSample; ++v) {
+    const auto from = vectors.begin() + static_cast<std::ptrdiff_t>(v * stride) * dim;
+    sample.insert(sample.end(), from, from + dim);
+  }
+  return sample;
+}
+
+// 1 for the vectors that are nearer to b than to a.
+std::vector<uint8_t> Sides(const std::vector<float>& vectors, const std::vector<float>& a,
+                           const std::vector<float>& b) {
+  const size_t n = vectors.size() / a.size();
+  std::vector<float> scores(n + 3);
+  std::vector<float> across(a.size());
+  float middle = 0;
+  for (size_t d = 0; d < a.size(); ++d) {
+    across[d] = b[d] - a[d];
+    middle += 0.5f * (a[d] + b[d]) * across[d];
+  }
+  ScanScores(DType::kF32, reinterpret_cast<const std::byte*>(vectors.data()),
+             static_cast<int64_t>(n), static_cast<int32_t>(a.size()), across.data(), 1,
+             scores.data(), static_cast<int64_t>(n) + 3);
+  std::vector<uint8_t> side(n);
+  for (size_t v = 0; v < n; ++v) side[v] = scores[v] > middle ? 1 : 0;
+  return side;
+}
+
 }  // namespace
 
 // In 16 sums side by side.
@@ -72,29 +103,24 @@ float SquaredDistance(const float* a, const float* b, int32_t dim) {
 Parting TwoMeans(const std::vector<float>& vectors, int32_t dim) {
   const size_t n = vectors.size() / static_cast<size_t>(dim);
   std::vector<uint8_t> side(n);
-  std::vector<float> a = Farthest(vectors, Halves(vectors, side, dim).Mean(0));
-  std::vector<float> b = Farthest(vectors, a);
-  std::vector<float> scores(n + 3);
-  std::vector<float> across(a.size());
-  for (int round = 0; round < kRounds; ++round) {
-    float middle = 0;
-    for (size_t d = 0; d < a.size(); ++d) {
-      across[d] = b[d] - a[d];
-      middle += 0.5f * (a[d] + b[d]) * across[d];
+  if (n >= 2 * kSample) {
+    const Parting sampled = TwoMeans(Sample(vectors, dim), dim);
+    side = Sides(vectors, sampled.means[0], sampled.means[1]);
+  } else {
+    std::vector<float> a = Farthest(vectors, Halves(vectors, side, dim).Mean(0));
+    std::vector<float> b = Farthest(vectors, a);
+    for (int round = 0; round < kRounds; ++round) {
+      std::vector<uint8_t> now = Sides(vectors, a, b);
+      const Halves halves(vectors, now, dim);
+      if (halves.counts[0] == 0 || halves.counts[1] == 0 || now == side) break;
+      side = std::move(now);
+      a = halves.Mean(0);
+      b = halves.Mean(1);
     }
-    ScanScores(DType::kF32, reinterpret_cast<const std::byte*>(vectors.data()),
-               static_cast<int64_t>(n), dim, across.data(), 1, scores.data(),
-               static_cast<int64_t>(n) + 3);
-    std::vector<uint8_t> now(n);
-    for (size_t v = 0; v < n; ++v) now[v] = scores[v] > middle ? 1 : 0;
-    const Halves halves(vectors, now, dim);
-    if (halves.counts[0] == 0 || halves.counts[1] == 0 || now == side) break;
-    side = now;
-    a = halves.Mean(0);
-    b = halves.Mean(1);
   }
-  if (std::count(side.begin(), side.end(), 1) == 0) {  // not told apart: parted in the middle
-    for (size_t v = n / 2; v < n; ++v) side[v] = 1;
+  const auto ones = static_cast<size_t>(std::count(side.begin(), side.end(), 1));
+  if (ones == 0 || ones == n) {  // not told apart: parted in the middle
+    for (size_t v = 0; v < n; ++v) side[v] = v < n / 2 ? 0 : 1;
   }
   const Halves halves(vectors, side, dim);
   return {std::move(side), {halves.Mean(0), halves.Mean(1)}};

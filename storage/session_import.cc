@@ -53,7 +53,7 @@ const char* PartCollector::Take(SessionFilePart part) {
         return "it has not as many tokens as the session";
       }
       session_.tokens.resize(session_.record.tokens);
-      std::memcpy(session_.tokens.data(), body_.data(), body_.size());
+      if (!body_.empty()) std::memcpy(session_.tokens.data(), body_.data(), body_.size());
       return nullptr;
     case PartKind::kTail:
       session_.tail = std::move(body_);

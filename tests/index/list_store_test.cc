@@ -35,7 +35,7 @@ std::vector<float> ReadAll(const ListStore& store) {
   std::vector<int> seen(static_cast<size_t>(count));
   for (const VectorList& list : store.lists()) {
     EXPECT_TRUE(std::is_sorted(list.numbers.begin(), list.numbers.end()));
-    EXPECT_EQ(list.scales.size(), list.numbers.size());
+    EXPECT_GE(list.scales.size(), list.numbers.size() + 15);
     for (int64_t place = 0; place < list.count(); ++place) {
       const auto number = static_cast<size_t>(list.numbers[static_cast<size_t>(place)]);
       ++seen[number];

@@ -138,12 +138,16 @@ TEST(CodeKernels, JoinsAndFoldsScaledSums) {
       low.push_back(static_cast<int32_t>(random.Int(-1'000'000, 1'000'000)));
       scales.push_back(FloatToBf16(1e-4f * static_cast<float>(random.Int(0, 20))));
     }
+    const size_t padded = scales.size() + 15;  // with what would be seen in maxima and sums
+    high.resize(padded, 1 << 30);
+    low.resize(padded, 1 << 30);
+    scales.resize(padded, FloatToBf16(1.0f));
     for (const bool coarse : {false, true}) {
       const int32_t* lower = coarse ? nullptr : low.data();
-      std::vector<float> scores(static_cast<size_t>(count));
+      std::vector<float> scores(padded);
       std::vector<float> kept = scores;
-      std::vector<float> best(scores.size(), -2.0f);
-      best.back() = 1e6f;
+      std::vector<float> best(padded, -2.0f);
+      best[static_cast<size_t>(count - 1)] = 1e6f;
       const float most = JoinScaledSums(high.data(), kHighBias, lower, kLowBias, count, kUnit,
                                         kOffset, scales.data(), scores.data());
       const FoldedSums folded =
@@ -151,6 +155,8 @@ TEST(CodeKernels, JoinsAndFoldsScaledSums) {
                          scales.data(), -2.0f, 1.5f, best.data(), kept.data());
       double sum = 0;
       double largest = -1e30;
+      scores.resize(static_cast<size_t>(count));
+      kept.resize(scores.size());
       for (size_t i = 0; i < scores.size(); ++i) {
         const double codes = 128.0 * (high[i] - kHighBias) + (coarse ? 0 : low[i] - kLowBias);
         const double expected = double{kUnit} * Bf16ToFloat(scales[i]) * codes + kOffset;
