@@ -19,7 +19,7 @@ namespace {
 constexpr int64_t kShortList = 128;
 constexpr uint32_t kNotedEvery = 16;  // vectors: more would say the same
 
-uint8_t* Bytes(VectorList* list) { return list->codes.data()->bytes; }
+uint8_t* Bytes(VectorList* list) { return reinterpret_cast<uint8_t*>(list->codes.data()); }
 
 uint64_t MemoryOf(const VectorList& list) {
   return list.codes.capacity() * sizeof(VectorList::Line) +
