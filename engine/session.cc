@@ -89,7 +89,7 @@ Status Session::LoadRepresentatives(int32_t layer) {
       return Fail(Errc::kCorruption, "session '{}': landmarks of layer {} have {} bytes, not {}",
                   record_.name, layer, section.bytes.size(), section.count * SummaryBytes(shape_));
     }
-    CAIRN_TRY(AddSummaries(layer, section.count, section.bytes.data(), scratch));
+    CAIRN_TRY(AddSummaries(layer, section.count, section.bytes.data(), true, scratch));
     count += section.count;
   }
   if (count != blocks_.size()) {
@@ -99,7 +99,7 @@ Status Session::LoadRepresentatives(int32_t layer) {
   return Ok();
 }
 
-Status Session::AddSummaries(int32_t layer, int64_t count, const char* bytes,
+Status Session::AddSummaries(int32_t layer, int64_t count, const char* bytes, bool loaded,
                              std::vector<float>& scratch) {
   const int32_t heads = shape_.kv_heads;
   const int64_t per_head = static_cast<int64_t>(shape_.representatives) * shape_.block.head_dim;
@@ -117,7 +117,8 @@ Status Session::AddSummaries(int32_t layer, int64_t count, const char* bytes,
       if (near) near_keys_.Add(layer * heads + head, target);
     }
   }
-  return index_->Add(layer * heads, heads, count, scratch.data());
+  return loaded ? index_->Load(layer * heads, heads, count, scratch.data())
+                : index_->Add(layer * heads, heads, count, scratch.data());
 }
 
 std::string Session::StoredProperties(const std::string& properties) const {

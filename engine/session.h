@@ -133,7 +133,8 @@ class Session {
   void ChainPayloads(int32_t complete);
   /// Adds packed summaries of `count` blocks to the layer's partitions; for several layers at once,
   /// each with a `scratch` of its own.
-  Status AddSummaries(int32_t layer, int64_t count, const char* bytes, std::vector<float>& scratch);
+  Status AddSummaries(int32_t layer, int64_t count, const char* bytes, bool loaded,
+                      std::vector<float>& scratch);
   /// The caller's part, the shape and the chain, as they are stored.
   std::string StoredProperties(const std::string& properties) const;
 
@@ -166,6 +167,7 @@ class Session {
   std::vector<SummarySection> new_sections_;  // one per layer, growing; then those of sketches
 
   int32_t step_rows_ = 0;  // 0: no step is open
+  bool stepped_ = false;   // since it was opened
   StepPlan plan_;
   Choice choice_;
   StepLog* log_ = nullptr;

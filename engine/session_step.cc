@@ -13,6 +13,11 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+/// Rows of a step for which it pays to have all of the index first.
+constexpr int32_t kManyRows = 64;
+/// Partitions settled before a step: twenty milliseconds each, at a million tokens.
+constexpr int32_t kSettledAtOnce = 2;
+
 uint64_t Nanoseconds(Clock::duration passed) {
   return static_cast<uint64_t>(
       std::chrono::duration_cast<std::chrono::nanoseconds>(passed).count());
@@ -51,6 +56,13 @@ Status Session::BeginStep(int32_t rows) {
   plan_ = PlanStep(shape_, options_, rows_);
   CAIRN_TRY(CheckReach(rows));
   if (certifies() && bounds_ == nullptr) CAIRN_TRY(LoadBounds());
+  // What opening left of the index: for many rows it pays at once; for few a little before each
+  // step but the first, which is waited for.
+  if (rows >= kManyRows) {
+    (void)index_->Settle(shape_.partitions());
+  } else if (stepped_) {
+    (void)index_->Settle(kSettledAtOnce);
+  }
   step_rows_ = rows;
   attention_.BeginStep(rows_);
   return Ok();
@@ -141,7 +153,7 @@ Status Session::AddRepresentatives(int32_t complete) {
   });
   std::vector<float> scratch;
   for (int32_t layer = 0; layer < shape_.layers; ++layer) {
-    CAIRN_TRY(AddSummaries(layer, complete, packed[layer].data(), scratch));
+    CAIRN_TRY(AddSummaries(layer, complete, packed[layer].data(), false, scratch));
   }
   for (int32_t layer = 0; layer < shape_.layers; ++layer) {
     Extend(new_sections_[layer], SummaryType(shape_.mode), layer, complete, packed[layer]);
@@ -173,6 +185,7 @@ Status Session::EndStep() {
   }
   rows_ += step_rows_;
   step_rows_ = 0;
+  stepped_ = true;
   return Ok();
 }
 

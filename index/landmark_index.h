@@ -76,6 +76,15 @@ class LandmarkIndex {
   /// none is in two of them may run at once, beside nothing else.
   virtual Status Add(int32_t first_partition, int32_t partition_count, int64_t count,
                      const float* vectors) = 0;
+  /// Add of what was held before, as when a session is opened: what takes long may be left to
+  /// Settle, and until then searches are exact.
+  virtual Status Load(int32_t first_partition, int32_t partition_count, int64_t count,
+                      const float* vectors) {
+    return Add(first_partition, partition_count, count, vectors);
+  }
+  /// Does what Load left, for up to so many partitions, as if Add had held the blocks; false if
+  /// there is nothing. Beside nothing else.
+  virtual bool Settle(int32_t /*partitions*/) { return false; }
   /// Forgets blocks with ordinal ≥ size.
   virtual void Truncate(int32_t first_partition, int32_t partition_count, int64_t size) = 0;
   virtual int64_t size(int32_t partition) const = 0;

@@ -51,17 +51,39 @@ ListStore::ListStore(DType type, int32_t dim, int32_t representatives, int64_t l
       listed_from_(listed_from),
       unlisted_(type, dim, representatives) {}
 
-void ListStore::Append(int64_t count, const float* vectors) {
+void ListStore::Append(int64_t count, const float* vectors, bool later) {
   CAIRN_CHECK(vectors_ + count * representatives_ <= int64_t{1} << 32);
   if (!listed()) {
     const int64_t room = (listed_from_ - vectors_ + representatives_ - 1) / representatives_;
-    const int64_t added = std::min(count, room);
+    const int64_t added = later || waits_ ? count : std::min(count, room);
     unlisted_.Append(added, vectors);
     vectors_ += added * representatives_;
     vectors += added * representatives_ * dim_;
     count -= added;
-    if (vectors_ >= listed_from_) MakeLists();
+    waits_ = waits_ || (later && vectors_ >= listed_from_);
+    if (vectors_ < listed_from_ || waits_) return;
+    const std::vector<float> plain = ReadUnlisted();
+    unlisted_.Truncate(0);
+    MakeLists(plain);
   }
+  AppendToLists(count, vectors);
+}
+
+void ListStore::Settle() {
+  if (!waits_) return;
+  waits_ = false;
+  const std::vector<float> plain = ReadUnlisted();
+  unlisted_.Truncate(0);
+  const int64_t size = this->size();
+  // Lists begin with as many as if they had not waited.
+  const int64_t begun = (listed_from_ + representatives_ - 1) / representatives_;
+  const int64_t block_floats = int64_t{representatives_} * dim_;
+  vectors_ = begun * representatives_;
+  MakeLists({plain.begin(), plain.begin() + begun * block_floats});
+  AppendToLists(size - begun, plain.data() + begun * block_floats);
+}
+
+void ListStore::AppendToLists(int64_t count, const float* vectors) {
   // Rounded as those before the lists: equal ones stay equal.
   std::vector<float> vector(static_cast<size_t>(dim_));
   std::vector<uint16_t> rounded(vector.size());
@@ -76,9 +98,9 @@ void ListStore::Append(int64_t count, const float* vectors) {
   }
 }
 
-// Takes the centre and the steps of all codes from the vectors so far, and lists these.
-void ListStore::MakeLists() {
-  const std::vector<float> vectors = ReadUnlisted();
+// Takes the centre and the steps of all codes from the vectors so far, [vectors_, D], and lists
+// these.
+void ListStore::MakeLists(const std::vector<float>& vectors) {
   centre_.resize(static_cast<size_t>(dim_));
   step_.resize(static_cast<size_t>(dim_));
   std::vector<double> deviation(static_cast<size_t>(dim_));
@@ -104,7 +126,6 @@ void ListStore::MakeLists() {
     wide_step_.push_back(Widen(step_[d]));
     inverse_step_.push_back(1.0f / wide_step_.back());
   }
-  unlisted_.Truncate(0);
   codes_.resize(static_cast<size_t>(padded_dim()));
   lists_.emplace_back();
   for (int64_t v = 0; v < vectors_; ++v) {
@@ -340,6 +361,7 @@ void ListStore::Truncate(int64_t size) {
     if (listed()) *this = ListStore(unlisted_.type(), dim_, representatives_, listed_from_);
     unlisted_.Truncate(size);
     vectors_ = kept;
+    waits_ = waits_ && vectors_ >= listed_from_;
     return;
   }
   for (size_t j = 0; j < lists_.size(); ++j) {

@@ -50,8 +50,12 @@ class ListStore {
   ListStore(DType type, int32_t dim, int32_t representatives, int64_t listed_from);
 
   /// Appends `count` blocks; `vectors` is [count, representatives, dim] f32, finite as bf16.
-  /// There is room for 2³² vectors.
-  void Append(int64_t count, const float* vectors);
+  /// There is room for 2³² vectors. With `later` lists are not made before Settle.
+  void Append(int64_t count, const float* vectors, bool later = false);
+  /// Whether lists wait for Settle.
+  bool waits() const { return waits_; }
+  /// Makes the lists that wait; they are what they would be if none had waited.
+  void Settle();
   /// Forgets blocks with ordinal ≥ size.
   void Truncate(int64_t size);
 
@@ -89,7 +93,8 @@ class ListStore {
     return {centre_.data(), wide_step_.data(), inverse_step_.data(), dim_};
   }
   void AppendVector(const float* vector, uint32_t number);
-  void MakeLists();
+  void AppendToLists(int64_t count, const float* vectors);
+  void MakeLists(const std::vector<float>& vectors);
   std::vector<float> ReadUnlisted() const;
   /// Codes [padded_dim] of a vector, in `codes`; returns the scale.
   uint16_t Encode(const float* vector, uint8_t* codes) const;
@@ -113,6 +118,7 @@ class ListStore {
   int32_t representatives_;
   int64_t listed_from_;
   int64_t vectors_ = 0;
+  bool waits_ = false;
   RepresentativeStore unlisted_;
   std::vector<float> centre_;                    // [D]
   std::vector<uint16_t> step_;                   // [D]

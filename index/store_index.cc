@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/parallel.h"
 #include "index/exact_search.h"
 #include "index/list_search.h"
 #include "index/search_request.h"
@@ -14,8 +15,9 @@ namespace {
 
 constexpr int64_t kLeastListed = 256;
 
-// A kind of index: how its stores are made and searched.
+// A kind of index: how its stores are made and searched, and whether what Load brings may wait.
 struct Exact {
+  static constexpr bool kMayWait = false;
   using Store = RepresentativeStore;
   static constexpr std::string_view kName = "exact";
   static Store Make(const IndexOptions& options) {
@@ -30,6 +32,7 @@ struct Exact {
 };
 
 struct Int8 {
+  static constexpr bool kMayWait = false;
   using Store = CodeStore;
   static constexpr std::string_view kName = "int8";
   static Store Make(const IndexOptions& options) { return {options.dim, options.representatives}; }
@@ -46,6 +49,7 @@ struct Int8 {
 };
 
 struct Lists {
+  static constexpr bool kMayWait = false;
   using Store = ListStore;
   static constexpr std::string_view kName = "lists";
   static Store Make(const IndexOptions& options) {
@@ -97,6 +101,7 @@ struct Lists {
 
 // Lists where they are worth having.
 struct Auto : Lists {
+  static constexpr bool kMayWait = true;
   static constexpr std::string_view kName = "auto";
   static Store Make(const IndexOptions& options) {
     return {options.dtype, options.dim, options.representatives, kListedFrom};
@@ -114,7 +119,14 @@ class StoreIndex final : public LandmarkIndex {
   }
 
   Status Add(int32_t first_partition, int32_t partition_count, int64_t count,
-             const float* vectors) override;
+             const float* vectors) override {
+    return Append(first_partition, partition_count, count, vectors, false);
+  }
+  Status Load(int32_t first_partition, int32_t partition_count, int64_t count,
+              const float* vectors) override {
+    return Append(first_partition, partition_count, count, vectors, true);
+  }
+  bool Settle(int32_t partitions) override;
   void Truncate(int32_t first_partition, int32_t partition_count, int64_t size) override;
   int64_t size(int32_t partition) const override {
     CAIRN_CHECK(partition >= 0 && partition < options_.partitions);
@@ -125,14 +137,17 @@ class StoreIndex final : public LandmarkIndex {
   uint64_t memory_bytes() const override { return memory_bytes_.load(); }
 
  private:
+  Status Append(int32_t first_partition, int32_t partition_count, int64_t count,
+                const float* vectors, bool loaded);
+
   const IndexOptions options_;
   std::vector<Store> stores_;
   std::atomic<uint64_t> memory_bytes_{0};
 };
 
 template <class Kind>
-Status StoreIndex<Kind>::Add(int32_t first_partition, int32_t partition_count, int64_t count,
-                             const float* vectors) {
+Status StoreIndex<Kind>::Append(int32_t first_partition, int32_t partition_count, int64_t count,
+                                const float* vectors, [[maybe_unused]] bool loaded) {
   CAIRN_CHECK(count >= 0 && partition_count >= 0);
   const auto floats = static_cast<size_t>(count) * static_cast<size_t>(options_.representatives) *
                       static_cast<size_t>(options_.dim);
@@ -144,10 +159,33 @@ Status StoreIndex<Kind>::Add(int32_t first_partition, int32_t partition_count, i
   for (int32_t i = 0; i < partition_count; ++i) {
     Store& store = stores_[static_cast<size_t>(first_partition + i)];
     const uint64_t before = store.memory_bytes();
-    store.Append(count, vectors + static_cast<size_t>(i) * floats);
+    const float* const of_partition = vectors + static_cast<size_t>(i) * floats;
+    if constexpr (Kind::kMayWait) {
+      store.Append(count, of_partition, loaded);
+    } else {
+      store.Append(count, of_partition);
+    }
     memory_bytes_ += store.memory_bytes() - before;
   }
   return Ok();
+}
+
+template <class Kind>
+bool StoreIndex<Kind>::Settle([[maybe_unused]] int32_t partitions) {
+  if constexpr (Kind::kMayWait) {
+    std::vector<Store*> waiting;
+    for (Store& store : stores_) {
+      if (store.waits() && std::ssize(waiting) < partitions) waiting.push_back(&store);
+    }
+    ParallelFor(std::ssize(waiting), [&](int64_t i) {
+      Store& store = *waiting[static_cast<size_t>(i)];
+      const uint64_t before = store.memory_bytes();
+      store.Settle();
+      memory_bytes_ += store.memory_bytes() - before;
+    });
+    return !waiting.empty();
+  }
+  return false;
 }
 
 template <class Kind>

@@ -27,7 +27,10 @@ export TSAN_OPTIONS
 failed=()
 for program in "${programs[@]}"; do
   cmake --build "$build" --target "$program"
-  "$build/bin/$program" --gtest_brief=1 || failed+=("$program")
+  options=$ASAN_OPTIONS
+  # Stacks kept for that check are given back when a thread ends, and fibers end within one.
+  if [ "$program" = cuda_kernels_test ]; then options=detect_stack_use_after_return=0; fi
+  ASAN_OPTIONS=$options "$build/bin/$program" --gtest_brief=1 || failed+=("$program")
 done
 if [ ${#failed[@]} -gt 0 ]; then
   echo "failed with $preset: ${failed[*]}" >&2

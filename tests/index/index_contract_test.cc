@@ -311,6 +311,43 @@ TEST(AutoIndex, GoesOverToLists) {
   apart.SearchAndCheck(request, random.Normals(2 * 3 * kDim, 0.5f));
 }
 
+// A session that is opened need not wait for lists; with them it finds what it would have found.
+TEST(AutoIndex, MakesTheListsOfWhatIsLoadedLater) {
+  constexpr int32_t kDim = 16, kPartitions = 3;
+  constexpr int64_t kBlocks = 9'000;
+  const IndexOptions options{
+      .kind = IndexKind::kAuto, .partitions = kPartitions, .dim = kDim, .dtype = DType::kBF16};
+  const auto added = MakeIndex(options).value();
+  const auto loaded = MakeIndex(options).value();
+  TestRandom random(1);
+  const std::vector<float> vectors = random.Normals(kPartitions * kBlocks * kDim);
+  ASSERT_TRUE(added->Add(0, kPartitions, kBlocks, vectors.data()).has_value());
+  ASSERT_TRUE(loaded->Load(0, kPartitions, kBlocks, vectors.data()).has_value());
+  const std::vector<float> queries = random.Normals(kPartitions * 3 * kDim, 0.5f);
+  SearchRequest request;
+  request.partition_count = kPartitions;
+  request.queries = queries.data();
+  request.rows = request.rows_per_group = 3;
+  request.end = kBlocks;
+  request.k = 8;
+  SearchResult expected, found;
+  ASSERT_TRUE(added->Search(request, &expected).has_value());
+  EXPECT_FALSE(expected.lse_exact);
+  ASSERT_TRUE(loaded->Search(request, &found).has_value());
+  EXPECT_TRUE(found.lse_exact);
+  EXPECT_TRUE(loaded->Settle(2));
+  ASSERT_TRUE(loaded->Search(request, &found).has_value());  // some with lists, one without
+  EXPECT_FALSE(found.lse_exact);
+  EXPECT_TRUE(loaded->Settle(2));
+  EXPECT_FALSE(loaded->Settle(2));
+  ASSERT_TRUE(loaded->Search(request, &found).has_value());
+  EXPECT_EQ(found.ordinals, expected.ordinals);
+  EXPECT_EQ(found.log_weights, expected.log_weights);
+  EXPECT_EQ(found.lse, expected.lse);
+  EXPECT_EQ(loaded->memory_bytes(), added->memory_bytes());
+  EXPECT_FALSE(added->Settle(100));
+}
+
 // Scores of all rows would take more memory than a search may use at once.
 TEST(ExactIndex, ManyBlocks) {
   IndexUnderTest test({IndexKind::kExact, DType::kBF16, 1}, 1, 16);

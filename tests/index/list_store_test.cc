@@ -115,6 +115,41 @@ TEST(ListStore, TruncatesAndGoesOn) {
   EXPECT_EQ(store.unlisted().size(), 100);
 }
 
+// What waited comes to what it would have been.
+TEST(ListStore, SettlesWhatWaited) {
+  const std::vector<float> given = Grouped(3000, 16, 20, 5);
+  ListStore eager(DType::kBF16, 16, 2, kFrom);
+  ListStore late(DType::kBF16, 16, 2, kFrom);
+  late.Append(20, given.data(), true);
+  EXPECT_FALSE(late.waits());
+  late.Append(1180, given.data() + 20 * 2 * 16, true);
+  EXPECT_TRUE(late.waits());
+  late.Append(300, given.data() + 1200 * 2 * 16);
+  EXPECT_TRUE(late.waits());
+  EXPECT_FALSE(late.listed());
+  EXPECT_EQ(late.unlisted().size(), 1500);
+  late.Settle();
+  EXPECT_FALSE(late.waits());
+  late.Settle();
+  eager.Append(1500, given.data());
+  for (ListStore* store : {&eager, &late}) store->Append(0, nullptr);
+  EXPECT_EQ(late.size(), 1500);
+  ASSERT_EQ(late.lists().size(), eager.lists().size());
+  for (size_t j = 0; j < eager.lists().size(); ++j) {
+    EXPECT_EQ(late.lists()[j].numbers, eager.lists()[j].numbers);
+    EXPECT_EQ(late.spreads()[j], eager.spreads()[j]);
+  }
+  EXPECT_EQ(ReadAll(late), ReadAll(eager));
+  EXPECT_EQ(late.Width(given.data()), eager.Width(given.data()));
+  // A store that waits can be cut to where nothing is worth waiting for.
+  ListStore cut(DType::kBF16, 16, 2, kFrom);
+  cut.Append(1500, given.data(), true);
+  cut.Truncate(100);
+  EXPECT_FALSE(cut.waits());
+  cut.Append(100, given.data());
+  EXPECT_TRUE(cut.listed());
+}
+
 TEST(ListStore, Extremes) {
   ListStore store(DType::kBF16, 4, 1, kFrom);
   std::vector<float> given;
