@@ -7,7 +7,8 @@ import subprocess
 import time
 import unittest
 
-from cli_harness import CliTest, LANDMARK, MODEL, SEED, SMALL_STEPS, command, random_text
+from cli_harness import (CliTest, LANDMARK, MODEL, SEED, SMALL_STEPS, command, plain,
+                         random_text)
 
 OPTIONS = ("--chunk", "128")
 
@@ -87,7 +88,8 @@ class CompactTest(CliTest):
                                           text), stdout=subprocess.DEVNULL,
                                   stderr=subprocess.DEVNULL)
         try:
-            while writer.poll() is None and "w" not in self.session_names():
+            shown = ("sessions", "show", "w", "--store", self.store)
+            while writer.poll() is None and plain(*shown).code != 0:  # at first, no store
                 time.sleep(0.01)
             self.assertIsNone(writer.poll(), "the writer was too quick for this test")
             self.refused("compact", "--store", self.store, saying="in use by another process")
