@@ -138,6 +138,17 @@ Status Ask(cairn_session& session, const std::string& question, uint64_t max_tok
   return Ok();
 }
 
+/// cairn_session_open and cairn_session_create.
+cairn_status OpenInto(cairn_store* store, cairn_model* model, const char* name,
+                      const cairn_options* options, bool create, cairn_session** session) {
+  return Guard([&]() -> Status {
+    CAIRN_TRY(Given({{store, "store"}, {model, "model"}, {name, "name"}, {session, "session"}}));
+    CAIRN_TRY(auto opened, Open(*store, *model, name, options, create));
+    *session = opened.release();
+    return Ok();
+  });
+}
+
 }  // namespace
 }  // namespace cairn::capi
 
@@ -150,22 +161,12 @@ using cairn::capi::Guard;
 
 cairn_status cairn_session_open(cairn_store* store, cairn_model* model, const char* name,
                                 const cairn_options* options, cairn_session** session) {
-  return Guard([&]() -> Status {
-    CAIRN_TRY(Given({{store, "store"}, {model, "model"}, {name, "name"}, {session, "session"}}));
-    CAIRN_TRY(auto opened, cairn::capi::Open(*store, *model, name, options, false));
-    *session = opened.release();
-    return Ok();
-  });
+  return cairn::capi::OpenInto(store, model, name, options, false, session);
 }
 
 cairn_status cairn_session_create(cairn_store* store, cairn_model* model, const char* name,
                                   const cairn_options* options, cairn_session** session) {
-  return Guard([&]() -> Status {
-    CAIRN_TRY(Given({{store, "store"}, {model, "model"}, {name, "name"}, {session, "session"}}));
-    CAIRN_TRY(auto opened, cairn::capi::Open(*store, *model, name, options, true));
-    *session = opened.release();
-    return Ok();
-  });
+  return cairn::capi::OpenInto(store, model, name, options, true, session);
 }
 
 void cairn_session_close(cairn_session* session) {

@@ -59,9 +59,9 @@ Status Session::BeginStep(int32_t rows) {
   // What opening left of the index: for many rows it pays at once; for few a little before each
   // step but the first, which is waited for.
   if (rows >= kManyRows) {
-    (void)index_->Settle(shape_.partitions());
+    index_->Settle(shape_.partitions());
   } else if (stepped_) {
-    (void)index_->Settle(kSettledAtOnce);
+    index_->Settle(kSettledAtOnce);
   }
   step_rows_ = rows;
   attention_.BeginStep(rows_);

@@ -82,9 +82,9 @@ class LandmarkIndex {
                       const float* vectors) {
     return Add(first_partition, partition_count, count, vectors);
   }
-  /// Does what Load left, for up to so many partitions, as if Add had held the blocks; false if
-  /// there is nothing. Beside nothing else.
-  virtual bool Settle(int32_t /*partitions*/) { return false; }
+  /// Does what Load left, for up to so many partitions, as if the blocks had come by Add. Beside
+  /// nothing else.
+  virtual void Settle(int32_t /*partitions*/) {}
   /// Forgets blocks with ordinal ≥ size.
   virtual void Truncate(int32_t first_partition, int32_t partition_count, int64_t size) = 0;
   virtual int64_t size(int32_t partition) const = 0;

@@ -65,7 +65,6 @@ struct Scratch {
   std::vector<Sums> biases;      // [rows]: what codes of 128 sum to
   std::vector<float> estimates;  // [rows, lists]: log of what a list adds to a row's lse
   std::vector<float> bounds;  // [lists]: the largest weight that is likely; −infinity once scored
-  std::vector<float> frozen;  // [lists]
   std::vector<int32_t> order;   // lists, in the order of looking
   std::vector<int32_t> chosen;  // of some numbers, those that matter
   std::vector<float> lse;       // [rows], estimated

@@ -126,7 +126,7 @@ class StoreIndex final : public LandmarkIndex {
               const float* vectors) override {
     return Append(first_partition, partition_count, count, vectors, true);
   }
-  bool Settle(int32_t partitions) override;
+  void Settle(int32_t partitions) override;
   void Truncate(int32_t first_partition, int32_t partition_count, int64_t size) override;
   int64_t size(int32_t partition) const override {
     CAIRN_CHECK(partition >= 0 && partition < options_.partitions);
@@ -171,7 +171,7 @@ Status StoreIndex<Kind>::Append(int32_t first_partition, int32_t partition_count
 }
 
 template <class Kind>
-bool StoreIndex<Kind>::Settle([[maybe_unused]] int32_t partitions) {
+void StoreIndex<Kind>::Settle([[maybe_unused]] int32_t partitions) {
   if constexpr (Kind::kMayWait) {
     std::vector<Store*> waiting;
     for (Store& store : stores_) {
@@ -183,9 +183,7 @@ bool StoreIndex<Kind>::Settle([[maybe_unused]] int32_t partitions) {
       store.Settle();
       memory_bytes_ += store.memory_bytes() - before;
     });
-    return !waiting.empty();
   }
-  return false;
 }
 
 template <class Kind>

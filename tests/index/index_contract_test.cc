@@ -335,17 +335,26 @@ TEST(AutoIndex, MakesTheListsOfWhatIsLoadedLater) {
   EXPECT_FALSE(expected.lse_exact);
   ASSERT_TRUE(loaded->Search(request, &found).has_value());
   EXPECT_TRUE(found.lse_exact);
-  EXPECT_TRUE(loaded->Settle(2));
+  loaded->Settle(2);
   ASSERT_TRUE(loaded->Search(request, &found).has_value());  // some with lists, one without
   EXPECT_FALSE(found.lse_exact);
-  EXPECT_TRUE(loaded->Settle(2));
-  EXPECT_FALSE(loaded->Settle(2));
+  SearchRequest last = request;
+  last.first_partition = kPartitions - 1;
+  last.partition_count = 1;
+  last.queries += (kPartitions - 1) * 3 * kDim;
+  ASSERT_TRUE(loaded->Search(last, &found).has_value());
+  EXPECT_TRUE(found.lse_exact);
+  loaded->Settle(2);
+  ASSERT_TRUE(loaded->Search(last, &found).has_value());
+  EXPECT_FALSE(found.lse_exact);
   ASSERT_TRUE(loaded->Search(request, &found).has_value());
   EXPECT_EQ(found.ordinals, expected.ordinals);
   EXPECT_EQ(found.log_weights, expected.log_weights);
   EXPECT_EQ(found.lse, expected.lse);
   EXPECT_EQ(loaded->memory_bytes(), added->memory_bytes());
-  EXPECT_FALSE(added->Settle(100));
+  added->Settle(100);  // nothing waits
+  ASSERT_TRUE(added->Search(request, &found).has_value());
+  EXPECT_EQ(found.ordinals, expected.ordinals);
 }
 
 // Scores of all rows would take more memory than a search may use at once.
