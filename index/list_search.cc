@@ -2,151 +2,26 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstddef>
-#include <limits>
 #include <numeric>
 
 #include "base/parallel.h"
-#include "index/block_range.h"
 #include "index/code_kernels.h"
+#include "index/list_group.h"
 #include "index/score_kernels.h"
 #include "index/search_request.h"
 
 namespace cairn {
+namespace list_search {
 namespace {
 
-constexpr float kEmpty = -std::numeric_limits<float>::infinity();
-/// z above: how far beyond its spread a list is still looked into.
+/// z: how far beyond its spread a list is still looked into.
 constexpr float kOptimism = 3.5f;
-/// From so many rows on the first scores leave out the lower bits of queries.
-constexpr int64_t kManyRows = 16;
-/// Weights of the first pass are those of the final ones up to so much: their log-sum-exp is an
-/// estimate, and those of many rows are of coarse scores.
-constexpr float kSlack = 1.0f;
 /// How far a score may be above what exponentials are taken relative to.
 constexpr float kFar = 60.0f;
-constexpr int64_t kTileRows = 4;
 /// Lists with the largest bounds come first, to learn what the others must reach.
 constexpr size_t kFirstLists = 8;
 
-// Vectors [begin, end) of a list.
-struct Piece {
-  int64_t list;
-  int64_t begin;
-  int64_t end;
-
-  int64_t count() const { return end - begin; }
-};
-
-// A piece whose scores are kept: [rows, vectors], one vector if all are equal.
-struct Scored {
-  Piece piece;
-  size_t at;
-  float most;  // largest weight by the estimated lse
-};
-
-struct Found {
-  float weight;
-  uint32_t number;
-  int64_t list;
-  int64_t place;
-};
-
-struct Sums {
-  int32_t high;
-  int32_t low;
-};
-
-// One task's memory.
-struct Scratch {
-  std::vector<int8_t> split;     // [tiles of rows][high, low][rows of the tile][padded_dim]
-  std::vector<float> units;      // [rows]
-  std::vector<float> offsets;    // [4 · rows]: products with the centre of all
-  std::vector<Sums> biases;      // [rows]: what codes of 128 sum to
-  std::vector<float> estimates;  // [rows, lists]: log of what a list adds to a row's lse
-  std::vector<float> bounds;  // [lists]: the largest weight that is likely; −infinity once scored
-  std::vector<int32_t> order;   // lists, in the order of looking
-  std::vector<int32_t> chosen;  // of some numbers, those that matter
-  std::vector<float> lse;       // [rows], estimated
-  std::vector<SumLine> sums;
-  std::vector<float> scores;
-  std::vector<float> best;
-  std::vector<MaxAndSum> taken;  // [rows]: of the lists that were scored
-  std::vector<Scored> pieces;
-  std::vector<float> kept;  // scores of few rows
-  std::vector<Found> found;
-  std::vector<float> vectors;
-  TopBlocks top;
-};
-thread_local Scratch scratch;
-
-// One group of rows of one partition.
-class Group {
- public:
-  Group(const ListSearch& search, int64_t partition, int64_t group)
-      : store_(*search.stores[static_cast<size_t>(partition)]),
-        k_(search.result->k),
-        dim_(search.options.dim),
-        low_(search.request.begin * store_.representatives()),
-        high_(search.request.end * store_.representatives()) {
-    const SearchRequest& request = search.request;
-    const int64_t begin = group * request.rows_per_group;
-    rows_ = std::min<int64_t>(request.rows_per_group, request.rows - begin);
-    queries_ = request.queries + (partition * request.rows + begin) * dim_;
-    lse_ = search.result->lse.data() + partition * request.rows + begin;
-    const int64_t at = (partition * search.result->groups + group) * k_;
-    ordinals_ = search.result->ordinals.data() + at;
-    weights_ = search.result->log_weights.data() + at;
-    many_ = rows_ >= kManyRows;
-  }
-
-  void Search() {
-    Split();
-    Rank();
-    Scan();
-    JoinLseOfLists();
-    if (k_ == 0) return;
-    many_ ? WeighAgain() : WeighKept();
-    Choose();
-  }
-
- private:
-  void Split();
-  /// Products of rows [first, first + rows), at most kTileRows, with the tiles that hold vectors
-  /// [begin, end) of a list, into scratch.sums. Tiles of `next` are fetched meanwhile.
-  void Multiply(const VectorList& list, int64_t begin, int64_t end, int64_t first, int64_t rows,
-                const VectorList* next) const;
-  /// What Multiply made for row first + r, beginning with vector `begin`.
-  struct RowSums {
-    const int32_t* high;
-    const int32_t* low;  ///< null if coarse
-  };
-  RowSums SumsOf(int64_t begin, int64_t end, int64_t r, int64_t rows) const;
-  void Rank();
-  void Scan();
-  void ScanInOrder();
-  Piece PieceOf(int64_t list) const;
-  float ScorePiece(const Piece& piece, const VectorList* next);
-  /// Offers the vectors of a piece with the weights in scratch.best, and remembers those that may
-  /// be among the best.
-  void Offer(const Piece& piece, float slack);
-  void JoinLseOfLists();
-  void WeighKept();
-  void WeighAgain();
-  void Choose();
-
-  const ListStore& store_;
-  const int32_t k_;
-  const int64_t dim_;
-  const int64_t low_;   // first vector of the range
-  const int64_t high_;  // one past the last
-  int64_t rows_;
-  const float* queries_;
-  float* lse_;
-  int64_t* ordinals_;
-  float* weights_;
-  bool many_;
-};
+}  // namespace
 
 // Queries times steps, as codes of 15 bits in two parts.
 void Group::Split() {
@@ -369,84 +244,13 @@ void Group::ScanInOrder() {
   }
 }
 
-// A row's lse: of the lists that were scored what they say, and the estimates of the others.
-void Group::JoinLseOfLists() {
-  const int64_t lists = store_.centres().count();
-  for (int64_t r = 0; r < rows_; ++r) {
-    const float* const estimates = scratch.estimates.data() + r * lists;
-    const float most = *std::max_element(estimates, estimates + lists);
-    LseSum sum;
-    if (most != kEmpty) sum.Add({most, SumOfExp(estimates, lists, most)});
-    sum.Add(scratch.taken[static_cast<size_t>(r)]);
-    lse_[r] = JoinLse(sum.Lse(), lse_[r]);
-  }
-}
-
-// Weighs the scores that were kept by the final lse.
-void Group::WeighKept() {
-  const float least = scratch.top.threshold() - kSlack;
-  scratch.found.clear();
-  scratch.top.Reset(k_ * store_.representatives());
-  for (const Scored& scored : scratch.pieces) {
-    if (scored.most < least) continue;
-    const bool equal = store_.lists()[static_cast<size_t>(scored.piece.list)].equal;
-    const int64_t count = equal ? 1 : scored.piece.count();
-    scratch.best.assign(static_cast<size_t>(count), kEmpty);
-    FoldRows(scratch.kept.data() + scored.at, count, static_cast<int32_t>(rows_), lse_, count,
-             scratch.best.data());
-    Offer(scored.piece, 0.0f);
-  }
-}
-
-// Scores what was found once more, by all bits of the queries and the final lse.
-void Group::WeighAgain() {
-  std::vector<Found>& found = scratch.found;
-  const float least = scratch.top.threshold() - kSlack;
-  std::erase_if(found, [&](const Found& one) { return one.weight < least; });
-  scratch.vectors.resize(found.size() * static_cast<size_t>(dim_));
-  float* vector = scratch.vectors.data();
-  for (const Found& one : found) {
-    store_.Read(store_.lists()[static_cast<size_t>(one.list)], one.place, vector);
-    vector += dim_;
-  }
-  const int64_t count = std::ssize(found);
-  const int64_t stride = count + 3;
-  scratch.scores.resize(static_cast<size_t>(rows_ * stride));
-  ScanScores(DType::kF32, reinterpret_cast<const std::byte*>(scratch.vectors.data()), count,
-             static_cast<int32_t>(dim_), queries_, static_cast<int32_t>(rows_),
-             scratch.scores.data(), stride);
-  scratch.best.assign(found.size(), kEmpty);
-  FoldRows(scratch.scores.data(), stride, static_cast<int32_t>(rows_), lse_, count,
-           scratch.best.data());
-  for (size_t i = 0; i < found.size(); ++i) found[i].weight = scratch.best[i];
-}
-
-// The heaviest blocks of the vectors found: the k·R best of these belong to k blocks at least.
-void Group::Choose() {
-  std::vector<Found>& found = scratch.found;
-  std::sort(found.begin(), found.end(),
-            [](const Found& a, const Found& b) { return a.number < b.number; });
-  const auto block_of = [&](size_t i) {
-    return int64_t{found[i].number} / store_.representatives();
-  };
-  scratch.top.Reset(k_);
-  for (size_t i = 0; i < found.size();) {
-    const int64_t block = block_of(i);
-    float weight = kEmpty;
-    for (; i < found.size() && block_of(i) == block; ++i) {
-      weight = std::max(weight, found[i].weight);
-    }
-    scratch.top.Offer(weight, block);
-  }
-  scratch.top.Write(0, ordinals_, weights_);
-}
-
-}  // namespace
+}  // namespace list_search
 
 void SearchLists(const ListSearch& search) {
   const int64_t groups = search.result->groups;
-  ParallelFor(search.request.partition_count * groups,
-              [&](int64_t task) { Group(search, task / groups, task % groups).Search(); });
+  ParallelFor(search.request.partition_count * groups, [&](int64_t task) {
+    list_search::Group(search, task / groups, task % groups).Search();
+  });
 }
 
 }  // namespace cairn

@@ -1,0 +1,83 @@
+// How a group chooses among what was scored: by the final log-sum-exp.
+#include <algorithm>
+
+#include "index/code_kernels.h"
+#include "index/list_group.h"
+#include "index/score_kernels.h"
+#include "index/search_request.h"
+
+namespace cairn::list_search {
+
+// A row's lse: of the lists that were scored what they say, and the estimates of the others.
+void Group::JoinLseOfLists() {
+  const int64_t lists = store_.centres().count();
+  for (int64_t r = 0; r < rows_; ++r) {
+    const float* const estimates = scratch.estimates.data() + r * lists;
+    const float most = *std::max_element(estimates, estimates + lists);
+    LseSum sum;
+    if (most != kEmpty) sum.Add({most, SumOfExp(estimates, lists, most)});
+    sum.Add(scratch.taken[static_cast<size_t>(r)]);
+    lse_[r] = JoinLse(sum.Lse(), lse_[r]);
+  }
+}
+
+// Weighs the scores that were kept by the final lse.
+void Group::WeighKept() {
+  const float least = scratch.top.threshold() - kSlack;
+  scratch.found.clear();
+  scratch.top.Reset(k_ * store_.representatives());
+  for (const Scored& scored : scratch.pieces) {
+    if (scored.most < least) continue;
+    const bool equal = store_.lists()[static_cast<size_t>(scored.piece.list)].equal;
+    const int64_t count = equal ? 1 : scored.piece.count();
+    scratch.best.assign(static_cast<size_t>(count), kEmpty);
+    FoldRows(scratch.kept.data() + scored.at, count, static_cast<int32_t>(rows_), lse_, count,
+             scratch.best.data());
+    Offer(scored.piece, 0.0f);
+  }
+}
+
+// Scores what was found once more, by all bits of the queries and the final lse.
+void Group::WeighAgain() {
+  std::vector<Found>& found = scratch.found;
+  const float least = scratch.top.threshold() - kSlack;
+  std::erase_if(found, [&](const Found& one) { return one.weight < least; });
+  scratch.vectors.resize(found.size() * static_cast<size_t>(dim_));
+  float* vector = scratch.vectors.data();
+  for (const Found& one : found) {
+    store_.Read(store_.lists()[static_cast<size_t>(one.list)], one.place, vector);
+    vector += dim_;
+  }
+  const int64_t count = std::ssize(found);
+  const int64_t stride = count + 3;
+  scratch.scores.resize(static_cast<size_t>(rows_ * stride));
+  ScanScores(DType::kF32, reinterpret_cast<const std::byte*>(scratch.vectors.data()), count,
+             static_cast<int32_t>(dim_), queries_, static_cast<int32_t>(rows_),
+             scratch.scores.data(), stride);
+  scratch.best.assign(found.size(), kEmpty);
+  FoldRows(scratch.scores.data(), stride, static_cast<int32_t>(rows_), lse_, count,
+           scratch.best.data());
+  for (size_t i = 0; i < found.size(); ++i) found[i].weight = scratch.best[i];
+}
+
+// The heaviest blocks of the vectors found: the k·R best of these belong to k blocks at least.
+void Group::Choose() {
+  std::vector<Found>& found = scratch.found;
+  std::sort(found.begin(), found.end(),
+            [](const Found& a, const Found& b) { return a.number < b.number; });
+  const auto block_of = [&](size_t i) {
+    return int64_t{found[i].number} / store_.representatives();
+  };
+  scratch.top.Reset(k_);
+  for (size_t i = 0; i < found.size();) {
+    const int64_t block = block_of(i);
+    float weight = kEmpty;
+    for (; i < found.size() && block_of(i) == block; ++i) {
+      weight = std::max(weight, found[i].weight);
+    }
+    scratch.top.Offer(weight, block);
+  }
+  scratch.top.Write(0, ordinals_, weights_);
+}
+
+}  // namespace cairn::list_search
