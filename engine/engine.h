@@ -8,9 +8,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "base/device.h"
 #include "base/error.h"
 #include "engine/options.h"
 #include "engine/session.h"
@@ -23,6 +25,9 @@ namespace cairn {
 struct EngineOptions {
   uint64_t host_bytes = 512ull << 20;  ///< budget of the host tier
   uint64_t compute_bytes = 0;          ///< budget of the compute tier; 0: attend in the host tier
+  /// Number of the device that has the compute tier and attends over it; its budget is half of the
+  /// memory that is free there if compute_bytes is 0.
+  std::optional<int32_t> device = std::nullopt;
   bool read_ahead = false;             ///< read what the next layer may want while one computes
   bool read_only = false;              ///< sessions can be listed, not made or extended
   AccessTrace* trace = nullptr;        ///< told of every access to blocks; must outlive the engine
@@ -55,12 +60,15 @@ class Engine {
 
   SessionCatalog& catalog() { return catalog_; }
   ColdStore& cold() { return *cold_; }
+  /// Of the options; null: there is none.
+  const Device* device() const { return device_.get(); }
   /// Null until a session was opened.
   const TieredStore* tiers() const { return tiers_.get(); }
 
  private:
   Engine(std::unique_ptr<ColdStore> cold, SessionCatalog catalog, const EngineOptions& options)
       : cold_(std::move(cold)), catalog_(std::move(catalog)), options_(options) {}
+  std::unique_ptr<Device> device_;
   std::unique_ptr<ColdStore> cold_;
   SessionCatalog catalog_;
   EngineOptions options_;
