@@ -108,6 +108,8 @@ struct DeviceCounts {
 /// Must outlive all that it makes.
 class Device {
  public:
+  /// What this build reaches devices by, e.g. "CUDA 13.0"; "" without any.
+  static std::string Api();
   /// How many there are; 0 where this build or machine has none.
   static int32_t Count();
   /// The device of this number, below Count(). kUnsupported without CUDA, with the remedy.

@@ -121,6 +121,10 @@ Status DeviceStream::Wait() {
   return Check("waiting for a stream", cudaStreamSynchronize(get()));
 }
 
+std::string Device::Api() {
+  return fmt::format("CUDA {}.{}", CUDART_VERSION / 1000, CUDART_VERSION / 10 % 100);
+}
+
 int32_t Device::Count() {
   int count = 0;
   if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
@@ -130,7 +134,13 @@ int32_t Device::Count() {
 
 Result<std::unique_ptr<Device>> Device::Open(int32_t number) {
   int count = 0;
-  CAIRN_TRY(Check("looking for devices", cudaGetDeviceCount(&count)));
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error != cudaSuccess) {
+    (void)cudaGetLastError();
+    return Fail(Errc::kNotFound,
+                "CUDA finds no device: {}; install NVIDIA's driver, or use --device cpu",
+                cudaGetErrorString(error));
+  }
   if (number < 0 || number >= count) {
     return Fail(Errc::kNotFound, "there is no device cuda:{}; there are {}, numbered from 0",
                 number, count);

@@ -16,7 +16,7 @@ constexpr int64_t kSearchedBlocks[] = {2'064, 15'873};  // of 130,000 and of 1,0
 constexpr HitMix kMixes[] = {{100, 0, 0},  {75, 25, 0},  {50, 50, 0}, {0, 100, 0},
                              {50, 25, 25}, {25, 25, 50}, {0, 50, 50}, {0, 0, 100}};
 
-const char* const kNoGpu = "this build has no GPU code";
+const char* const kNoGpu = "the ladder has no rungs on a GPU yet";
 
 }  // namespace
 

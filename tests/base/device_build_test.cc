@@ -12,8 +12,8 @@ TEST(DeviceBuild, WithoutADeviceOpeningOneSaysWhatIsMissing) {
   const auto device = Device::Open(0);
   ASSERT_FALSE(device.has_value());
   if (CAIRN_TEST_HAS_CUDA) {
-    EXPECT_EQ(device.error().code, Errc::kIo);
-    EXPECT_EQ(device.error().message.rfind("CUDA: looking for devices: ", 0), 0u)
+    EXPECT_EQ(device.error().code, Errc::kNotFound);
+    EXPECT_EQ(device.error().message.rfind("CUDA finds no device: ", 0), 0u)
         << device.error().message;
   } else {
     EXPECT_EQ(device.error().code, Errc::kUnsupported);

@@ -100,7 +100,7 @@ TEST_F(DeviceOnCpuTest, AKernelThatFailsIsReportedByTheNextWait) {
 TEST_F(DeviceOnCpuTest, OutOfMemorySaysWhatIsFree) {
   cuda_on_cpu::SetMemory(1 << 20);
   const auto buffer = device_->Allocate(2 << 20);
-  cuda_on_cpu::SetMemory(size_t{1} << 30);
+  cuda_on_cpu::SetMemory(size_t{64} << 20);
   ASSERT_FALSE(buffer.has_value());
   EXPECT_EQ(buffer.error().code, Errc::kResource);
   EXPECT_EQ(buffer.error().message,
@@ -143,7 +143,8 @@ TEST(DeviceOnCpu, WithoutOneThereIsNone) {
   cuda_on_cpu::SetDevices(1);
   ASSERT_FALSE(device.has_value());
   EXPECT_EQ(device.error().message,
-            "CUDA: looking for devices: no CUDA-capable device is detected");
+            "CUDA finds no device: no CUDA-capable device is detected; install NVIDIA's driver, or "
+            "use --device cpu");
 }
 
 }  // namespace

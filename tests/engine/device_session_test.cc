@@ -193,7 +193,7 @@ TEST(DeviceEngine, TakesHalfOfWhatIsFreeUnlessTold) {
   const SessionShape shape = ShapeOf(AttentionMode::kLandmark, DType::kF16);
   ASSERT_GOOD(engine->OpenTiers(shape, OptionsOf(Selection::kPerToken)));
   const TierReport compute = engine->tiers()->Report()[0];
-  cuda_on_cpu::SetMemory(size_t{1} << 30);
+  cuda_on_cpu::SetMemory(size_t{64} << 20);
   EXPECT_STREQ(compute.name, "compute");
   EXPECT_LE(compute.capacity_bytes, 4u << 20);
   EXPECT_GT(compute.capacity_bytes, 2u << 20);

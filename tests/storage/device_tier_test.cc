@@ -169,7 +169,7 @@ TEST_F(DeviceTierTest, ATierTooLargeForTheDeviceSaysWhatIsFree) {
                                         .compute_bytes = 2 << 20,
                                         .device = device_.get()},
                                        cold_);
-  cuda_on_cpu::SetMemory(size_t{1} << 30);
+  cuda_on_cpu::SetMemory(size_t{64} << 20);
   EXPECT_ERROR(store, Errc::kResource, "cuda:0 has ");
   EXPECT_EQ(cuda_on_cpu::Leftovers(), before);
 }

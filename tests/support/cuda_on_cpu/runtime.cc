@@ -43,7 +43,7 @@ constexpr size_t kPage = 4096;
 
 std::recursive_mutex mutex;
 int devices = 1;
-size_t memory_bytes = size_t{1} << 30;
+size_t memory_bytes = size_t{64} << 20;
 std::map<std::byte*, size_t> device_memory, pinned_memory;  // where and how long
 std::vector<std::unique_ptr<CUstream_st>> streams;
 std::vector<std::unique_ptr<CUevent_st>> events;

@@ -26,7 +26,7 @@ struct RuntimeCounts {
 };
 RuntimeCounts Counts();
 
-/// Devices from now on (1 to begin with), and the memory of each (1 GiB).
+/// Devices from now on (1 to begin with), and the memory of each (64 MiB).
 void SetDevices(int count);
 void SetMemory(size_t bytes);
 /// After a kernel failed on purpose.
