@@ -82,6 +82,13 @@ class DeviceStream {
   /// `bytes` from each of `pinned_sources` to the target of its place, in one call, in any order.
   Status CopyBatchToDevice(std::span<std::byte* const> targets,
                            std::span<const std::byte* const> pinned_sources, size_t bytes);
+  /// `count` pieces of `bytes` that begin so many bytes apart, there and here.
+  struct Pieces {
+    size_t bytes, count, target_stride, source_stride;
+  };
+  Status CopyPiecesToDevice(std::byte* target, const std::byte* pinned_source,
+                            const Pieces& pieces);
+  Status CopyPiecesOnDevice(std::byte* target, const std::byte* source, const Pieces& pieces);
   Status Record(DeviceEvent& event);
   /// What is put here from now on runs after the event's last Record. The host does not wait.
   Status WaitFor(const DeviceEvent& event);

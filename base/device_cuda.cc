@@ -108,6 +108,24 @@ Status DeviceStream::CopyBatchToDevice(std::span<std::byte* const> targets,
   return Check("copying blocks to the device", CopyBatch(targets, pinned_sources, bytes, get()));
 }
 
+Status DeviceStream::CopyPiecesToDevice(std::byte* target, const std::byte* pinned_source,
+                                        const Pieces& pieces) {
+  Device& device = *stream_.get_deleter().device;
+  ++device.copies_;
+  device.bytes_to_device_ += pieces.bytes * pieces.count;
+  return Check("copying to the device",
+               cudaMemcpy2DAsync(target, pieces.target_stride, pinned_source, pieces.source_stride,
+                                 pieces.bytes, pieces.count, cudaMemcpyHostToDevice, get()));
+}
+
+Status DeviceStream::CopyPiecesOnDevice(std::byte* target, const std::byte* source,
+                                        const Pieces& pieces) {
+  ++stream_.get_deleter().device->copies_;
+  return Check("copying on the device",
+               cudaMemcpy2DAsync(target, pieces.target_stride, source, pieces.source_stride,
+                                 pieces.bytes, pieces.count, cudaMemcpyDeviceToDevice, get()));
+}
+
 Status DeviceStream::Record(DeviceEvent& event) {
   return Check("recording an event", cudaEventRecord(event.event_.get(), get()));
 }

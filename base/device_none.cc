@@ -27,6 +27,12 @@ Status DeviceStream::CopyBatchToDevice(std::span<std::byte* const>,
                                        std::span<const std::byte* const>, size_t) {
   return NoCuda();
 }
+Status DeviceStream::CopyPiecesToDevice(std::byte*, const std::byte*, const Pieces&) {
+  return NoCuda();
+}
+Status DeviceStream::CopyPiecesOnDevice(std::byte*, const std::byte*, const Pieces&) {
+  return NoCuda();
+}
 Status DeviceStream::Record(DeviceEvent&) { return NoCuda(); }
 Status DeviceStream::WaitFor(const DeviceEvent&) { return NoCuda(); }
 Status DeviceStream::Wait() { return NoCuda(); }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "engine/device_buffers.h"
 #include "kernels/cuda/attention.h"
 
 namespace cairn {
@@ -13,15 +14,6 @@ constexpr int32_t kTileRows = 16;  // from so many rows on they share what they 
 constexpr size_t kAlignment = 256;
 
 size_t Aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
-// At least `bytes`, of what was made by `make`; grows by a half at least.
-template <class Buffer, class Make>
-Status Grow(Buffer* buffer, size_t bytes, Make make) {
-  if (buffer->bytes() >= bytes) return Ok();
-  const size_t wanted = Aligned(std::max(bytes, buffer->bytes() / 2 * 3));
-  CAIRN_TRY(*buffer, make(wanted));
-  return Ok();
-}
 
 template <class T>
 T* At(const DeviceBuffer& buffer, size_t place) {
@@ -77,13 +69,11 @@ DeviceAttention::Places DeviceAttention::PlacesOf(const DeviceRead& read) const 
 }
 
 Status DeviceAttention::MakeRoom(const Places& places, size_t scratch_floats) {
-  const auto pinned = [this](size_t bytes) { return device_.AllocatePinned(bytes); };
-  const auto on_device = [this](size_t bytes) { return device_.Allocate(bytes); };
-  CAIRN_TRY(Grow(&there_, places.bytes, pinned));
-  CAIRN_TRY(Grow(&there_on_device_, places.bytes, on_device));
-  CAIRN_TRY(Grow(&back_, places.back_bytes, pinned));
-  CAIRN_TRY(Grow(&back_on_device_, places.back_bytes, on_device));
-  return Grow(&scratch_, scratch_floats * sizeof(float), on_device);
+  CAIRN_TRY(Grow(&there_, places.bytes, device_));
+  CAIRN_TRY(Grow(&there_on_device_, places.bytes, device_));
+  CAIRN_TRY(Grow(&back_, places.back_bytes, device_));
+  CAIRN_TRY(Grow(&back_on_device_, places.back_bytes, device_));
+  return Grow(&scratch_, scratch_floats * sizeof(float), device_);
 }
 
 void DeviceAttention::Stage(const DeviceRead& read, const Places& places) {

@@ -25,8 +25,9 @@ namespace cairn {
 struct EngineOptions {
   uint64_t host_bytes = 512ull << 20;  ///< budget of the host tier
   uint64_t compute_bytes = 0;          ///< budget of the compute tier; 0: attend in the host tier
-  /// Number of the device that has the compute tier and attends over it; its budget is half of the
-  /// memory that is free there if compute_bytes is 0.
+  /// Number of the device that has the compute tier and attends over it, and the representatives of
+  /// sessions whose index is `auto`. The tier's budget is half of the memory that is free there if
+  /// compute_bytes is 0.
   std::optional<int32_t> device = std::nullopt;
   bool read_ahead = false;             ///< read what the next layer may want while one computes
   bool read_only = false;              ///< sessions can be listed, not made or extended

@@ -19,6 +19,7 @@ const char* LaunchGather(int32_t, int64_t, const std::byte* const*, std::byte* c
                          CUstream_st*) {
   return kNone;
 }
+const char* LaunchScore(const ScoreArgs&, CUstream_st*) { return kNone; }
 const char* LaunchFold(const FoldArgs&, CUstream_st*) { return kNone; }
 
 }  // namespace cairn::cuda

@@ -135,9 +135,9 @@ void Forget(std::map<std::byte*, size_t>* memory, void* at) {
 }
 
 bool CanCopy(const void* target, const void* source, size_t bytes, cudaMemcpyKind kind) {
-  return kind == cudaMemcpyHostToDevice
-             ? IsWithin(device_memory, target, bytes) && IsWithin(pinned_memory, source, bytes)
-             : IsWithin(pinned_memory, target, bytes) && IsWithin(device_memory, source, bytes);
+  const auto& targets = kind == cudaMemcpyDeviceToHost ? pinned_memory : device_memory;
+  const auto& sources = kind == cudaMemcpyHostToDevice ? pinned_memory : device_memory;
+  return IsWithin(targets, target, bytes) && IsWithin(sources, source, bytes);
 }
 
 }  // namespace
@@ -296,6 +296,28 @@ cudaError_t cudaMemcpyAsync(void* target, const void* source, size_t bytes, cuda
   ++counts.copies;
   return Put(stream, {.run = [=] {
                         std::memcpy(target, source, bytes);
+                        return cudaSuccess;
+                      }});
+}
+
+cudaError_t cudaMemcpy2DAsync(void* target, size_t target_stride, const void* source,
+                              size_t source_stride, size_t bytes, size_t count, cudaMemcpyKind kind,
+                              cudaStream_t stream) {
+  const std::lock_guard lock(mutex);
+  if (count == 0) return cudaSuccess;
+  if (bytes > target_stride || bytes > source_stride ||
+      !CanCopy(target, source, bytes, kind) ||
+      !CanCopy(static_cast<std::byte*>(target) + (count - 1) * target_stride,
+               static_cast<const std::byte*>(source) + (count - 1) * source_stride, bytes, kind)) {
+    return Say(cudaErrorInvalidValue);
+  }
+  ++counts.copies;
+  return Put(stream, {.run = [=] {
+                        for (size_t i = 0; i < count; ++i) {
+                          std::memcpy(static_cast<std::byte*>(target) + i * target_stride,
+                                      static_cast<const std::byte*>(source) + i * source_stride,
+                                      bytes);
+                        }
                         return cudaSuccess;
                       }});
 }
