@@ -74,6 +74,31 @@ class Device(CliTest):
                 self.assertEqual(set(self.good_on_device(*arguments).json),
                                  set(self.good(*arguments).json))
 
+    def test_the_bench_measures_everything(self):
+        little = {"--layers": 2, "--kv-heads": 2, "--group": 2, "--head-dim": 16,
+                  "--block-rows": 8, "--tokens": 800, "--retrieve": 3, "--pool": "64KiB",
+                  "--rounds": 1}
+
+        def words(**changed):
+            options = {**little, **{"--" + name.replace("_", "-"): changed[name]
+                                    for name in changed}}
+            return ("bench", "device", *[word for pair in options.items() for word in pair])
+
+        found = self.good_on_device(*words(), "--json").json
+        self.assertEqual((found["device"], found["model"]), ("cuda:0", "CPU"))
+        for key, value in found.items():
+            if key.endswith(("_seconds", "_per_second")) or "share" in key:
+                self.assertGreater(value, 0, key)
+        self.assertIn("2 layers, 2 KV heads of 16 numbers", self.good_on_device(*words()).stdout)
+        for changed, said in (({"layers": 0}, "--layers 0: use 1 or more"),
+                              ({"head_dim": 12}, "--head-dim 12: use a multiple of 8"),
+                              ({"head_dim": 512}, "heads of 512 numbers are not"),
+                              ({"tokens": 10}, "--tokens 10: use 24 or more"),
+                              ({"pool": "512"}, "--pool 512: use 1024 or more"),
+                              ({"pool": "much"}, "--pool: .*much"),
+                              ({"device": "cpu"}, "this measures a GPU; use cuda:N")):
+            self.refused(*words(**changed), saying=said)
+
     def test_the_program_says_what_it_was_built_with(self):
         done = subprocess.run([DEVICE_BINARY, "doctor"], capture_output=True, check=False,
                               timeout=TIMEOUT_SECONDS)
