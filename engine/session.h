@@ -167,7 +167,7 @@ class Session {
   std::vector<SummarySection> new_sections_;  // one per layer, growing; then those of sketches
 
   int32_t step_rows_ = 0;  // 0: no step is open
-  bool stepped_ = false;   // since it was opened
+  int64_t few_row_steps_ = 0;  // since it was opened
   StepPlan plan_;
   Choice choice_;
   StepLog* log_ = nullptr;

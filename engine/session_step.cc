@@ -15,8 +15,8 @@ using Clock = std::chrono::steady_clock;
 
 /// Rows of a step for which it pays to have all of the index first.
 constexpr int32_t kManyRows = 64;
-/// Partitions settled before a step: twenty milliseconds each, at a million tokens.
-constexpr int32_t kSettledAtOnce = 2;
+/// Steps of few rows of which one settles a partition: twenty milliseconds, at a million tokens.
+constexpr int64_t kStepsToSettle = 8;
 
 uint64_t Nanoseconds(Clock::duration passed) {
   return static_cast<uint64_t>(
@@ -56,12 +56,12 @@ Status Session::BeginStep(int32_t rows) {
   plan_ = PlanStep(shape_, options_, rows_);
   CAIRN_TRY(CheckReach(rows));
   if (certifies() && bounds_ == nullptr) CAIRN_TRY(LoadBounds());
-  // What opening left of the index: for many rows it pays at once; for few a little before each
-  // step but the first, which is waited for.
+  // What opening left of the index: for many rows it pays at once. For few it costs what some
+  // hundred steps lose without it, so a little is done now and then.
   if (rows >= kManyRows) {
     index_->Settle(shape_.partitions());
-  } else if (stepped_) {
-    index_->Settle(kSettledAtOnce);
+  } else if (++few_row_steps_ % kStepsToSettle == 0) {
+    index_->Settle(1);
   }
   step_rows_ = rows;
   attention_.BeginStep(rows_);
@@ -185,7 +185,6 @@ Status Session::EndStep() {
   }
   rows_ += step_rows_;
   step_rows_ = 0;
-  stepped_ = true;
   return Ok();
 }
 

@@ -37,27 +37,30 @@ void Group::WeighKept() {
   }
 }
 
-// Scores what was found once more, by all bits of the queries and the final lse.
+// Scores what was found once more, by all bits of the queries and the final lse: some vectors at a
+// time, as a head whose attention is spread out finds many.
 void Group::WeighAgain() {
+  constexpr size_t kAtOnce = 256;
   std::vector<Found>& found = scratch.found;
   const float least = scratch.top.threshold() - kSlack;
   std::erase_if(found, [&](const Found& one) { return one.weight < least; });
-  scratch.vectors.resize(found.size() * static_cast<size_t>(dim_));
-  float* vector = scratch.vectors.data();
-  for (const Found& one : found) {
-    store_.Read(store_.lists()[static_cast<size_t>(one.list)], one.place, vector);
-    vector += dim_;
+  constexpr size_t kStride = kAtOnce + 3;
+  scratch.vectors.resize(kAtOnce * static_cast<size_t>(dim_));
+  scratch.scores.resize(static_cast<size_t>(rows_) * kStride);
+  for (size_t first = 0; first < found.size(); first += kAtOnce) {
+    const size_t count = std::min(kAtOnce, found.size() - first);
+    float* vector = scratch.vectors.data();
+    for (size_t i = first; i < first + count; ++i, vector += dim_) {
+      store_.Read(store_.lists()[static_cast<size_t>(found[i].list)], found[i].place, vector);
+    }
+    ScanScores(DType::kF32, reinterpret_cast<const std::byte*>(scratch.vectors.data()),
+               static_cast<int64_t>(count), static_cast<int32_t>(dim_), queries_,
+               static_cast<int32_t>(rows_), scratch.scores.data(), kStride);
+    scratch.best.assign(count, kEmpty);
+    FoldRows(scratch.scores.data(), kStride, static_cast<int32_t>(rows_), lse_,
+             static_cast<int64_t>(count), scratch.best.data());
+    for (size_t i = 0; i < count; ++i) found[first + i].weight = scratch.best[i];
   }
-  const int64_t count = std::ssize(found);
-  const int64_t stride = count + 3;
-  scratch.scores.resize(static_cast<size_t>(rows_ * stride));
-  ScanScores(DType::kF32, reinterpret_cast<const std::byte*>(scratch.vectors.data()), count,
-             static_cast<int32_t>(dim_), queries_, static_cast<int32_t>(rows_),
-             scratch.scores.data(), stride);
-  scratch.best.assign(found.size(), kEmpty);
-  FoldRows(scratch.scores.data(), stride, static_cast<int32_t>(rows_), lse_, count,
-           scratch.best.data());
-  for (size_t i = 0; i < found.size(); ++i) found[i].weight = scratch.best[i];
 }
 
 // The heaviest blocks of the vectors found: the k·R best of these belong to k blocks at least.
