@@ -105,11 +105,11 @@ class DeviceStream {
 
 /// What was asked of a device since it was opened.
 struct DeviceCounts {
-  uint64_t copies = 0;         ///< calls, one for a batch
-  uint64_t batched_blocks = 0; ///< pieces of batches
+  uint64_t copies = 0;          ///< calls, one for a batch
+  uint64_t batched_blocks = 0;  ///< pieces of batches
   uint64_t bytes_to_device = 0;
   uint64_t bytes_to_host = 0;
-  uint64_t waits = 0;          ///< of the host
+  uint64_t waits = 0;  ///< of the host
 };
 
 /// Must outlive all that it makes.

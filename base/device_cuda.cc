@@ -17,9 +17,8 @@ Status Check(const char* what, cudaError_t error) {
   return Fail(Errc::kIo, "CUDA: {}: {}", what, cudaGetErrorString(error));
 }
 
-cudaError_t CopyEach(std::span<std::byte* const> targets,
-                     std::span<const std::byte* const> sources, size_t bytes,
-                     cudaStream_t stream) {
+cudaError_t CopyEach(std::span<std::byte* const> targets, std::span<const std::byte* const> sources,
+                     size_t bytes, cudaStream_t stream) {
   cudaError_t error = cudaSuccess;
   for (size_t i = 0; i < targets.size() && error == cudaSuccess; ++i) {
     error = cudaMemcpyAsync(targets[i], sources[i], bytes, cudaMemcpyHostToDevice, stream);
@@ -195,8 +194,9 @@ Result<DeviceBuffer> Device::Allocate(size_t bytes) {
   if (error == cudaErrorMemoryAllocation) {
     (void)cudaGetLastError();
     CAIRN_TRY(const uint64_t free_bytes, FreeBytes());
-    return Fail(Errc::kResource, "{} has {} free and {} were asked for; use a smaller memory budget",
-                Name(), FormatByteSize(free_bytes), FormatByteSize(bytes));
+    return Fail(Errc::kResource,
+                "{} has {} free and {} were asked for; use a smaller memory budget", Name(),
+                FormatByteSize(free_bytes), FormatByteSize(bytes));
   }
   CAIRN_TRY(Check("allocating memory", error));
   buffer.data_ = {static_cast<std::byte*>(memory), DeviceRelease{this}};

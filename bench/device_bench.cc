@@ -16,7 +16,7 @@
 namespace cairn {
 namespace {
 
-constexpr int32_t kPosition = 4000;  // of the token; chosen blocks stand before it
+constexpr int32_t kPosition = 4000;      // of the token; chosen blocks stand before it
 constexpr int32_t kBlocksOfThreads = 2;  // of decode, that a multiprocessor holds
 
 Error Stopped() { return Fail(Errc::kInterrupted, "stopped; nothing was kept"); }
@@ -122,8 +122,7 @@ Status DeviceBench::OpenScan() {
   const auto rows = heads * static_cast<size_t>(options_.group);
   const auto dim = static_cast<size_t>(options_.block.head_dim);
   const size_t layer_bytes = heads * static_cast<size_t>(blocks()) * dim * sizeof(uint16_t);
-  CAIRN_TRY(landmarks_,
-            device_.Allocate(layer_bytes * static_cast<size_t>(options_.layers)));
+  CAIRN_TRY(landmarks_, device_.Allocate(layer_bytes * static_cast<size_t>(options_.layers)));
   for (size_t at = 0; at < landmarks_.bytes();) {
     const size_t piece = std::min(pinned_.bytes(), landmarks_.bytes() - at);
     CAIRN_TRY(stream_.CopyToDevice(landmarks_.data() + at, pinned_.data(), piece));
@@ -148,8 +147,8 @@ Status DeviceBench::OpenAttention() {
   CAIRN_TRY(rope_, Put(std::vector<float>(
                        rope.at(0), rope.at(0) + int64_t{rope.positions()} * block.head_dim)));
   CAIRN_TRY(positions_, Put(std::vector<int32_t>{kPosition}));
-  CAIRN_TRY(counts_, Put(std::vector<int32_t>(static_cast<size_t>(options_.kv_heads),
-                                              options_.retrieve)));
+  CAIRN_TRY(counts_,
+            Put(std::vector<int32_t>(static_cast<size_t>(options_.kv_heads), options_.retrieve)));
   std::vector<cuda::PlacedBlock> placed;
   for (size_t i = 0; i < token_blocks(); ++i) {
     const size_t slot = random_() % static_cast<size_t>(pool_blocks());
@@ -193,9 +192,8 @@ Status DeviceBench::MeasureCopies(DeviceBenchResult* result) {
   CAIRN_TRY(const auto source_list, Put(sources));
   const auto total = static_cast<double>(count * bytes);
 
-  CAIRN_TRY(const double wait, TimeOf("a wait", [&] {
-              return stream_.CopyToHost(back_.data(), pool_.data(), 16);
-            }));
+  CAIRN_TRY(const double wait,
+            TimeOf("a wait", [&] { return stream_.CopyToHost(back_.data(), pool_.data(), 16); }));
   CAIRN_TRY(const double memory, TimeOf("a copy on the device", [&] {
               return stream_.CopyPiecesOnDevice(other_pool_.data(), pool_.data(),
                                                 {count * bytes, 1, count * bytes, count * bytes});
@@ -259,11 +257,10 @@ Status DeviceBench::AttendLayer(int32_t layer) {
   params.rows = 1;
   params.group = options_.group;
   params.q = As<float>(queries_);
-  params.q_row_stride = params.o_row_stride =
-      int64_t{query_heads()} * options_.block.head_dim;
+  params.q_row_stride = params.o_row_stride = int64_t{query_heads()} * options_.block.head_dim;
   params.q_positions = As<int32_t>(positions_);
-  params.blocks = As<cuda::PlacedBlock>(placed_) +
-                  int64_t{layer} * options_.kv_heads * options_.retrieve;
+  params.blocks =
+      As<cuda::PlacedBlock>(placed_) + int64_t{layer} * options_.kv_heads * options_.retrieve;
   params.block_counts = As<int32_t>(counts_);
   params.block_stride = options_.retrieve;
   params.o = As<float>(o_);

@@ -54,15 +54,13 @@ Result<std::unique_ptr<DeviceAttention>> DeviceAttention::Open(const SessionShap
 
 DeviceAttention::Places DeviceAttention::PlacesOf(const DeviceRead& read) const {
   const auto rows = static_cast<size_t>(read.rows);
-  const size_t o_bytes =
-      Aligned(rows * shape_.query_heads * shape_.block.head_dim * sizeof(float));
+  const size_t o_bytes = Aligned(rows * shape_.query_heads * shape_.block.head_dim * sizeof(float));
   Places places{};
   places.positions = o_bytes;  // as many as of q
   places.blocks = places.positions + Aligned(rows * sizeof(int32_t));
   places.counts = places.blocks + Aligned(read.lists.size() * sizeof(cuda::PlacedBlock));
   places.bytes =
-      places.counts +
-      Aligned(static_cast<size_t>(read.groups) * shape_.kv_heads * sizeof(int32_t));
+      places.counts + Aligned(static_cast<size_t>(read.groups) * shape_.kv_heads * sizeof(int32_t));
   places.lse = o_bytes;
   places.back_bytes = o_bytes + rows * shape_.query_heads * sizeof(float);
   return places;
@@ -78,8 +76,7 @@ Status DeviceAttention::MakeRoom(const Places& places, size_t scratch_floats) {
 
 void DeviceAttention::Stage(const DeviceRead& read, const Places& places) {
   std::byte* const there = there_.data();
-  const size_t floats =
-      static_cast<size_t>(read.rows) * shape_.query_heads * shape_.block.head_dim;
+  const size_t floats = static_cast<size_t>(read.rows) * shape_.query_heads * shape_.block.head_dim;
   std::memcpy(there, read.q, floats * sizeof(float));
   std::memcpy(there + places.positions, read.positions, read.rows * sizeof(int32_t));
   auto* blocks = reinterpret_cast<cuda::PlacedBlock*>(there + places.blocks);

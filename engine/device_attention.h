@@ -1,5 +1,6 @@
-// DeviceAttention: attention over chosen blocks that lie on a device, for a layer of a step: queries
-// go there, an output and log-sum-exps come back. One copy each way and one wait of the host a call.
+// DeviceAttention: attention over chosen blocks that lie on a device, for a layer of a step:
+// queries go there, an output and log-sum-exps come back. One copy each way and one wait of the
+// host a call.
 #pragma once
 
 #include <cstdint>
@@ -58,8 +59,8 @@ class DeviceAttention {
   Device& device_;
   DeviceBuffer rope_;
   int32_t rope_positions_ = 0;
-  PinnedBuffer there_, back_;                       // of the host
-  DeviceBuffer there_on_device_, back_on_device_;   // the same
+  PinnedBuffer there_, back_;                      // of the host
+  DeviceBuffer there_on_device_, back_on_device_;  // the same
   DeviceBuffer scratch_;
   DeviceStream stream_;  // goes first, and waits for what uses the rest
 };

@@ -10,8 +10,8 @@
 namespace cairn {
 namespace {
 
-constexpr int64_t kLeastVectors = 64;  // that there is room for in a partition
-constexpr size_t kLeastStaged = 256 << 10;  // bytes
+constexpr int64_t kLeastVectors = 64;             // that there is room for in a partition
+constexpr size_t kLeastStaged = 256 << 10;        // bytes
 constexpr size_t kMostScores = size_t{64} << 20;  // floats that a search works in at once
 
 float* Floats(const DeviceBuffer& buffer, size_t place) {
@@ -33,10 +33,8 @@ Result<std::unique_ptr<LandmarkIndex>> DeviceIndex::Make(const IndexOptions& opt
                                                          Device& device) {
   std::unique_ptr<DeviceIndex> index(new DeviceIndex(options, device));
   // Refuses what it would refuse later.
-  CAIRN_TRY(cuda::ScoreVectors({.dim = options.dim,
-                                .padded_dim = index->padded_dim_,
-                                .dtype = options.dtype},
-                               nullptr));
+  CAIRN_TRY(cuda::ScoreVectors(
+      {.dim = options.dim, .padded_dim = index->padded_dim_, .dtype = options.dtype}, nullptr));
   CAIRN_TRY(index->stream_, device.MakeStream());
   return std::unique_ptr<LandmarkIndex>(std::move(index));
 }
@@ -71,8 +69,8 @@ Result<std::byte*> DeviceIndex::Staging(size_t bytes) {
 // Room for so many blocks of every partition.
 Status DeviceIndex::Reserve(int64_t blocks) {
   if (blocks <= capacity_) return Ok();
-  const int64_t capacity = std::max({blocks, capacity_ + capacity_ / 2,
-                                     kLeastVectors / options_.representatives});
+  const int64_t capacity =
+      std::max({blocks, capacity_ + capacity_ / 2, kLeastVectors / options_.representatives});
   const auto partitions = static_cast<size_t>(options_.partitions);
   CAIRN_TRY(auto grown,
             device_.Allocate(partitions * static_cast<size_t>(capacity) * block_bytes()));
@@ -108,10 +106,9 @@ Status DeviceIndex::Add(int32_t first_partition, int32_t partition_count, int64_
                      static_cast<size_t>(options_.dim));
   }
   const size_t piece = static_cast<size_t>(count) * block_bytes();
-  CAIRN_TRY(stream_.CopyPiecesToDevice(
-      At(first_partition, size), staged,
-      {piece, static_cast<size_t>(partition_count), static_cast<size_t>(capacity_) * block_bytes(),
-       piece}));
+  CAIRN_TRY(stream_.CopyPiecesToDevice(At(first_partition, size), staged,
+                                       {piece, static_cast<size_t>(partition_count),
+                                        static_cast<size_t>(capacity_) * block_bytes(), piece}));
   for (int32_t p = first_partition; p < first_partition + partition_count; ++p) {
     CAIRN_CHECK(sizes_[static_cast<size_t>(p)] == size);
     sizes_[static_cast<size_t>(p)] += count;
@@ -158,19 +155,19 @@ Status DeviceIndex::Launch(const SearchRequest& request, int32_t first, int32_t 
                                 .queries = Floats(there_on_device_, 0),
                                 .scores = Floats(work_, 0)},
                                stream_.get()));
-  return cuda::FoldScores({.partitions = count,
-                           .rows = request.rows,
-                           .rows_per_group = request.rows_per_group,
-                           .blocks = static_cast<int32_t>(blocks),
-                           .representatives = options_.representatives,
-                           .k = k,
-                           .scores = Floats(work_, 0),
-                           .other_lse = Floats(there_on_device_, places.other_lse),
-                           .lse = Floats(back_on_device_, 0),
-                           .chosen = reinterpret_cast<int32_t*>(
-                               Floats(back_on_device_, places.chosen)),
-                           .log_weights = Floats(back_on_device_, places.log_weights)},
-                          Floats(work_, places.weights), stream_.get());
+  return cuda::FoldScores(
+      {.partitions = count,
+       .rows = request.rows,
+       .rows_per_group = request.rows_per_group,
+       .blocks = static_cast<int32_t>(blocks),
+       .representatives = options_.representatives,
+       .k = k,
+       .scores = Floats(work_, 0),
+       .other_lse = Floats(there_on_device_, places.other_lse),
+       .lse = Floats(back_on_device_, 0),
+       .chosen = reinterpret_cast<int32_t*>(Floats(back_on_device_, places.chosen)),
+       .log_weights = Floats(back_on_device_, places.log_weights)},
+      Floats(work_, places.weights), stream_.get());
 }
 
 // As vectors are rounded, so are queries.
@@ -196,15 +193,16 @@ Status DeviceIndex::SearchSome(const SearchRequest& request, int32_t first, int3
   const int64_t rows = int64_t{count} * request.rows;
   StageQueries(request.queries + first_row * options_.dim, rows * options_.dim);
   std::copy_n(result->lse.data() + first_row, rows, Floats(there_, places.other_lse));
-  CAIRN_TRY(stream_.CopyToDevice(there_on_device_.data(), there_.data(),
-                                 places.there * sizeof(float)));
+  CAIRN_TRY(
+      stream_.CopyToDevice(there_on_device_.data(), there_.data(), places.there * sizeof(float)));
   CAIRN_TRY(Launch(request, first, count, result->k, places));
   CAIRN_TRY(stream_.CopyToHost(back_.data(), back_on_device_.data(), places.back * sizeof(float)));
   CAIRN_TRY(Wait());
   std::copy_n(Floats(back_, 0), rows, result->lse.data() + first_row);
   const int64_t choices = int64_t{count} * result->groups * result->k;
   const int64_t first_choice = int64_t{first} * result->groups * result->k;
-  std::copy_n(Floats(back_, places.log_weights), choices, result->log_weights.data() + first_choice);
+  std::copy_n(Floats(back_, places.log_weights), choices,
+              result->log_weights.data() + first_choice);
   const auto* const chosen = reinterpret_cast<const int32_t*>(Floats(back_, places.chosen));
   for (int64_t i = 0; i < choices; ++i) {
     result->ordinals[static_cast<size_t>(first_choice + i)] = request.begin + chosen[i];

@@ -31,9 +31,9 @@ class DeviceIndex final : public LandmarkIndex {
  private:
   /// Where parts of a search begin, in floats; what comes back lies together.
   struct Places {
-    size_t other_lse, there;                 // queries are first
-    size_t log_weights, chosen, back;        // lse is first
-    size_t weights, work;                    // scores are first
+    size_t other_lse, there;           // queries are first
+    size_t log_weights, chosen, back;  // lse is first
+    size_t weights, work;              // scores are first
   };
 
   DeviceIndex(const IndexOptions& options, Device& device);

@@ -29,10 +29,10 @@ struct EngineOptions {
   /// sessions whose index is `auto`. The tier's budget is half of the memory that is free there if
   /// compute_bytes is 0.
   std::optional<int32_t> device = std::nullopt;
-  bool read_ahead = false;             ///< read what the next layer may want while one computes
-  bool read_only = false;              ///< sessions can be listed, not made or extended
-  AccessTrace* trace = nullptr;        ///< told of every access to blocks; must outlive the engine
-  Timeline* timeline = nullptr;        ///< told what takes how long; must outlive the engine
+  bool read_ahead = false;       ///< read what the next layer may want while one computes
+  bool read_only = false;        ///< sessions can be listed, not made or extended
+  AccessTrace* trace = nullptr;  ///< told of every access to blocks; must outlive the engine
+  Timeline* timeline = nullptr;  ///< told what takes how long; must outlive the engine
 };
 
 /// Not thread-safe: one control thread. Sessions must be closed before their engine.

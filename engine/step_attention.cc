@@ -190,9 +190,9 @@ Status StepAttention::AttendOnDevice(const Call& call, int32_t first_row, int32_
                                 .lse = device_lse_.data()}));
   for (int32_t head = 0; head < shape_.kv_heads; ++head) {
     for (int32_t row = 0; row < rows; ++row) {
-      std::copy_n(device_lse_.data() + row * heads + head * group, group,
-                  fetched_lse_.data() +
-                      (static_cast<int64_t>(head) * call.rows + first_row + row) * group);
+      std::copy_n(
+          device_lse_.data() + row * heads + head * group, group,
+          fetched_lse_.data() + (static_cast<int64_t>(head) * call.rows + first_row + row) * group);
     }
     MergeFetched(call, head, first_row, rows);
   }

@@ -88,15 +88,15 @@ class StepAttention {
   const SessionShape& shape_;
   const RopeTable& rope_;
   TieredStore& store_;
-  std::vector<int32_t> positions_;    // [rows]
-  std::vector<BlockId> ids_;          // [groups, Hkv, blocks per group]
-  std::vector<SteadyBlocks> steady_;  // by layer, of the last rows of its steps
-  std::vector<BlockRef> refs_;        // the same, placed
-  std::vector<BlockRef> local_refs_;  // [Hkv, local blocks]
-  std::vector<float> lse_;            // [Hkv, rows, G]
-  std::vector<float> fetched_o_;      // [rows, Hq, D]
-  std::vector<float> fetched_lse_;    // [Hkv, rows, G]
-  std::vector<float> device_lse_;     // [rows, Hq]
+  std::vector<int32_t> positions_;              // [rows]
+  std::vector<BlockId> ids_;                    // [groups, Hkv, blocks per group]
+  std::vector<SteadyBlocks> steady_;            // by layer, of the last rows of its steps
+  std::vector<BlockRef> refs_;                  // the same, placed
+  std::vector<BlockRef> local_refs_;            // [Hkv, local blocks]
+  std::vector<float> lse_;                      // [Hkv, rows, G]
+  std::vector<float> fetched_o_;                // [rows, Hq, D]
+  std::vector<float> fetched_lse_;              // [Hkv, rows, G]
+  std::vector<float> device_lse_;               // [rows, Hq]
   std::unique_ptr<DeviceAttention> on_device_;  // from the first Run on, if the store has a device
 
   StepLog* log_ = nullptr;

@@ -1,8 +1,8 @@
 // SlabPool: slots of one fixed size, cut from one allocation made at open; never grows.
 //
 // The memory is the host's, of which pages are touched when a slot is first used; or the host's,
-// pinned for a device; or a device's, which the host cannot touch. Slots are 64-byte aligned and are
-// handed out by index. Not thread-safe; the pool owns the memory.
+// pinned for a device; or a device's, which the host cannot touch. Slots are 64-byte aligned and
+// are handed out by index. Not thread-safe; the pool owns the memory.
 #pragma once
 
 #include <cstddef>

@@ -167,9 +167,9 @@ Result<std::unique_ptr<TieredStore>> TieredStore::Open(const TieredStoreOptions&
   if (device != nullptr) {
     CAIRN_TRY(copies, DeviceCopies::Open(*device));
   }
-  return std::make_unique<TieredStore>(std::make_unique<Impl>(
-      options, cold, std::move(host), std::move(compute), std::move(copies), std::move(executor),
-      std::move(ahead)));
+  return std::make_unique<TieredStore>(
+      std::make_unique<Impl>(options, cold, std::move(host), std::move(compute), std::move(copies),
+                             std::move(executor), std::move(ahead)));
 }
 
 TieredStore::TieredStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -139,7 +139,8 @@ class TieredStore {
   /// read from the cold tier is verified against its identity; kCorruption names the block and
   /// nothing is pinned. kResource if they do not fit beside what is pinned now.
   Result<Pins> Fetch(std::span<const BlockId> ids);
-  /// The same, into the host tier whatever other there is: for those who read payloads by themselves.
+  /// The same, into the host tier whatever other there is: for those who read payloads by
+  /// themselves.
   Result<Pins> FetchToHost(std::span<const BlockId> ids);
 
   /// As Fetch, on the I/O thread, while the caller computes. If every block is resident already

@@ -220,9 +220,8 @@ Status TieredStore::Impl::Fetch(std::span<const BlockId> ids, std::span<uint32_t
 
 Status TieredStore::Impl::FetchToHost(std::span<const BlockId> ids, std::span<uint32_t> slots) {
   return WithRoom([&] {
-    return PinAll(host, host_counters, ids, slots, [this](std::span<const SlottedBlock> missing) {
-      return LoadFromCold(missing);
-    });
+    return PinAll(host, host_counters, ids, slots,
+                  [this](std::span<const SlottedBlock> missing) { return LoadFromCold(missing); });
   });
 }
 

@@ -80,7 +80,8 @@ struct TieredStore::Impl {
   /// Takes a host slot for a block to be sealed; kNoSlot if blocks must be flushed first.
   Result<uint32_t> BeginSeal(const BlockId& id);
   void FinishSeal(const BlockId& id, uint32_t slot);
-  /// Makes what room there is to be made without evicting: waits for copies and writes dirty blocks.
+  /// Makes what room there is to be made without evicting: waits for copies and writes dirty
+  /// blocks.
   Status MakeRoom();
   /// Unpins host slots whose copies to a device have passed; waits for all of them if `wait`.
   Status ReleaseCopied(bool wait);

@@ -101,9 +101,9 @@ class DeviceBenchCommand final : public Command {
   }
 
   void Print(const Device& device, const DeviceBenchResult& r) const {
-    fmt::print("{}, {}: {} layers, {} KV heads of {} numbers, {} query heads each\n",
-               device.Name(), device.model(), options_.layers, options_.kv_heads,
-               options_.block.head_dim, options_.group);
+    fmt::print("{}, {}: {} layers, {} KV heads of {} numbers, {} query heads each\n", device.Name(),
+               device.model(), options_.layers, options_.kv_heads, options_.block.head_dim,
+               options_.group);
     fmt::print("memory of the device          {:8.1f} GB/s\n", r.memory_bytes_per_second / 1e9);
     fmt::print("a long copy there             {:8.1f} GB/s\n", r.copy_bytes_per_second / 1e9);
     fmt::print("blocks of {:>9}, a batch    {:8.1f} GB/s, {:.2f} of it\n",
@@ -114,10 +114,10 @@ class DeviceBenchCommand final : public Command {
     fmt::print("a wait of the host            {:8.1f} us\n", 1e6 * r.wait_seconds);
     fmt::print("a token: landmarks of {} tokens scored {:.3f} ms, {:.1f} GB/s\n", options_.tokens,
                1e3 * r.scan_seconds, r.scan_bytes_per_second / 1e9);
-    fmt::print("a token: {} blocks of each head attended {:.3f} ms, {:.1f} GB/s, {:.2f} of the "
-               "memory's\n",
-               options_.retrieve, 1e3 * r.attend_seconds, r.attend_bytes_per_second / 1e9,
-               r.attend_share);
+    fmt::print(
+        "a token: {} blocks of each head attended {:.3f} ms, {:.1f} GB/s, {:.2f} of the "
+        "memory's\n",
+        options_.retrieve, 1e3 * r.attend_seconds, r.attend_bytes_per_second / 1e9, r.attend_share);
     fmt::print("a token: both, two waits in each layer  {:.3f} ms\n", 1e3 * r.layer_waits_seconds);
   }
 

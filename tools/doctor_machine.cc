@@ -116,9 +116,9 @@ Finding Gpu() {
   for (int32_t number = 0; number < Device::Count(); ++number) {
     const auto device = Device::Open(number);
     found += found.empty() ? "" : "; ";
-    found += device.has_value() ? fmt::format("{}, {}", device.value()->Name(),
-                                              device.value()->model())
-                                : device.error().message;
+    found += device.has_value()
+                 ? fmt::format("{}, {}", device.value()->Name(), device.value()->model())
+                 : device.error().message;
   }
   if (!found.empty()) {
     return {Grade::kGood, "machine", "GPU", found + "; used where --device says so", ""};

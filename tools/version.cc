@@ -55,7 +55,8 @@ nlohmann::json VersionJson() {
   nlohmann::json json{
       {"version", CAIRN_VERSION},
       {"commit", CAIRN_COMMIT},
-      {"features", {{"metrics", true}, {"gpu", !Device::Api().empty()}, {"sanitizers", kSanitizers}}}};
+      {"features",
+       {{"metrics", true}, {"gpu", !Device::Api().empty()}, {"sanitizers", kSanitizers}}}};
   for (const auto& [part, name] : InstructionsInUse()) json["instructions"][part] = name;
   for (const auto& [name, version] : LinkedLibraries()) json["libraries"][name] = version;
   return json;

@@ -10,9 +10,8 @@ inline constexpr int32_t kLayers = 2;
 inline constexpr int32_t kBlockRows = 4;
 
 inline SessionShape ShapeOf(AttentionMode mode, DType dtype) {
-  SessionShape shape =
-      MakeShape(mode, kLayers, 4, 2, {kBlockRows, mode == AttentionMode::kLandmark ? 8 : 16,
-                                            dtype});
+  SessionShape shape = MakeShape(mode, kLayers, 4, 2,
+                                 {kBlockRows, mode == AttentionMode::kLandmark ? 8 : 16, dtype});
   if (mode == AttentionMode::kUnmodified) shape.rope_style = RopeStyle::kInterleaved;
   return shape;
 }

@@ -1,6 +1,8 @@
 // Sessions whose chosen blocks are attended on a device: they choose what they choose on the host,
 // come to the same outputs within rounding. On a GPU, or on tests/support/cuda_on_cpu, with the
 // kernels that CUDA's compiler builds.
+#include "tests/engine/device_session.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -9,7 +11,6 @@
 #include "engine/engine.h"
 #include "storage/block_table.h"
 #include "storage/slab_pool.h"
-#include "tests/engine/device_session.h"
 #include "tests/support/cuda_on_cpu/thread_block.h"
 
 namespace cairn {
@@ -52,8 +53,8 @@ TEST_P(DeviceSessionTest, ReadsWhatItReadsOnTheHost) {
       // Few rows and many: two kernels. A session of f16 may be rounded to bf16 on the host.
       for (const int32_t chunk : {1, 5, 20}) {
         cuda_on_cpu::SetOrderSeed(++seed);
-        SCOPED_TRACE(testing::Message() << DTypeName(dtype) << " " << SelectionName(selection)
-                                        << " chunk " << chunk);
+        SCOPED_TRACE(testing::Message()
+                     << DTypeName(dtype) << " " << SelectionName(selection) << " chunk " << chunk);
         Trace on_host(problem), on_device(problem);
         Read({.host_bytes = 8 << 20}, problem, selection, chunk, &on_host);
         Read(OnDevice(1 << 20), problem, selection, chunk, &on_device);
@@ -138,8 +139,7 @@ TEST(DeviceEngine, ADeviceThatIsNotThereIsAnError) {
 
 TEST(DeviceEngine, ShapesThatKernelsDoNotTakeAreRefused) {
   auto engine = test::MemoryEngine(OnDevice(64 << 20));
-  SessionShape shape =
-      test::MakeShape(AttentionMode::kUnmodified, 1, 1, 1, {1032, 8, DType::kF32});
+  SessionShape shape = test::MakeShape(AttentionMode::kUnmodified, 1, 1, 1, {1032, 8, DType::kF32});
   shape.context_rows = 8192;
   const SessionOptions options = OptionsOf(Selection::kPerToken);
   EXPECT_ERROR(engine->CreateSession("s", shape, options, "{}"), Errc::kUnsupported,

@@ -41,8 +41,8 @@ class DeviceTierTest : public testing::Test {
   void ExpectOnDevice(const Pins& pins, const std::vector<BlockId>& ids) {
     ASSERT_GOOD(store_->OrderAfterCopies(reader_));
     for (size_t i = 0; i < ids.size(); ++i) {
-      ASSERT_GOOD(reader_.CopyToHost(back_.data() + i * kPayloadBytes, pins.payloads()[i],
-                                     kPayloadBytes));
+      ASSERT_GOOD(
+          reader_.CopyToHost(back_.data() + i * kPayloadBytes, pins.payloads()[i], kPayloadBytes));
     }
     ASSERT_GOOD(reader_.Wait());
     for (size_t i = 0; i < ids.size(); ++i) {

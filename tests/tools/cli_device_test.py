@@ -99,6 +99,19 @@ class Device(CliTest):
                               ({"device": "cpu"}, "this measures a GPU; use cuda:N")):
             self.refused(*words(**changed), saying=said)
 
+    def test_the_ladder_has_rungs_on_it(self):
+        done = on_device("bench", "ladder", "--store", self.directory / "ladder", "--no-peers",
+                         "--block-size", "4KiB", "--batch", "4", "--readers", "2", "--size", "2MiB",
+                         "--turn-ms", "5", "--repetitions", "1", "--json")
+        if "direct I/O" in done.stderr:
+            self.skipTest("the temporary directory has no direct I/O")
+        self.assertEqual(done.code, 0, done.stderr)
+        self.assertTrue(all(tier["present"] for tier in done.json["tiers"]), done.json["tiers"])
+        served = {(point["tier"], point["step"]): point["served_percent"]
+                  for point in done.json["points"] if point["loop"] == "closed"}
+        self.assertGreater(served["VRAM", "fetch"]["compute"], 95)
+        self.assertGreater(served["pinned host", "fetch + copy"]["host"], 95)
+
     def test_the_program_says_what_it_was_built_with(self):
         done = subprocess.run([DEVICE_BINARY, "doctor"], capture_output=True, check=False,
                               timeout=TIMEOUT_SECONDS)

@@ -42,7 +42,8 @@ done
 [[ ! -e "$TARGET" ]] || fail "$TARGET is there already; name a new directory"
 [[ -f "$MODEL" ]] || fail "no model at $MODEL; fetch it with tools/setup.sh, or say --model"
 for program in "$CAIRN" "${TESTS[@]/#/$BUILD/bin/}"; do
-  [[ -f "$program" && -x "$program" ]] || fail "$program is not there; build where nvcc is (docs/gpu.md)"
+  [[ -f "$program" && -x "$program" ]] ||
+    fail "$program is not there; build where nvcc is (docs/gpu.md)"
 done
 
 PACK="$(mktemp -d)"

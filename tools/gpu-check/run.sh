@@ -4,9 +4,9 @@
 #   run.sh RESULTS [--only STEP[,STEP...]] [--minutes N]
 #
 # Steps: tests, sanitizer, parity, bench, passkey. RESULTS gets summary.md, to be read, and a file
-# for each step; bench/*.json is what `cairn bench device` says. Takes 8 minutes at most, or N: steps
-# for which no time is left are skipped, and say so. Exit code 0: nothing failed; 1: something did;
-# 77: there is no GPU, and nothing was checked.
+# for each step; bench/*.json is what `cairn bench` says. Takes 8 minutes at most, or N: steps for
+# which no time is left are skipped, and say so. Exit code 0: nothing failed; 1: something did; 77:
+# there is no GPU, and nothing was checked.
 set -uo pipefail
 set -m # each step in a process group, to be ended as one
 
@@ -151,6 +151,9 @@ if wanted bench; then
   }
   check bench 1M-f16 bench 1M-f16
   check bench 1M-q8 bench 1M-q8 --kv-type q8
+  check bench ladder cairn bench ladder --store "$SCRATCH/ladder" --device cuda:0 --no-peers \
+    --block-size 16KiB --html "$RESULTS/bench/ladder.html" --google-benchmark \
+    "$RESULTS/bench/ladder.json"
   check bench 10M-q8 bench 10M-q8 --kv-type q8 --tokens 10000000
 fi
 

@@ -178,9 +178,8 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
     return cudaErrorInvalidValue;
   }
   return cairn::cuda_on_cpu::PutLaunch(
-      config->stream,
-      [config = *config, kernel,
-       values = std::tuple<Parameters...>(std::forward<Arguments>(arguments)...)] {
+      config->stream, [config = *config, kernel,
+                       values = std::tuple<Parameters...>(std::forward<Arguments>(arguments)...)] {
         return cairn::cuda_on_cpu::RunGrid(config.gridDim, config.blockDim, config.dynamicSmemBytes,
                                            [&] { std::apply(kernel, values); });
       });

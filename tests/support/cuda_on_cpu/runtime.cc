@@ -272,9 +272,9 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const std::lock_guard lock(mutex);
   ++event->recorded;
   return Put(stream, {.run = [event] {
-                        ++event->passed;
-                        return cudaSuccess;
-                      }});
+               ++event->passed;
+               return cudaSuccess;
+             }});
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
@@ -295,9 +295,9 @@ cudaError_t cudaMemcpyAsync(void* target, const void* source, size_t bytes, cuda
   if (!CanCopy(target, source, bytes, kind)) return Say(cudaErrorInvalidValue);
   ++counts.copies;
   return Put(stream, {.run = [=] {
-                        std::memcpy(target, source, bytes);
-                        return cudaSuccess;
-                      }});
+               std::memcpy(target, source, bytes);
+               return cudaSuccess;
+             }});
 }
 
 cudaError_t cudaMemcpy2DAsync(void* target, size_t target_stride, const void* source,
@@ -305,21 +305,19 @@ cudaError_t cudaMemcpy2DAsync(void* target, size_t target_stride, const void* so
                               cudaStream_t stream) {
   const std::lock_guard lock(mutex);
   if (count == 0) return cudaSuccess;
-  if (bytes > target_stride || bytes > source_stride ||
-      !CanCopy(target, source, bytes, kind) ||
+  if (bytes > target_stride || bytes > source_stride || !CanCopy(target, source, bytes, kind) ||
       !CanCopy(static_cast<std::byte*>(target) + (count - 1) * target_stride,
                static_cast<const std::byte*>(source) + (count - 1) * source_stride, bytes, kind)) {
     return Say(cudaErrorInvalidValue);
   }
   ++counts.copies;
   return Put(stream, {.run = [=] {
-                        for (size_t i = 0; i < count; ++i) {
-                          std::memcpy(static_cast<std::byte*>(target) + i * target_stride,
-                                      static_cast<const std::byte*>(source) + i * source_stride,
-                                      bytes);
-                        }
-                        return cudaSuccess;
-                      }});
+               for (size_t i = 0; i < count; ++i) {
+                 std::memcpy(static_cast<std::byte*>(target) + i * target_stride,
+                             static_cast<const std::byte*>(source) + i * source_stride, bytes);
+               }
+               return cudaSuccess;
+             }});
 }
 
 cudaError_t cudaMemcpyBatchAsync(void* const* targets, const void* const* sources,
@@ -342,11 +340,11 @@ cudaError_t cudaMemcpyBatchAsync(void* const* targets, const void* const* source
   ++counts.copies;
   ++counts.batches;
   return Put(stream, {.run = [copies = std::move(copies)] {
-                        for (const Copy& copy : copies) {
-                          std::memcpy(copy.target, copy.source, copy.bytes);
-                        }
-                        return cudaSuccess;
-                      }});
+               for (const Copy& copy : copies) {
+                 std::memcpy(copy.target, copy.source, copy.bytes);
+               }
+               return cudaSuccess;
+             }});
 }
 
 cudaError_t cudaGetLastError() {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <memory>
 #include <memory_resource>
 #include <new>
 
@@ -33,7 +34,8 @@ std::pmr::synchronized_pool_resource& Pool() {
       pool[sizeof(std::pmr::synchronized_pool_resource)];
   // Never destroyed: other statics give back memory after they would be.
   static auto* const made =
-      ::new (pool) std::pmr::synchronized_pool_resource(::new (managed) Managed);
+      std::construct_at(reinterpret_cast<std::pmr::synchronized_pool_resource*>(pool),
+                        std::construct_at(reinterpret_cast<Managed*>(managed)));
   return *made;
 }
 
