@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/byte_size.h"
+#include "base/device.h"
 #include "base/error.h"
 #include "base/parallel.h"
 #include "bench/fio_peer.h"
@@ -33,6 +34,7 @@ struct LadderOptions {
   /// Operations a second of open loops, by the name of their points; those that are not named get a
   /// share of what their closed loop gave.
   std::map<std::string, double> rates{};
+  Device* device = nullptr;  ///< has rungs of its own; must outlive the ladder
 
   Status Validate() const;
   /// Disk space that it takes.

@@ -16,8 +16,6 @@ constexpr int64_t kSearchedBlocks[] = {2'064, 15'873};  // of 130,000 and of 1,0
 constexpr HitMix kMixes[] = {{100, 0, 0},  {75, 25, 0},  {50, 50, 0}, {0, 100, 0},
                              {50, 25, 25}, {25, 25, 50}, {0, 50, 50}, {0, 0, 100}};
 
-const char* const kNoGpu = "this build has no GPU code";
-
 }  // namespace
 
 LadderKey LadderCases::Key(const char* tier, const char* step, const Shape& shape,
@@ -55,8 +53,10 @@ std::vector<LadderCases::Shape> LadderCases::Shapes(int most_readers) const {
 }
 
 void LadderCases::ListTiers() {
-  tiers_ = {{"VRAM", false, kNoGpu},
-            {"pinned host", false, kNoGpu},
+  const bool device = options_.device != nullptr;
+  const std::string absent = "no --device was named";
+  tiers_ = {{"VRAM", device, device ? options_.device->model() + ": found there" : absent},
+            {"pinned host", device, device ? "fetch + copy: until blocks are in VRAM" : absent},
             {"compute slab", true, "a slab of its own, as with --compute-memory"},
             {"host memory", true, "fetch: found in place; fetch + copy: into the compute slab"},
             {"page cache", true, "pread of a plain file that the page cache holds"},
@@ -77,6 +77,12 @@ Status LadderCases::AddTiers() {
   for (const Shape& shape : Shapes(INT32_MAX)) {
     const auto store = std::ranges::find(stores_, shape.block_bytes, &LadderStore::block_bytes);
     LadderStore& blocks = **store;
+    if (options_.device != nullptr) {
+      cases_.push_back(
+          MakeDeviceFetch(Key("VRAM", "fetch", shape), blocks, {100, 0, 0}, *options_.device));
+      cases_.push_back(MakeDeviceFetch(Key("pinned host", "fetch + copy", shape), blocks,
+                                       {0, 100, 0}, *options_.device));
+    }
     cases_.push_back(MakeMixedFetch(Key("compute slab", "fetch", shape), blocks, {100, 0, 0}));
     cases_.push_back(MakeHostFetch(Key("host memory", "fetch", shape), blocks));
     cases_.push_back(

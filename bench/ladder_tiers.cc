@@ -36,8 +36,11 @@ struct Placement {
 class TierCase : public LadderCase {
  public:
   TierCase(LadderKey key, uint64_t operation_bytes, bool cold, LadderStore& store,
-           const Placement& placement)
-      : LadderCase(std::move(key), operation_bytes, cold), store_(store), placement_(placement) {}
+           const Placement& placement, Device* device = nullptr)
+      : LadderCase(std::move(key), operation_bytes, cold),
+        store_(store),
+        placement_(placement),
+        device_(device) {}
 
   void Finish(LadderPoint& point) override {
     point.served_percent = Served();
@@ -51,6 +54,7 @@ class TierCase : public LadderCase {
     const uint64_t slot_bytes = SlotBytes(store_.block_bytes());
     options.host_bytes = placement_.host_slots * slot_bytes;
     options.compute_bytes = placement_.compute_slots * slot_bytes;
+    options.device = device_;
     CAIRN_TRY(tiers_, TieredStore::Open(options, store_.cold()));
     return Ok();
   }
@@ -66,6 +70,7 @@ class TierCase : public LadderCase {
 
   LadderStore& store_;
   const Placement placement_;
+  Device* const device_;  // null: the compute tier is a slab of the host's
   std::unique_ptr<TieredStore> tiers_;
 
  private:
@@ -95,8 +100,8 @@ uint32_t MemorySet(const LadderKey& key, const LadderStore& store) {
 
 class MixedFetch final : public TierCase {
  public:
-  MixedFetch(LadderKey key, LadderStore& store, const HitMix& mix)
-      : TierCase(key, Moved(key, mix), mix.ssd == 100, store, PlacementOf(key, store, mix)),
+  MixedFetch(LadderKey key, LadderStore& store, const HitMix& mix, Device* device = nullptr)
+      : TierCase(key, Moved(key, mix), mix.ssd == 100, store, PlacementOf(key, store, mix), device),
         hot_blocks_(Share(key, mix.compute)),
         warm_blocks_(mix.ssd == 0 ? key.batch - hot_blocks_ : Share(key, mix.host)),
         hot_(store.Shuffled(0, placement_.hot, 1), key.readers),
@@ -106,6 +111,11 @@ class MixedFetch final : public TierCase {
 
   Status Prepare() override {
     CAIRN_TRY(OpenTiers());
+    streams_.clear();
+    for (int reader = 0; device_ != nullptr && reader < key().readers; ++reader) {
+      CAIRN_TRY(auto stream, device_->MakeStream());
+      streams_.push_back(std::move(stream));
+    }
     // The slots of what comes from the SSD are touched once too.
     const auto& cold = cold_.order();
     const size_t fresh = placement_.host_slots - placement_.hot - placement_.warm;
@@ -138,6 +148,10 @@ class MixedFetch final : public TierCase {
       add(warm_, warm_blocks_);
       add(cold_, key().batch - hot_blocks_ - warm_blocks_);
       CAIRN_TRY(const Pins pins, tiers_->Fetch(ids));
+      if (device_ == nullptr) continue;
+      DeviceStream& stream = streams_[static_cast<size_t>(reader)];
+      CAIRN_TRY(tiers_->OrderAfterCopies(stream));
+      CAIRN_TRY(stream.Wait());
     }
     return Ok();
   }
@@ -164,6 +178,7 @@ class MixedFetch final : public TierCase {
   const uint32_t hot_blocks_, warm_blocks_;  // of a batch
   Walk<BlockId> hot_, warm_, cold_;
   std::vector<std::vector<BlockId>> ids_;  // by reader
+  std::vector<DeviceStream> streams_;      // by reader, with a device
 };
 
 class ZipfFetch final : public TierCase {
@@ -317,6 +332,11 @@ std::vector<uint32_t> ZipfDraws(uint32_t count, double exponent, size_t draws, u
 
 std::unique_ptr<LadderCase> MakeMixedFetch(LadderKey key, LadderStore& store, const HitMix& mix) {
   return std::make_unique<MixedFetch>(std::move(key), store, mix);
+}
+
+std::unique_ptr<LadderCase> MakeDeviceFetch(LadderKey key, LadderStore& store, const HitMix& mix,
+                                            Device& device) {
+  return std::make_unique<MixedFetch>(std::move(key), store, mix, &device);
 }
 
 std::unique_ptr<LadderCase> MakeZipfFetch(LadderKey key, LadderStore& store) {

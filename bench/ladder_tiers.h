@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "base/device.h"
 #include "bench/ladder_store.h"
 #include "bench/ladder_turn.h"
 
@@ -23,6 +24,10 @@ struct HitMix {
 /// Fetches of key.batch blocks by TieredStore; `store` must outlive the case.
 /// With a compute slab, hits of each kind in such shares.
 std::unique_ptr<LadderCase> MakeMixedFetch(LadderKey key, LadderStore& store, const HitMix& mix);
+/// The same with a compute tier on a device, which must outlive the case: hits there, or in pinned
+/// memory, until they are there.
+std::unique_ptr<LadderCase> MakeDeviceFetch(LadderKey key, LadderStore& store, const HitMix& mix,
+                                            Device& device);
 /// With a compute slab of 5 % of the blocks and host memory for 20 %; blocks are drawn as Zipf's
 /// law with exponent 0.99 has it.
 std::unique_ptr<LadderCase> MakeZipfFetch(LadderKey key, LadderStore& store);

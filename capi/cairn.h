@@ -75,7 +75,7 @@ CAIRN_API cairn_status cairn_set_threads(int threads);
 
 /* ---- options ----
  * Names and values as on the command line (docs/cli.md), without the dashes:
- *   of a store    host-memory, compute-memory, disk-limit ("2GiB"), read-ahead ("true")
+ *   of a store    host-memory, compute-memory, disk-limit ("2GiB"), device, read-ahead ("true")
  *   of a session that is made
  *                 chunk, block-tokens, representatives, kv-type, selection, raw ("true")
  *   of a session that is opened or made

@@ -20,6 +20,7 @@ const std::map<std::string_view, Place>& Known() {
   static const std::map<std::string_view, Place> known{
       {"host-memory", &RunOptions::host_memory},
       {"compute-memory", &RunOptions::compute_memory},
+      {"device", &RunOptions::device},
       {"disk-limit", &RunOptions::disk_limit},
       {"chunk", &RunOptions::chunk},
       {"block-tokens", &RunOptions::block_tokens},

@@ -1,13 +1,20 @@
 #include "engine/engine.h"
 
 #include "engine/stored_shape.h"
+#include "kernels/cuda/attention.h"
 
 namespace cairn {
 
 Result<std::unique_ptr<Engine>> Engine::Open(std::unique_ptr<ColdStore> cold,
                                              const EngineOptions& options) {
+  std::unique_ptr<Device> device;
+  if (options.device.has_value()) {
+    CAIRN_TRY(device, Device::Open(*options.device));
+  }
   CAIRN_TRY(auto catalog, SessionCatalog::Open(*cold, options.read_only));
-  return std::unique_ptr<Engine>(new Engine(std::move(cold), std::move(catalog), options));
+  std::unique_ptr<Engine> engine(new Engine(std::move(cold), std::move(catalog), options));
+  engine->device_ = std::move(device);
+  return engine;
 }
 
 Status Engine::OpenTiers(const SessionShape& shape, const SessionOptions& options) {
@@ -24,6 +31,14 @@ Status Engine::OpenTiers(const SessionShape& shape, const SessionOptions& option
   tier_options.payload_bytes = payload_bytes;
   tier_options.host_bytes = options_.host_bytes;
   tier_options.compute_bytes = options_.compute_bytes;
+  if (device_ != nullptr) {
+    CAIRN_TRY(cuda::CheckShape(shape.block));
+    tier_options.device = device_.get();
+    if (tier_options.compute_bytes == 0) {
+      CAIRN_TRY(const uint64_t free_bytes, device_->FreeBytes());
+      tier_options.compute_bytes = free_bytes / 2;
+    }
+  }
   tier_options.read_ahead = options_.read_ahead;
   tier_options.trace = options_.trace;
   tier_options.timeline = options_.timeline;

@@ -8,9 +8,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "base/device.h"
 #include "base/error.h"
 #include "engine/options.h"
 #include "engine/session.h"
@@ -23,10 +25,14 @@ namespace cairn {
 struct EngineOptions {
   uint64_t host_bytes = 512ull << 20;  ///< budget of the host tier
   uint64_t compute_bytes = 0;          ///< budget of the compute tier; 0: attend in the host tier
-  bool read_ahead = false;             ///< read what the next layer may want while one computes
-  bool read_only = false;              ///< sessions can be listed, not made or extended
-  AccessTrace* trace = nullptr;        ///< told of every access to blocks; must outlive the engine
-  Timeline* timeline = nullptr;        ///< told what takes how long; must outlive the engine
+  /// Number of the device that has the compute tier and attends over it, and the representatives of
+  /// sessions whose index is `auto`. The tier's budget is half of the memory that is free there if
+  /// compute_bytes is 0.
+  std::optional<int32_t> device = std::nullopt;
+  bool read_ahead = false;       ///< read what the next layer may want while one computes
+  bool read_only = false;        ///< sessions can be listed, not made or extended
+  AccessTrace* trace = nullptr;  ///< told of every access to blocks; must outlive the engine
+  Timeline* timeline = nullptr;  ///< told what takes how long; must outlive the engine
 };
 
 /// Not thread-safe: one control thread. Sessions must be closed before their engine.
@@ -55,12 +61,15 @@ class Engine {
 
   SessionCatalog& catalog() { return catalog_; }
   ColdStore& cold() { return *cold_; }
+  /// Of the options; null: there is none.
+  const Device* device() const { return device_.get(); }
   /// Null until a session was opened.
   const TieredStore* tiers() const { return tiers_.get(); }
 
  private:
   Engine(std::unique_ptr<ColdStore> cold, SessionCatalog catalog, const EngineOptions& options)
       : cold_(std::move(cold)), catalog_(std::move(catalog)), options_(options) {}
+  std::unique_ptr<Device> device_;
   std::unique_ptr<ColdStore> cold_;
   SessionCatalog catalog_;
   EngineOptions options_;

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/parallel.h"
+#include "engine/device_index.h"
 #include "engine/payload_chain.h"
 #include "engine/stored_shape.h"
 #include "engine/summary.h"
@@ -44,7 +45,9 @@ Result<std::unique_ptr<Session>> Session::Load(const SessionShape& shape,
   index_options.dim = shape.block.head_dim;
   index_options.representatives = shape.representatives;
   index_options.dtype = shape.block.dtype == DType::kF32 ? DType::kF32 : DType::kBF16;
-  CAIRN_TRY(auto index, MakeIndex(index_options));
+  const bool on_device = store.device() != nullptr && options.index == IndexKind::kAuto;
+  CAIRN_TRY(auto index, on_device ? DeviceIndex::Make(index_options, *store.device())
+                                  : MakeIndex(index_options));
   std::unique_ptr<Session> session(
       new Session(shape, options, store, catalog, std::move(record), std::move(index)));
   CAIRN_TRY(session->LoadPast());

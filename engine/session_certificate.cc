@@ -55,7 +55,7 @@ Status Session::ReadBounds(int32_t layer, int64_t first, int64_t end, KeyBounds&
   for (int32_t head = 0; head < shape_.kv_heads; ++head) {
     std::vector<BlockId> ids;
     for (int64_t block = first; block < end; ++block) ids.push_back(blocks_.Id(block, layer, head));
-    CAIRN_TRY(const Pins pins, store_.Fetch(ids));
+    CAIRN_TRY(const Pins pins, store_.FetchToHost(ids));
     for (const std::byte* payload : pins.payloads()) {
       WriteKeyBound(shape_, payload, part.data());
       bounds.Add(layer * shape_.kv_heads + head, part.data());

@@ -146,14 +146,19 @@ void StepAttention::AttendLocal(const Call& call, const LocalRows& local) {
   });
 }
 
-void StepAttention::AttendFetched(const Call& call, int32_t first_group, int32_t groups,
-                                  const Pins& pins) {
-  for (size_t i = 0; i < refs_.size(); ++i) refs_[i].payload = pins.payloads()[i];
+void StepAttention::MergeFetched(const Call& call, int32_t head, int32_t first_row, int32_t rows) {
   const int32_t dim = shape_.block.head_dim, group = shape_.group();
-  const auto per_group = static_cast<int64_t>(call.plan.fixed.size()) + call.choice.k;
+  for (int32_t row = first_row; row < first_row + rows; ++row) {
+    const int64_t at = (static_cast<int64_t>(row) * shape_.query_heads + head * group) * dim;
+    const int64_t part = (static_cast<int64_t>(head) * call.rows + row) * group;
+    MergeParts(group, dim, call.o + at, dim, lse_.data() + part, fetched_o_.data() + at, dim,
+               fetched_lse_.data() + part);
+  }
+}
+
+void StepAttention::AttendOnHost(const Call& call, int32_t first_row, int32_t rows) {
+  const int64_t per_list = BlocksPerList(call);
   const bool shared = call.choice.groups == 1;
-  const int32_t first_row = shared ? 0 : first_group;
-  const int32_t rows = shared ? call.rows : groups;
   const int32_t tile = shared ? kRowsPerTask : 1;
   const int32_t tiles = (rows + tile - 1) / tile;
   ParallelFor(static_cast<int64_t>(tiles) * shape_.kv_heads, [&](int64_t task) {
@@ -162,15 +167,47 @@ void StepAttention::AttendFetched(const Call& call, int32_t first_group, int32_t
     const int32_t count = std::min(tile, rows - from);
     const int64_t list = (shared ? 0 : static_cast<int64_t>(from)) * shape_.kv_heads + head;
     AttendRows(call, head, first_row + from, count,
-               {refs_.data() + list * per_group, static_cast<size_t>(per_group)}, shape_.block,
+               {refs_.data() + list * per_list, static_cast<size_t>(per_list)}, shape_.block,
                fetched_o_.data(), fetched_lse_.data());
-    for (int32_t row = first_row + from; row < first_row + from + count; ++row) {
-      const int64_t at = (static_cast<int64_t>(row) * shape_.query_heads + head * group) * dim;
-      const int64_t part = (static_cast<int64_t>(head) * call.rows + row) * group;
-      MergeParts(group, dim, call.o + at, dim, lse_.data() + part, fetched_o_.data() + at, dim,
-                 fetched_lse_.data() + part);
-    }
+    MergeFetched(call, head, first_row + from, count);
   });
+}
+
+Status StepAttention::AttendOnDevice(const Call& call, int32_t first_row, int32_t rows) {
+  if (on_device_ == nullptr) {
+    CAIRN_TRY(on_device_, DeviceAttention::Open(shape_, rope_, store_));
+  }
+  const int32_t group = shape_.group(), heads = shape_.query_heads;
+  const int64_t first = static_cast<int64_t>(first_row) * heads * shape_.block.head_dim;
+  device_lse_.resize(static_cast<size_t>(rows) * heads);
+  CAIRN_TRY(on_device_->Attend({.q = call.q + first,
+                                .positions = positions_.data() + first_row,
+                                .rows = rows,
+                                .groups = call.choice.groups == 1 ? 1 : rows,
+                                .per_list = BlocksPerList(call),
+                                .lists = refs_,
+                                .o = fetched_o_.data() + first,
+                                .lse = device_lse_.data()}));
+  for (int32_t head = 0; head < shape_.kv_heads; ++head) {
+    for (int32_t row = 0; row < rows; ++row) {
+      std::copy_n(
+          device_lse_.data() + row * heads + head * group, group,
+          fetched_lse_.data() + (static_cast<int64_t>(head) * call.rows + first_row + row) * group);
+    }
+    MergeFetched(call, head, first_row, rows);
+  }
+  return Ok();
+}
+
+Status StepAttention::AttendFetched(const Call& call, int32_t first_group, int32_t groups,
+                                    const Pins& pins) {
+  for (size_t i = 0; i < refs_.size(); ++i) refs_[i].payload = pins.payloads()[i];
+  const bool shared = call.choice.groups == 1;
+  const int32_t first_row = shared ? 0 : first_group;
+  const int32_t rows = shared ? call.rows : groups;
+  if (store_.device() != nullptr) return AttendOnDevice(call, first_row, rows);
+  AttendOnHost(call, first_row, rows);
+  return Ok();
 }
 
 Result<Pins> StepAttention::WaitFor(TieredStore::Ticket& ticket) {
@@ -214,8 +251,10 @@ Status StepAttention::Run(const StepPlan& plan, int32_t layer, const float* q, i
     CAIRN_TRY(auto pins, WaitFor(ticket));
     clock.Stop();
     const Slice slice(store_.timeline(), "chosen rows", layer);
-    AttendFetched(call, group, groups, pins);
-    if (log_ != nullptr) LogGroups(call, group, groups);
+    CAIRN_TRY(AttendFetched(call, group, groups, pins));
+    if (log_ != nullptr) {
+      CAIRN_TRY(LogGroups(call, group, groups));
+    }
   }
   if (fetches && store_.reads_ahead()) steady_[layer].Note(ids_);
   return Ok();

@@ -1,5 +1,6 @@
 // StepAttention: one layer's attention in one step. Starts the reads of the chosen blocks, attends
-// over the local rows meanwhile, then over what was fetched, and merges the two parts.
+// over the local rows meanwhile, then over what was fetched, and merges the two parts. Blocks that
+// were fetched to a device are attended there.
 //
 // The two parts are always computed apart and merged in the same order, whatever was resident, so
 // that results do not depend on memory budgets.
@@ -9,9 +10,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "engine/block_map.h"
+#include "engine/device_attention.h"
 #include "engine/local_rows.h"
 #include "engine/options.h"
 #include "engine/position_map.h"
@@ -63,28 +66,38 @@ class StepAttention {
   int32_t GroupsPerFetch(const Call& call) const;
   void ListBlocks(const Call& call, int32_t first_group, int32_t groups);
   void AttendLocal(const Call& call, const LocalRows& local);
-  void AttendFetched(const Call& call, int32_t first_group, int32_t groups, const Pins& pins);
+  /// Attends over what was fetched for groups, and merges.
+  Status AttendFetched(const Call& call, int32_t first_group, int32_t groups, const Pins& pins);
+  void AttendOnHost(const Call& call, int32_t first_row, int32_t rows);
+  Status AttendOnDevice(const Call& call, int32_t first_row, int32_t rows);
+  /// Merges rows that were fetched into the local ones.
+  void MergeFetched(const Call& call, int32_t head, int32_t first_row, int32_t rows);
+  int32_t BlocksPerList(const Call& call) const {
+    return static_cast<int32_t>(call.plan.fixed.size()) + call.choice.k;
+  }
   void AttendRows(const Call& call, int32_t head, int32_t first_row, int32_t rows,
                   std::span<const BlockRef> refs, const BlockShape& shape, float* o, float* lse);
   Result<Pins> WaitFor(TieredStore::Ticket& ticket);
   /// Where the listed blocks are, before they are asked for.
   void LogTiers();
   /// What was read of the groups just attended, in rows that are to be recorded.
-  void LogGroups(const Call& call, int32_t first_group, int32_t groups);
+  Status LogGroups(const Call& call, int32_t first_group, int32_t groups);
   void LogHead(const Call& call, int32_t row, int32_t head, int32_t group, size_t first_ref);
   ReadBlock LogBlock(const Call& call, int32_t row, int32_t head, size_t ref, int64_t block);
 
   const SessionShape& shape_;
   const RopeTable& rope_;
   TieredStore& store_;
-  std::vector<int32_t> positions_;    // [rows]
-  std::vector<BlockId> ids_;          // [groups, Hkv, blocks per group]
-  std::vector<SteadyBlocks> steady_;  // by layer, of the last rows of its steps
-  std::vector<BlockRef> refs_;        // the same, placed
-  std::vector<BlockRef> local_refs_;  // [Hkv, local blocks]
-  std::vector<float> lse_;            // [Hkv, rows, G]
-  std::vector<float> fetched_o_;      // [rows, Hq, D]
-  std::vector<float> fetched_lse_;    // [Hkv, rows, G]
+  std::vector<int32_t> positions_;              // [rows]
+  std::vector<BlockId> ids_;                    // [groups, Hkv, blocks per group]
+  std::vector<SteadyBlocks> steady_;            // by layer, of the last rows of its steps
+  std::vector<BlockRef> refs_;                  // the same, placed
+  std::vector<BlockRef> local_refs_;            // [Hkv, local blocks]
+  std::vector<float> lse_;                      // [Hkv, rows, G]
+  std::vector<float> fetched_o_;                // [rows, Hq, D]
+  std::vector<float> fetched_lse_;              // [Hkv, rows, G]
+  std::vector<float> device_lse_;               // [rows, Hq]
+  std::unique_ptr<DeviceAttention> on_device_;  // from the first Run on, if the store has a device
 
   StepLog* log_ = nullptr;
   int64_t first_row_ = 0;

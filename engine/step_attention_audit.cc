@@ -35,7 +35,7 @@ Status StepAttention::WeighUnread(const StepPlan& plan, int32_t layer, const flo
       std::vector<BlockId> ids;
       for (size_t i = 0; i < count; ++i)
         ids.push_back(blocks.Id(unread[first + i].block, layer, head));
-      CAIRN_TRY(const Pins pins, store_.Fetch(ids));
+      CAIRN_TRY(const Pins pins, store_.FetchToHost(ids));
       for (size_t i = 0; i < count; ++i) {
         const BlockRef ref{pins.payloads()[i], unread[first + i].slot * shape_.block.block_rows,
                            shape_.block.block_rows};

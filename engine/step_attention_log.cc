@@ -12,7 +12,12 @@ void StepAttention::LogTiers() {
   store_.Locate(ids_, tiers_);
 }
 
-void StepAttention::LogGroups(const Call& call, int32_t first_group, int32_t groups) {
+Status StepAttention::LogGroups(const Call& call, int32_t first_group, int32_t groups) {
+  Pins on_host;  // each block is attended alone, which is not what a device is for
+  if (store_.device() != nullptr) {
+    CAIRN_TRY(on_host, store_.FetchToHost(ids_));
+    for (size_t i = 0; i < refs_.size(); ++i) refs_[i].payload = on_host.payloads()[i];
+  }
   part_o_.resize(fetched_o_.size());
   part_lse_.resize(lse_.size());
   const bool shared = call.choice.groups == 1;
@@ -26,6 +31,7 @@ void StepAttention::LogGroups(const Call& call, int32_t first_group, int32_t gro
       LogHead(call, row, head, group, list * per_list);
     }
   }
+  return Ok();
 }
 
 void StepAttention::LogHead(const Call& call, int32_t row, int32_t head, int32_t group,

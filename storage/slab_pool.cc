@@ -11,9 +11,14 @@
 
 namespace cairn {
 
+void SlabPool::Unmap::operator()(std::byte* memory) const { munmap(memory, bytes); }
+
+SlabPool::SlabPool(size_t slot_bytes, uint32_t slots) : slot_bytes_(slot_bytes), slots_(slots) {
+  free_.reserve(slots);
+}
+
 Result<SlabPool> SlabPool::Open(size_t bytes, uint32_t slots) {
-  SlabPool pool;
-  pool.slot_bytes_ = SlotBytes(bytes);
+  SlabPool pool(SlotBytes(bytes), slots);
   const size_t total_bytes = pool.slot_bytes_ * slots;
   if (total_bytes > 0) {
     void* memory = mmap(nullptr, total_bytes, PROT_READ | PROT_WRITE,
@@ -25,21 +30,25 @@ Result<SlabPool> SlabPool::Open(size_t bytes, uint32_t slots) {
     // Advice only: without huge pages the pool works the same, slower to fill.
     (void)madvise(memory, total_bytes, MADV_HUGEPAGE);
     pool.memory_ = static_cast<std::byte*>(memory);
+    pool.owner_ = Mapping(pool.memory_, Unmap{total_bytes});
   }
-  pool.slots_ = slots;
-  pool.free_.reserve(slots);
   return pool;
 }
 
-SlabPool::SlabPool(SlabPool&& other) noexcept
-    : memory_(std::exchange(other.memory_, nullptr)),
-      slot_bytes_(other.slot_bytes_),
-      slots_(std::exchange(other.slots_, 0)),
-      fresh_(std::exchange(other.fresh_, 0)),
-      free_(std::move(other.free_)) {}
+Result<SlabPool> SlabPool::OpenPinned(Device& device, size_t bytes, uint32_t slots) {
+  SlabPool pool(SlotBytes(bytes), slots);
+  CAIRN_TRY(auto memory, device.AllocatePinned(pool.slot_bytes_ * slots));
+  pool.memory_ = memory.data();
+  pool.owner_ = std::move(memory);
+  return pool;
+}
 
-SlabPool::~SlabPool() {
-  if (memory_ != nullptr) munmap(memory_, slot_bytes_ * slots_);
+Result<SlabPool> SlabPool::OpenOn(Device& device, size_t bytes, uint32_t slots) {
+  SlabPool pool(SlotBytes(bytes), slots);
+  CAIRN_TRY(auto memory, device.Allocate(pool.slot_bytes_ * slots));
+  pool.memory_ = memory.data();
+  pool.owner_ = std::move(memory);
+  return pool;
 }
 
 uint32_t SlabPool::Take() {

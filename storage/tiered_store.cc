@@ -51,18 +51,20 @@ Status TieredStoreOptions::Validate() const {
   // One block beside what a fetch pins, so that Seal finds room while pins are held.
   const uint64_t host_slots = std::max<uint64_t>(2, uint64_t{min_pinned_blocks} + 1);
   CAIRN_TRY(CheckBudget("host", host_bytes, HostBytesPerSlot(*this), host_slots));
-  if (compute_bytes == 0) return Ok();
+  if (compute_bytes == 0 && device == nullptr) return Ok();
   return CheckBudget("compute", compute_bytes, ComputeBytesPerSlot(*this),
                      std::max<uint64_t>(1, min_pinned_blocks));
 }
 
 Pins::Pins(Pins&& other) noexcept
     : store_(std::exchange(other.store_, nullptr)),
+      on_host_(other.on_host_),
       slots_(std::move(other.slots_)),
       payloads_(std::move(other.payloads_)) {}
 
 Pins& Pins::operator=(Pins&& other) noexcept {
   std::swap(store_, other.store_);
+  std::swap(on_host_, other.on_host_);
   std::swap(slots_, other.slots_);
   std::swap(payloads_, other.payloads_);
   Pins released(std::move(other));
@@ -70,7 +72,9 @@ Pins& Pins::operator=(Pins&& other) noexcept {
 }
 
 Pins::~Pins() {
-  if (store_ != nullptr) store_->impl_->Unpin(slots_);
+  if (store_ == nullptr) return;
+  TieredStore::Impl& impl = *store_->impl_;
+  impl.Unpin(on_host_ ? impl.host : impl.top(), slots_);
 }
 
 /// Counts the time until its end as waited.
@@ -147,16 +151,25 @@ Result<std::unique_ptr<TieredStore>> TieredStore::Open(const TieredStoreOptions&
   if (options.read_ahead && ahead == nullptr) {
     ahead = std::make_unique<ThreadExecutor>(kAheadQueueLimit);
   }
-  CAIRN_TRY(SlabPool host, SlabPool::Open(options.payload_bytes,
-                                          Slots(options.host_bytes, HostBytesPerSlot(options))));
+  Device* const device = options.device;
+  const size_t bytes = options.payload_bytes;
+  const uint32_t host_slots = Slots(options.host_bytes, HostBytesPerSlot(options));
+  CAIRN_TRY(SlabPool host, device == nullptr ? SlabPool::Open(bytes, host_slots)
+                                             : SlabPool::OpenPinned(*device, bytes, host_slots));
   std::optional<SlabPool> compute;
   if (options.compute_bytes > 0) {
     const uint32_t slots = Slots(options.compute_bytes, ComputeBytesPerSlot(options));
-    CAIRN_TRY(SlabPool slabs, SlabPool::Open(options.payload_bytes, slots));
+    CAIRN_TRY(SlabPool slabs, device == nullptr ? SlabPool::Open(bytes, slots)
+                                                : SlabPool::OpenOn(*device, bytes, slots));
     compute.emplace(std::move(slabs));
   }
-  return std::make_unique<TieredStore>(std::make_unique<Impl>(
-      options, cold, std::move(host), std::move(compute), std::move(executor), std::move(ahead)));
+  std::unique_ptr<DeviceCopies> copies;
+  if (device != nullptr) {
+    CAIRN_TRY(copies, DeviceCopies::Open(*device));
+  }
+  return std::make_unique<TieredStore>(
+      std::make_unique<Impl>(options, cold, std::move(host), std::move(compute), std::move(copies),
+                             std::move(executor), std::move(ahead)));
 }
 
 TieredStore::TieredStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -201,10 +214,22 @@ Result<Pins> TieredStore::FetchNow(std::span<const BlockId> ids) {
   return pins;
 }
 
+Result<Pins> TieredStore::FetchToHost(std::span<const BlockId> ids) {
+  Trace(AccessKind::kFetch, ids);
+  const WaitClock waiting(*impl_);
+  Pins pins;
+  pins.on_host_ = true;
+  pins.slots_.assign(ids.size(), kNoSlot);
+  CAIRN_TRY(impl_->FetchToHost(ids, pins.slots_));
+  Complete(pins);
+  return pins;
+}
+
 void TieredStore::Complete(Pins& pins) {
   pins.store_ = this;
   pins.payloads_.reserve(pins.slots_.size());
-  for (const uint32_t slot : pins.slots_) pins.payloads_.push_back(impl_->top().pool.At(slot));
+  const SlabPool& pool = (pins.on_host_ ? impl_->host : impl_->top()).pool;
+  for (const uint32_t slot : pins.slots_) pins.payloads_.push_back(pool.At(slot));
 }
 
 TieredStore::Ticket TieredStore::StartFetch(std::span<const BlockId> ids) {
@@ -231,6 +256,12 @@ TieredStore::Ticket TieredStore::StartFetch(std::span<const BlockId> ids) {
 void TieredStore::ReadAhead(std::span<const BlockId> ids) { impl_->StartReadAhead(ids); }
 
 Timeline* TieredStore::timeline() const { return impl_->options.timeline; }
+
+Device* TieredStore::device() const { return impl_->options.device; }
+
+Status TieredStore::OrderAfterCopies(DeviceStream& stream) {
+  return impl_->copies->OrderAfter(stream);
+}
 
 bool TieredStore::reads_ahead() const { return impl_->ahead != nullptr; }
 

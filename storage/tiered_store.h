@@ -2,7 +2,9 @@
 // memory and pins them there, Flush makes sealed blocks durable.
 //
 // Tiers: compute (a slab of its own, if compute_bytes > 0), host (a slab), cold (a ColdStore).
-// Without a compute tier pins point into host slots. A sealed block is dirty until a Flush has
+// Without a compute tier pins point into host slots. With a device the compute tier lies there and
+// the host tier is pinned; copies between them go on while callers do, so that who reads pins on
+// the device orders a stream after them first. A sealed block is dirty until a Flush has
 // written it; a dirty block is never evicted. Seal flushes by itself when dirty blocks fill half
 // of the host tier, so a small budget slows down but does not fail. Thread-safe.
 #pragma once
@@ -14,6 +16,7 @@
 #include <span>
 #include <vector>
 
+#include "base/device.h"
 #include "base/error.h"
 #include "base/latency_histogram.h"
 #include "base/timeline.h"
@@ -28,6 +31,7 @@ struct TieredStoreOptions {
   size_t payload_bytes = 0;            ///< bytes of a block's payload, the same for all blocks
   uint64_t host_bytes = 512ull << 20;  ///< budget of the host tier: slots and their table
   uint64_t compute_bytes = 0;          ///< budget of the compute tier; 0: attend in the host tier
+  Device* device = nullptr;            ///< has the compute tier; must outlive the store
   size_t min_pinned_blocks = 0;        ///< the most blocks one Fetch will ask for
   bool read_ahead = false;             ///< false: ReadAhead does nothing
   AccessTrace* trace = nullptr;        ///< told of every access; must outlive the store
@@ -80,6 +84,7 @@ class Pins {
  private:
   friend class TieredStore;
   TieredStore* store_ = nullptr;
+  bool on_host_ = false;  // else in the fastest tier
   std::vector<uint32_t> slots_;
   std::vector<const std::byte*> payloads_;
 };
@@ -134,6 +139,9 @@ class TieredStore {
   /// read from the cold tier is verified against its identity; kCorruption names the block and
   /// nothing is pinned. kResource if they do not fit beside what is pinned now.
   Result<Pins> Fetch(std::span<const BlockId> ids);
+  /// The same, into the host tier whatever other there is: for those who read payloads by
+  /// themselves.
+  Result<Pins> FetchToHost(std::span<const BlockId> ids);
 
   /// As Fetch, on the I/O thread, while the caller computes. If every block is resident already
   /// the ticket is ready at once and no thread is woken.
@@ -148,6 +156,10 @@ class TieredStore {
   bool reads_ahead() const;
   /// Of the options; may be null.
   Timeline* timeline() const;
+  /// Of the options: where pins of Fetch point; null: to the host's memory.
+  Device* device() const;
+  /// What is put on `stream`, of that device, from now on sees all blocks fetched so far.
+  Status OrderAfterCopies(DeviceStream& stream);
 
   /// The fastest tier that each of `ids` is in now; a block on its way into one counts as there.
   /// What is in no memory counts as cold. Not a use. tiers.size() == ids.size().

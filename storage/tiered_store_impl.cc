@@ -31,10 +31,12 @@ uint32_t MemoryTier::TakeSlot() {
 
 TieredStore::Impl::Impl(const TieredStoreOptions& options_in, ColdStore& cold_in,
                         SlabPool host_slabs, std::optional<SlabPool> compute_slabs,
+                        std::unique_ptr<DeviceCopies> copies_in,
                         std::unique_ptr<Executor> executor_in, std::unique_ptr<Executor> ahead_in)
     : options(options_in),
       cold(cold_in),
       host("host", std::move(host_slabs)),
+      copies(std::move(copies_in)),
       dirty_limit(std::max<size_t>(1, host.pool.slots() / 2)),
       executor(std::move(executor_in)),
       ahead(std::move(ahead_in)) {
@@ -86,13 +88,26 @@ Status TieredStore::Impl::Seal(const BlockId& id, std::span<const std::byte> pay
     return Fail(Errc::kInvalidArgument, "{} has {} bytes; this store's blocks have {}",
                 ToString(id), payload.size(), options.payload_bytes);
   }
+  CAIRN_TRY(ReleaseCopied(false));
   CAIRN_TRY(uint32_t slot, BeginSeal(id));
   while (slot == kNoSlot) {
-    CAIRN_TRY(Flush(0));
+    CAIRN_TRY(MakeRoom());
     CAIRN_TRY(slot, BeginSeal(id));
   }
   std::memcpy(host.pool.At(slot), payload.data(), payload.size());
   FinishSeal(id, slot);
+  return Ok();
+}
+
+Status TieredStore::Impl::MakeRoom() {
+  CAIRN_TRY(ReleaseCopied(true));
+  return DirtyBytes(0) == 0 ? Ok() : Flush(0);
+}
+
+Status TieredStore::Impl::ReleaseCopied(bool wait) {
+  if (copies == nullptr) return Ok();
+  CAIRN_TRY(const std::vector<uint32_t> slots, wait ? copies->Finish() : copies->Passed());
+  if (!slots.empty()) Unpin(host, slots);
   return Ok();
 }
 
@@ -157,6 +172,7 @@ Status TieredStore::Impl::Discard(uint64_t extent, uint32_t from) {
 }
 
 Status TieredStore::Impl::DiscardNow(uint64_t extent, uint32_t from) {
+  CAIRN_TRY(ReleaseCopied(true));
   {
     std::lock_guard lock(mutex);
     CAIRN_TRY(CheckUnpinned(extent, from));
@@ -199,11 +215,23 @@ bool TieredStore::Impl::FetchResident(std::span<const BlockId> ids, std::span<ui
 
 Status TieredStore::Impl::Fetch(std::span<const BlockId> ids, std::span<uint32_t> slots) {
   if (FetchResident(ids, slots)) return Ok();
-  Status status = PinInTop(ids, slots);
-  if (status || status.error().code != Errc::kResource || DirtyBytes(0) == 0) return status;
+  return WithRoom([&] { return PinInTop(ids, slots); });
+}
+
+Status TieredStore::Impl::FetchToHost(std::span<const BlockId> ids, std::span<uint32_t> slots) {
+  return WithRoom([&] {
+    return PinAll(host, host_counters, ids, slots,
+                  [this](std::span<const SlottedBlock> missing) { return LoadFromCold(missing); });
+  });
+}
+
+Status TieredStore::Impl::WithRoom(FunctionRef<Status()> pin) {
+  Status status = pin();
+  const bool full = !status && status.error().code == Errc::kResource;
+  if (!full || (copies == nullptr && DirtyBytes(0) == 0)) return status;
   // Blocks that wait for a flush take room which they need not.
-  CAIRN_TRY(Flush(0));
-  return PinInTop(ids, slots);
+  CAIRN_TRY(MakeRoom());
+  return pin();
 }
 
 Status TieredStore::Impl::PinInTop(std::span<const BlockId> ids, std::span<uint32_t> slots) {
@@ -331,19 +359,38 @@ Status TieredStore::Impl::LoadFromHost(std::span<const SlottedBlock> blocks) {
   ids.reserve(blocks.size());
   for (const SlottedBlock& block : blocks) ids.push_back(block.id);
   std::vector<uint32_t> host_slots(ids.size(), kNoSlot);
+  CAIRN_TRY(ReleaseCopied(false));
   CAIRN_TRY(
       PinAll(host, host_counters, ids, host_slots,
              [this](std::span<const SlottedBlock> missing) { return LoadFromCold(missing); }));
   const Stopwatch watch;
-  for (size_t i = 0; i < blocks.size(); ++i) {
-    std::memcpy(compute->pool.At(blocks[i].slot), host.pool.At(host_slots[i]),
-                options.payload_bytes);
-  }
+  const Status status = CopyUp(blocks, host_slots);
   const uint64_t passed_ns = watch.Nanoseconds();
   std::lock_guard lock(mutex);
   UnpinIn(host, host_slots);
+  if (!status) return status;
   host_counters.latency_ns.Record(passed_ns);
   compute_counters.bytes_in += ids.size() * options.payload_bytes;
+  return status;
+}
+
+Status TieredStore::Impl::CopyUp(std::span<const SlottedBlock> blocks,
+                                 std::vector<uint32_t>& host_slots) {
+  if (copies == nullptr) {
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      std::memcpy(compute->pool.At(blocks[i].slot), host.pool.At(host_slots[i]),
+                  options.payload_bytes);
+    }
+    return Ok();
+  }
+  std::vector<std::byte*> targets;
+  std::vector<const std::byte*> sources;
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    targets.push_back(compute->pool.At(blocks[i].slot));
+    sources.push_back(host.pool.At(host_slots[i]));
+  }
+  CAIRN_TRY(copies->Start(targets, sources, options.payload_bytes, host_slots));
+  host_slots.clear();  // held by the copies now
   return Ok();
 }
 
@@ -353,66 +400,9 @@ void TieredStore::Impl::UnpinIn(MemoryTier& tier, std::span<const uint32_t> slot
   }
 }
 
-void TieredStore::Impl::Unpin(std::span<const uint32_t> slots) {
+void TieredStore::Impl::Unpin(MemoryTier& tier, std::span<const uint32_t> slots) {
   std::lock_guard lock(mutex);
-  UnpinIn(top(), slots);
-}
-
-// ---- Reports
-
-std::vector<TierReport> TieredStore::Impl::Report() {
-  const ColdStoreStats on_disk = cold.Stats();
-  std::lock_guard lock(mutex);
-  const auto report = [](const char* name, const TierCounters& counters, uint64_t capacity_bytes,
-                         uint64_t held_bytes) {
-    return TierReport{.name = name,
-                      .capacity_bytes = capacity_bytes,
-                      .held_bytes = held_bytes,
-                      .fetched_blocks = counters.fetched_blocks,
-                      .hit_blocks = counters.hit_blocks,
-                      .bytes_in = counters.bytes_in,
-                      .ahead_blocks = 0,
-                      .verify_failures = 0,
-                      .waited_ns = 0,
-                      .latency_ns = counters.latency_ns};
-  };
-  const auto in_memory = [&](const MemoryTier& tier, const TierCounters& counters) {
-    return report(tier.name, counters, tier.pool.slots() * uint64_t{options.payload_bytes},
-                  tier.table.size() * uint64_t{options.payload_bytes});
-  };
-  std::vector<TierReport> reports;
-  if (compute) reports.push_back(in_memory(*compute, compute_counters));
-  reports.push_back(in_memory(host, host_counters));
-  reports.back().ahead_blocks = ahead_blocks;
-  reports.front().waited_ns = waited_ns;
-  reports.push_back(report("cold", cold_counters, 0, on_disk.payload_bytes));
-  reports.back().verify_failures = verify_failures;
-  return reports;
-}
-
-StoreQueues TieredStore::Impl::Queues() {
-  std::lock_guard lock(mutex);
-  return {.fetches = executor->waiting(),
-          .hints = ahead == nullptr ? 0 : ahead->waiting(),
-          .unwritten_blocks = dirty.size()};
-}
-
-void TieredStore::Impl::Locate(std::span<const BlockId> ids, std::span<StoreTier> tiers) {
-  CAIRN_CHECK(ids.size() == tiers.size());
-  std::lock_guard lock(mutex);
-  for (size_t i = 0; i < ids.size(); ++i) {
-    const bool computed = compute && compute->table.Find(ids[i]) != kNoSlot;
-    const bool hosted = computed || host.table.Find(ids[i]) != kNoSlot;
-    tiers[i] = computed ? StoreTier::kCompute : hosted ? StoreTier::kHost : StoreTier::kCold;
-  }
-}
-
-uint64_t TieredStore::Impl::DirtyBytes(uint64_t extent) {
-  std::lock_guard lock(mutex);
-  const auto count = std::ranges::count_if(dirty, [extent](const SlottedBlock& block) {
-    return extent == 0 || block.id.extent == extent;
-  });
-  return static_cast<uint64_t>(count) * options.payload_bytes;
+  UnpinIn(tier, slots);
 }
 
 }  // namespace cairn

@@ -17,6 +17,7 @@
 
 #include "base/parallel.h"
 #include "storage/block_table.h"
+#include "storage/device_copies.h"
 #include "storage/executor.h"
 #include "storage/slab_pool.h"
 #include "storage/tiered_store.h"
@@ -53,8 +54,8 @@ struct TieredStore::Impl {
   using Loader = FunctionRef<Status(std::span<const SlottedBlock>)>;
 
   Impl(const TieredStoreOptions& options_in, ColdStore& cold_in, SlabPool host_slabs,
-       std::optional<SlabPool> compute_slabs, std::unique_ptr<Executor> executor_in,
-       std::unique_ptr<Executor> ahead_in);
+       std::optional<SlabPool> compute_slabs, std::unique_ptr<DeviceCopies> copies_in,
+       std::unique_ptr<Executor> executor_in, std::unique_ptr<Executor> ahead_in);
 
   Status Seal(const BlockId& id, std::span<const std::byte> payload);
   /// Extent 0: every dirty block.
@@ -62,9 +63,10 @@ struct TieredStore::Impl {
   Status Discard(uint64_t extent, uint32_t from);
   /// Pins all of `ids` in the fastest tier; on an error none. slots.size() == ids.size().
   Status Fetch(std::span<const BlockId> ids, std::span<uint32_t> slots);
+  Status FetchToHost(std::span<const BlockId> ids, std::span<uint32_t> slots);
   /// As Fetch if that takes neither copies nor I/O; else false and nothing is pinned.
   bool FetchResident(std::span<const BlockId> ids, std::span<uint32_t> slots);
-  void Unpin(std::span<const uint32_t> slots);
+  void Unpin(MemoryTier& tier, std::span<const uint32_t> slots);
   /// Posts the reading of what is in no memory, if there is something and the queue takes it.
   void StartReadAhead(std::span<const BlockId> ids);
   std::vector<TierReport> Report();
@@ -78,6 +80,11 @@ struct TieredStore::Impl {
   /// Takes a host slot for a block to be sealed; kNoSlot if blocks must be flushed first.
   Result<uint32_t> BeginSeal(const BlockId& id);
   void FinishSeal(const BlockId& id, uint32_t slot);
+  /// Makes what room there is to be made without evicting: waits for copies and writes dirty
+  /// blocks.
+  Status MakeRoom();
+  /// Unpins host slots whose copies to a device have passed; waits for all of them if `wait`.
+  Status ReleaseCopied(bool wait);
 
   Status PinAll(MemoryTier& tier, TierCounters& counters, std::span<const BlockId> ids,
                 std::span<uint32_t> slots, Loader load);
@@ -87,9 +94,13 @@ struct TieredStore::Impl {
   void FinishLoad(MemoryTier& tier, std::span<const SlottedBlock> blocks, bool good);
   void UnpinIn(MemoryTier& tier, std::span<const uint32_t> slots);
 
+  /// `pin`, once more with room made if it was short of that.
+  Status WithRoom(FunctionRef<Status()> pin);
   Status PinInTop(std::span<const BlockId> ids, std::span<uint32_t> slots);
   Status LoadFromCold(std::span<const SlottedBlock> blocks);
   Status LoadFromHost(std::span<const SlottedBlock> blocks);
+  /// Into their slots; takes the pins of `host_slots`, unless it fails.
+  Status CopyUp(std::span<const SlottedBlock> blocks, std::vector<uint32_t>& host_slots);
   void ReadAhead(std::span<const BlockId> ids);
   Status DiscardNow(uint64_t extent, uint32_t from);
   Status CheckUnpinned(uint64_t extent, uint32_t from);
@@ -102,6 +113,7 @@ struct TieredStore::Impl {
   std::condition_variable loaded;
   MemoryTier host;
   std::optional<MemoryTier> compute;
+  std::unique_ptr<DeviceCopies> copies;  // null: the compute tier is the host's memory
   std::vector<SlottedBlock> dirty;
   const size_t dirty_limit;
   TierCounters host_counters;

@@ -24,7 +24,7 @@ FOREIGN = [
     (r"(oneapi/dnnl/|oneapi/dnnl\.|dnnl)", r"base/matmul\.cc$"),
     (r"(oneapi/tbb|tbb/)", r"base/parallel\.cc$"),
     (r"(cuda|cublas|cub/|thrust/|cooperative_groups)",
-     r"(base/\w+|kernels/cuda/\w+)\.(cu|cuh)$"),
+     r"(base/device_cuda\.cc|kernels/cuda/\w+\.(cu|cuh)|tests/support/gpu/cuda_\w+\.cc)$"),
 ]
 LARGE_DATA = r"(tests/data/[\w.-]+\.jsonl|model/adapters/[\w.-]+\.gguf)$"
 THROWERS = r"(index/faiss_cpu_index\.cc|storage/rocks_\w+\.cc)$"
@@ -195,6 +195,7 @@ def check_bans(tree):
 
 
 def check_new_and_delete(name, code):
+    code = re.sub(r"\boperator (new|delete)\b", "operator", code)  # a program's own ones
     for match in re.finditer(r"\bnew\b", code):
         if not re.search(r"unique_ptr<[\w:]+>\s*\w*\s*\(\s*$", code[:match.start()][-200:]):
             yield name, line_of(code, match.start()), "naked new: use make_unique"

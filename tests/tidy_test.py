@@ -62,6 +62,7 @@ CASES = [
     ("base/a.h", "std::unique_ptr<X> x(\n    new X(1));\nreturn std::unique_ptr<X>(new X());\n",
      None),
     ("base/a.h", "void F(int* p) { delete p; }\n", "naked delete"),
+    ("base/a.h", "void* operator new[](size_t bytes);\nvoid operator delete(void* p);\n", None),
     ("base/a.h", 'X(const X&) = delete;  // a new one, and we throw "delete"\n', None),
     ("base/a.h", "void F() { throw 1; }\n", "throw"),
     ("base/a.h", 'const char* s = "throw new delete \\" shared_ptr";\n', None),

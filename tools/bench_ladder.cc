@@ -82,7 +82,7 @@ class LadderBench final : public Command {
   std::vector<std::string> sizes_, traces_;
   std::vector<uint32_t> batches_;
   std::vector<int> readers_;
-  std::string size_ = "256MiB", csv_, html_, google_, rates_;
+  std::string size_ = "256MiB", device_ = "cpu", csv_, html_, google_, rates_;
   int turn_ms_ = 150, repetitions_ = 5, fio_ms_ = 1000;
   bool full_ = false, no_peers_ = false;
 };
@@ -117,6 +117,8 @@ CLI::App* LadderBench::Add(CLI::App& bench) {
   command
       ->add_option("--rates", rates_, "Open loops at the rates of this ladder, to compare with it")
       ->type_name("LADDER.json");
+  command->add_option("--device", device_, "A GPU that has rungs too: cuda:N (default: none)")
+      ->type_name("NAME");
   command->add_option("--csv", csv_, "Write the points as a table")->type_name("FILE");
   command->add_option("--html", html_, "Write a page with plots")->type_name("FILE");
   command->add_option("--google-benchmark", google_, "Write JSON as Google Benchmark has it")
@@ -189,6 +191,12 @@ Status LadderBench::Run() {
   CAIRN_TRY(const BenchDirectory directory,
             BenchDirectory::Open(flags_.store, options.NeededBytes()));
   options.directory = directory.path();
+  std::unique_ptr<Device> device;
+  CAIRN_TRY(const auto number, ParseDevice(device_));
+  if (number.has_value()) {
+    CAIRN_TRY(device, Device::Open(*number));
+    options.device = device.get();
+  }
   Progress progress(flags_.quiet);
   CAIRN_TRY(const LadderResult result, RunLadder(options, [&](const std::string& what) {
               progress.Show(what);

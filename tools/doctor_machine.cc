@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "base/byte_size.h"
+#include "base/device.h"
 #include "bench/machine.h"
 #include "storage/io_ring.h"
 #include "tools/version.h"
@@ -112,16 +113,29 @@ Finding Memory(const Machine& machine) {
 
 Finding Gpu() {
   std::string found;
+  for (int32_t number = 0; number < Device::Count(); ++number) {
+    const auto device = Device::Open(number);
+    found += found.empty() ? "" : "; ";
+    found += device.has_value()
+                 ? fmt::format("{}, {}", device.value()->Name(), device.value()->model())
+                 : device.error().message;
+  }
+  if (!found.empty()) {
+    return {Grade::kGood, "machine", "GPU", found + "; used where --device says so", ""};
+  }
   std::error_code ignored;
   for (const char* device : {"/dev/nvidia0", "/dev/kfd", "/dev/dri/renderD128"}) {
     if (!std::filesystem::exists(device, ignored)) continue;
     found += (found.empty() ? "" : ", ") + std::string(device);
   }
-  found = found.empty() ? "none"
-                        : found + (found.find(',') == std::string::npos ? " is" : " are") +
-                              " there and not used";
-  return {Grade::kGood, "machine", "GPU",
-          found + ": this program has no GPU code, the processor computes everything", ""};
+  if (found.empty()) {
+    return {Grade::kGood, "machine", "GPU", "none: the processor computes everything", ""};
+  }
+  return {Grade::kBetter, "machine", "GPU",
+          found + (Device::Api().empty() ? ": this program has no GPU code"
+                                         : ": CUDA finds no device there"),
+          Device::Api().empty() ? "for an NVIDIA GPU build cairn where nvcc is (docs/gpu.md)"
+                                : "for an NVIDIA GPU install its driver"};
 }
 
 Finding OpenFiles() {

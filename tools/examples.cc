@@ -84,6 +84,8 @@ constexpr Row kRows[] = {
     {"bench cache", "policies on a trace of your own",
      "cairn bench cache --trace run.trace --capacity 5,10"},
     {"bench compare", "two ladders", "cairn bench compare before.json after.json --limit 5"},
+    {"bench device", "a GPU, at ten million tokens",
+     "cairn bench device --tokens 10000000 --kv-type q8"},
     {"bench ladder", "with a page of plots",
      "cairn bench ladder --store ladder --html ladder.html"},
     {"bench recall", "what stands for blocks best",

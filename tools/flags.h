@@ -24,7 +24,7 @@ struct Flags : RunOptions {
 
   /// --json, --quiet, --threads.
   void AddOutput(CLI::App& app);
-  /// --host-memory, --compute-memory, --disk-limit, --read-ahead.
+  /// --host-memory, --compute-memory, --device, --disk-limit, --read-ahead.
   void AddMemory(CLI::App& app);
   /// --trace, --perfetto.
   void AddTrace(CLI::App& app);

@@ -1,8 +1,10 @@
 #include "tools/run_options.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/byte_size.h"
+#include "base/device.h"
 
 namespace cairn {
 namespace {
@@ -30,6 +32,19 @@ constexpr int kDefaultRetrieveUnmodified = 16;
 
 }  // namespace
 
+Result<std::optional<int32_t>> ParseDevice(std::string_view text) {
+  if (text == "cpu") return std::nullopt;
+  if (text == "auto") return Device::Count() > 0 ? std::optional<int32_t>(0) : std::nullopt;
+  constexpr std::string_view kCuda = "cuda:";
+  int32_t number = 0;
+  if (text.substr(0, kCuda.size()) == kCuda) {
+    const char* const end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data() + kCuda.size(), end, number);
+    if (error == std::errc() && stop == end && number >= 0) return std::optional<int32_t>(number);
+  }
+  return Fail(Errc::kInvalidArgument, "--device {}: use cpu, auto or cuda:N", text);
+}
+
 Result<DType> ParseKvType(std::string_view text) {
   const auto type = ParseDType(text);
   if (type.has_value() && type.value() != DType::kBF16) return type.value();
@@ -43,6 +58,7 @@ Result<EngineOptions> RunOptions::ToEngineOptions() const {
   options.read_ahead = read_ahead;
   CAIRN_TRY(options.host_bytes, SizeOr(host_memory, "--host-memory", options.host_bytes));
   CAIRN_TRY(options.compute_bytes, SizeOr(compute_memory, "--compute-memory", 0));
+  CAIRN_TRY(options.device, ParseDevice(device.value_or("cpu")));
   return options;
 }
 

@@ -17,13 +17,15 @@
 
 namespace cairn {
 
+/// What --device may say: the number of a device, or nothing for the CPU.
+Result<std::optional<int32_t>> ParseDevice(std::string_view text);
 /// What --kv-type may say.
 Result<DType> ParseKvType(std::string_view text);
 
 /// Values as given; an empty optional was not given. Errors name them as the command line does.
 struct RunOptions {
   bool read_ahead = false;
-  std::optional<std::string> host_memory, compute_memory, disk_limit;
+  std::optional<std::string> host_memory, compute_memory, device, disk_limit;
 
   std::string store, session, model;
   std::vector<std::string> adapters;  ///< FILE or FILE=SCALE each

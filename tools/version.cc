@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/device.h"
 #include "base/library_versions.h"
 #include "index/faiss_cpu_index.h"
 #include "index/tile_dots.h"
@@ -19,7 +20,6 @@ constexpr bool kSanitizers = true;
 #else
 constexpr bool kSanitizers = false;
 #endif
-constexpr bool kGpu = false;  // there is no code for one yet
 
 }  // namespace
 
@@ -39,7 +39,8 @@ std::vector<Instructions> InstructionsInUse() {
 
 std::string VersionText() {
   std::string text = fmt::format("cairn {}\ncommit        {}\n", CAIRN_VERSION, CAIRN_COMMIT);
-  text += fmt::format("built in      metrics{}; no GPU code\n", kSanitizers ? ", sanitizers" : "");
+  text += fmt::format("built in      metrics{}; {}\n", kSanitizers ? ", sanitizers" : "",
+                      Device::Api().empty() ? "no GPU code" : Device::Api());
   std::string instructions, libraries;
   for (const auto& [part, name] : InstructionsInUse()) {
     instructions += fmt::format("{}{} {}", instructions.empty() ? "" : ", ", part, name);
@@ -54,7 +55,8 @@ nlohmann::json VersionJson() {
   nlohmann::json json{
       {"version", CAIRN_VERSION},
       {"commit", CAIRN_COMMIT},
-      {"features", {{"metrics", true}, {"gpu", kGpu}, {"sanitizers", kSanitizers}}}};
+      {"features",
+       {{"metrics", true}, {"gpu", !Device::Api().empty()}, {"sanitizers", kSanitizers}}}};
   for (const auto& [part, name] : InstructionsInUse()) json["instructions"][part] = name;
   for (const auto& [name, version] : LinkedLibraries()) json["libraries"][name] = version;
   return json;

@@ -17,6 +17,9 @@ namespace cairn::cuda {
 
 using Stream = CUstream_st*;
 
+/// kUnsupported, with the limits, for what the kernels cannot do.
+Status CheckShape(const BlockShape& shape);
+
 /// A RopeTable in device memory: its rows at(0), at(1), …, [positions, D].
 struct DeviceRope {
   const float* table = nullptr;

@@ -105,6 +105,19 @@ const char* LaunchSeal(const SealArgs& args, CUstream_st* stream);
 const char* LaunchGather(int32_t blocks, int64_t bytes, const std::byte* const* sources,
                          std::byte* const* targets, CUstream_st* stream);
 
+inline constexpr int32_t kScoredRows = 8;  // that a block of threads scores at once
+
+struct ScoreArgs {
+  int32_t partitions, rows, dim, padded_dim;
+  int64_t vectors;
+  Element element;  ///< kF32 or kBF16
+  const std::byte* stored;
+  int64_t partition_stride;
+  const float* queries;
+  float* scores;
+};
+const char* LaunchScore(const ScoreArgs& args, CUstream_st* stream);
+
 struct FoldArgs {
   int32_t partitions, rows, rows_per_group, blocks, representatives, k;
   const float* scores;

@@ -8,8 +8,6 @@
 
 namespace cairn::cuda {
 
-/// kUnsupported for what the kernels cannot do.
-Status CheckShape(const BlockShape& shape);
 Layout LayoutOf(const BlockShape& shape);
 Rotation RotationOf(const DeviceRope& rope);
 

@@ -21,28 +21,6 @@ std::string SettingName(const IndexSetting& setting) {
          "_" + std::to_string(setting.representatives);
 }
 
-std::vector<IndexSetting> ExactSettings() {
-  std::vector<IndexSetting> settings;
-  for (const IndexKind kind : {IndexKind::kExact, IndexKind::kFaiss}) {
-    for (const DType dtype : {DType::kF32, DType::kBF16}) {
-      for (const int32_t representatives : {1, 4}) {
-        settings.push_back({kind, dtype, representatives});
-      }
-    }
-  }
-  settings.push_back({IndexKind::kExact, DType::kBF16, 3});
-  return settings;
-}
-
-std::vector<IndexSetting> AllSettings() {
-  std::vector<IndexSetting> settings = ExactSettings();
-  for (const int32_t representatives : {1, 3, 4}) {
-    settings.push_back({IndexKind::kInt8, DType::kF32, representatives});
-    settings.push_back({IndexKind::kLists, DType::kF32, representatives});
-  }
-  return settings;
-}
-
 IndexUnderTest::IndexUnderTest(const IndexSetting& setting, int32_t partition_count,
                                int32_t dimension)
     : dtype(setting.dtype),
@@ -56,7 +34,7 @@ IndexUnderTest::IndexUnderTest(const IndexSetting& setting, int32_t partition_co
   options.dim = dim;
   options.representatives = representatives;
   options.dtype = dtype;
-  index = MakeIndex(options).value();
+  index = MakeIndexUnderTest(options);
 }
 
 void IndexUnderTest::Add(int64_t count, const std::vector<float>& vectors) {

@@ -22,6 +22,8 @@ std::string SettingName(const IndexSetting& setting);
 std::vector<IndexSetting> ExactSettings();
 /// These and the ones whose scores are estimates.
 std::vector<IndexSetting> AllSettings();
+/// What the settings are for; like them defined by the program that runs the suite.
+std::unique_ptr<LandmarkIndex> MakeIndexUnderTest(const IndexOptions& options);
 
 /// An index beside plain copies of what it holds.
 class IndexUnderTest {
@@ -34,7 +36,9 @@ class IndexUnderTest {
   void Truncate(int64_t size);
   int64_t size() const { return size_; }
   /// Scores differ from those of the vectors by up to tolerance().
-  bool approximate() const { return index->name() != "exact" && index->name() != "faiss"; }
+  bool approximate() const {
+    return index->name() != "exact" && index->name() != "faiss" && index->name() != "device";
+  }
   /// Blocks that are not likely to be chosen are not looked at, and then one may be missed; more
   /// often among vectors drawn at random, which lists cannot keep apart, than among keys.
   bool leaves_out() const { return index->name() == "lists" || index->name() == "auto"; }

@@ -77,7 +77,8 @@ class Doctor(CliTest):
         for name in ("open files", "io_uring", "locked memory", "large pages"):
             self.assertIn(("limits", name), found)
         self.assertIn("is not there yet", found["store", "sessions"]["found"])
-        self.assertRegex(found["machine", "GPU"]["found"], "no GPU code")
+        self.assertRegex(found["machine", "GPU"]["found"],
+                         "^none: |^cuda:0, |no GPU code|no device")
         self.assertEqual(found["model", "model"]["grade"], "could be better")
         self.assertEqual(document["program"], plain("--version", "--json").json)
         self.assertEqual(list(self.directory.iterdir()), [], "nothing is left behind")

@@ -21,8 +21,8 @@ import unittest
 # names of options reach the commands.
 REAL_MODEL = os.environ.get("CAIRN_MODEL") or os.environ.get("CAIRN_DEFAULT_MODEL", "")
 REAL_ADAPTER = os.environ.get("CAIRN_ADAPTER", "")
-OWN_VARIABLES = ("BINARY", "TINY_MODELS", "NEWER_STORE", "OLDER_SESSION", "DAMAGE_ENTRY",
-                 "TEST_DATA", "TEST_SEED", "DEFAULT_MODEL")
+OWN_VARIABLES = ("BINARY", "DEVICE_BINARY", "TINY_MODELS", "NEWER_STORE", "OLDER_SESSION",
+                 "DAMAGE_ENTRY", "GPU_CHECK", "TEST_DATA", "TEST_SEED", "DEFAULT_MODEL")
 for _name in [name for name in os.environ if name.startswith("CAIRN_")]:
     if _name.removeprefix("CAIRN_") not in OWN_VARIABLES:
         del os.environ[_name]

@@ -1,5 +1,5 @@
 // Stands in for CUDA's header of this name where a C++ compiler builds kernels for tests: the
-// words of the language, and as much of the run time as the kernels use. See thread_block.h for
+// words of the language, and as much of the run time as is used (runtime.h). See thread_block.h for
 // what running them here shows, and what not. Names are CUDA's.
 #pragma once
 
@@ -8,8 +8,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <tuple>
 #include <type_traits>
+#include <utility>
 
+#include "tests/support/cuda_on_cpu/runtime.h"
 #include "tests/support/cuda_on_cpu/thread_block.h"
 
 #define __global__
@@ -138,9 +141,6 @@ inline float __uint_as_float(unsigned x) { return std::bit_cast<float>(x); }
 
 // Launching, as far as the kernels do it. What a device of compute capability 8.0 refuses is
 // refused here.
-using cudaStream_t = struct CUstream_st*;
-
-enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorLaunchFailure = 719 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 
 struct cudaLaunchConfig_t {
@@ -177,10 +177,10 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   if (!cairn::cuda_on_cpu::IsLaunchable(*config, reinterpret_cast<const void*>(kernel))) {
     return cudaErrorInvalidValue;
   }
-  const bool done = cairn::cuda_on_cpu::RunGrid(
-      config->gridDim, config->blockDim, config->dynamicSmemBytes, [&] { kernel(arguments...); });
-  return done ? cudaSuccess : cudaErrorLaunchFailure;
+  return cairn::cuda_on_cpu::PutLaunch(
+      config->stream, [config = *config, kernel,
+                       values = std::tuple<Parameters...>(std::forward<Arguments>(arguments)...)] {
+        return cairn::cuda_on_cpu::RunGrid(config.gridDim, config.blockDim, config.dynamicSmemBytes,
+                                           [&] { std::apply(kernel, values); });
+      });
 }
-
-/// For a launch that failed, the reason with the place in the kernel.
-const char* cudaGetErrorString(cudaError_t error);

@@ -19,15 +19,3 @@ bool IsLaunchable(const cudaLaunchConfig_t& config, const void* kernel) {
 }
 
 }  // namespace cairn::cuda_on_cpu
-
-const char* cudaGetErrorString(cudaError_t error) {
-  switch (error) {
-    case cudaSuccess:
-      return "no error";
-    case cudaErrorInvalidValue:
-      return "invalid argument";
-    case cudaErrorLaunchFailure:
-      return cairn::cuda_on_cpu::Failure().c_str();
-  }
-  return "unknown";
-}

@@ -92,6 +92,8 @@ class Order {
   uint64_t state_;
 };
 
+Order draws(order_seed);
+
 class Grid {
  public:
   Grid(size_t threads, size_t shared_bytes, const std::function<void()>& body)
@@ -344,7 +346,11 @@ void Grid::Enter(context::transfer_t from) {
 
 }  // namespace
 
-void SetOrderSeed(uint64_t seed) { order_seed = seed; }
+void SetOrderSeed(uint64_t seed) {
+  order_seed = seed;
+  draws = Order(seed);
+}
+size_t Draw(size_t count) { return draws.Below(count); }
 const std::string& Failure() { return failure; }
 uint64_t Switches() { return switches; }
 

@@ -37,8 +37,10 @@ extern Index3 block_index;
 extern Size3 block_size;
 extern Size3 grid_size;
 
-/// The seed for the order of blocks and threads in launches from now on.
+/// The seed for the order of blocks and threads in launches from now on, and for Draw.
 void SetOrderSeed(uint64_t seed);
+/// A number below `count`, from the seed.
+size_t Draw(size_t count);
 
 /// Runs `thread` once for each thread of the grid. False if the launch failed, which ends it;
 /// Failure() then has the reason. Not from two CPU threads at a time.

@@ -1,0 +1,158 @@
+// Device: a GPU as the rest of cairn sees it: memory on it, host memory that it can reach, streams
+// and events. Only device_cuda.cc knows CUDA; a build without it has device_none.cc, where no
+// device can be opened.
+//
+// What is put on a stream runs in order, later; the caller goes on at once. Host memory in a copy
+// must be pinned, and stay as it is until an event behind the copy has passed or the stream was
+// waited for. Every wait of the host is counted. Thread-safe, but for moving and destroying.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/error.h"
+
+struct CUstream_st;
+struct CUevent_st;
+
+namespace cairn {
+
+class Device;
+
+/// Gives back what a device made; defined beside what made it.
+struct DeviceRelease {
+  void operator()(std::byte* memory) const;
+  void operator()(CUevent_st* event) const;
+  void operator()(CUstream_st* stream) const;  ///< waits for what is on it
+  Device* device = nullptr;
+};
+struct PinnedRelease {
+  void operator()(std::byte* memory) const;
+  Device* device = nullptr;
+};
+
+/// Memory on a device, aligned to 256 bytes. Owns it. The host must not touch it, and nothing may
+/// use it any more when it goes.
+class DeviceBuffer {
+ public:
+  std::byte* data() const { return data_.get(); }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  friend class Device;
+  std::unique_ptr<std::byte, DeviceRelease> data_;
+  size_t bytes_ = 0;
+};
+
+/// Host memory that a device reads and writes by itself (page-locked), aligned to 4096 bytes.
+class PinnedBuffer {
+ public:
+  std::byte* data() const { return data_.get(); }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  friend class Device;
+  std::unique_ptr<std::byte, PinnedRelease> data_;
+  size_t bytes_ = 0;
+};
+
+/// A point in a stream that others can wait for.
+class DeviceEvent {
+ public:
+  /// Whether all before the last Record has run; true if there was none. kIo if something failed.
+  Result<bool> Passed() const;
+  /// The host waits, counted. kIo with the reason if something before it failed.
+  Status Wait() const;
+
+ private:
+  friend class Device;
+  friend class DeviceStream;
+  std::unique_ptr<CUevent_st, DeviceRelease> event_;
+};
+
+/// Runs what is put on it in order, beside other streams.
+class DeviceStream {
+ public:
+  Status CopyToDevice(std::byte* target, const std::byte* pinned_source, size_t bytes);
+  Status CopyToHost(std::byte* pinned_target, const std::byte* source, size_t bytes);
+  /// `bytes` from each of `pinned_sources` to the target of its place, in one call, in any order.
+  Status CopyBatchToDevice(std::span<std::byte* const> targets,
+                           std::span<const std::byte* const> pinned_sources, size_t bytes);
+  /// `count` pieces of `bytes` that begin so many bytes apart, there and here.
+  struct Pieces {
+    size_t bytes, count, target_stride, source_stride;
+  };
+  Status CopyPiecesToDevice(std::byte* target, const std::byte* pinned_source,
+                            const Pieces& pieces);
+  Status CopyPiecesOnDevice(std::byte* target, const std::byte* source, const Pieces& pieces);
+  Status Record(DeviceEvent& event);
+  /// What is put here from now on runs after the event's last Record. The host does not wait.
+  Status WaitFor(const DeviceEvent& event);
+  /// The host waits for all that is on it, counted. kIo with the reason if something failed.
+  Status Wait();
+
+  /// For launching kernels, which run on the device that the calling thread last used.
+  CUstream_st* get() const { return stream_.get(); }
+
+ private:
+  friend class Device;
+  std::unique_ptr<CUstream_st, DeviceRelease> stream_;
+};
+
+/// What was asked of a device since it was opened.
+struct DeviceCounts {
+  uint64_t copies = 0;          ///< calls, one for a batch
+  uint64_t batched_blocks = 0;  ///< pieces of batches
+  uint64_t bytes_to_device = 0;
+  uint64_t bytes_to_host = 0;
+  uint64_t waits = 0;  ///< of the host
+};
+
+/// Must outlive all that it makes.
+class Device {
+ public:
+  /// What this build reaches devices by, e.g. "CUDA 13.0"; "" without any.
+  static std::string Api();
+  /// How many there are; 0 where this build or machine has none.
+  static int32_t Count();
+  /// The device of this number, below Count(). kUnsupported without CUDA, with the remedy.
+  static Result<std::unique_ptr<Device>> Open(int32_t number);
+
+  /// "cuda:N", as options name it.
+  std::string Name() const;
+  /// What its maker calls it.
+  const std::string& model() const { return model_; }
+  int32_t multiprocessors() const { return multiprocessors_; }
+  /// Bytes that can be allocated now.
+  Result<uint64_t> FreeBytes();
+
+  /// kResource that says what would fit if there is not so much.
+  Result<DeviceBuffer> Allocate(size_t bytes);
+  Result<PinnedBuffer> AllocatePinned(size_t bytes);
+  Result<DeviceStream> MakeStream();
+  Result<DeviceEvent> MakeEvent();
+
+  DeviceCounts Counts() const;
+  /// Kernels that the calling thread launches from here on run on this device.
+  Status Use() const;
+
+ private:
+  friend class DeviceEvent;
+  friend class DeviceStream;
+  friend struct DeviceRelease;
+  friend struct PinnedRelease;
+  Device(int32_t number, std::string model, int32_t multiprocessors)
+      : number_(number), model_(std::move(model)), multiprocessors_(multiprocessors) {}
+
+  const int32_t number_;
+  const std::string model_;
+  const int32_t multiprocessors_;
+  std::atomic<uint64_t> copies_ = 0, batched_blocks_ = 0, bytes_to_device_ = 0, bytes_to_host_ = 0,
+                        waits_ = 0;
+};
+
+}  // namespace cairn

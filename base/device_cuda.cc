@@ -1,0 +1,247 @@
+// Devices by CUDA's run time.
+#include <cuda_runtime.h>
+
+#include <utility>
+#include <vector>
+
+#include "base/byte_size.h"
+#include "base/check.h"
+#include "base/device.h"
+
+namespace cairn {
+namespace {
+
+Status Check(const char* what, cudaError_t error) {
+  if (error == cudaSuccess) return Ok();
+  (void)cudaGetLastError();  // else the next call that succeeds reports it once more
+  return Fail(Errc::kIo, "CUDA: {}: {}", what, cudaGetErrorString(error));
+}
+
+cudaError_t CopyEach(std::span<std::byte* const> targets, std::span<const std::byte* const> sources,
+                     size_t bytes, cudaStream_t stream) {
+  cudaError_t error = cudaSuccess;
+  for (size_t i = 0; i < targets.size() && error == cudaSuccess; ++i) {
+    error = cudaMemcpyAsync(targets[i], sources[i], bytes, cudaMemcpyHostToDevice, stream);
+  }
+  return error;
+}
+
+// One call where CUDA has it (the run time from 13.0 on, and a driver that goes with it).
+cudaError_t CopyBatch(std::span<std::byte* const> targets,
+                      std::span<const std::byte* const> sources, size_t bytes,
+                      cudaStream_t stream) {
+#if CUDART_VERSION >= 13000
+  std::vector<void*> to(targets.begin(), targets.end());
+  const std::vector<const void*> from(sources.begin(), sources.end());
+  const std::vector<size_t> sizes(targets.size(), bytes);
+  cudaMemcpyAttributes attributes = {};
+  attributes.srcAccessOrder = cudaMemcpySrcAccessOrderStream;
+  size_t first = 0;
+  const cudaError_t error = cudaMemcpyBatchAsync(to.data(), from.data(), sizes.data(), to.size(),
+                                                 &attributes, &first, 1, stream);
+  if (error != cudaErrorNotSupported && error != cudaErrorCallRequiresNewerDriver) return error;
+  (void)cudaGetLastError();
+#endif
+  return CopyEach(targets, sources, bytes, stream);
+}
+
+}  // namespace
+
+void DeviceRelease::operator()(std::byte* memory) const {
+  (void)device->Use();
+  (void)cudaFree(memory);
+}
+
+void DeviceRelease::operator()(CUevent_st* event) const { (void)cudaEventDestroy(event); }
+
+void DeviceRelease::operator()(CUstream_st* stream) const {
+  (void)cudaStreamSynchronize(stream);
+  (void)cudaStreamDestroy(stream);
+}
+
+void PinnedRelease::operator()(std::byte* memory) const {
+  (void)device->Use();
+  (void)cudaFreeHost(memory);
+}
+
+Result<bool> DeviceEvent::Passed() const {
+  const cudaError_t error = cudaEventQuery(event_.get());
+  if (error == cudaErrorNotReady) {
+    (void)cudaGetLastError();
+    return false;
+  }
+  CAIRN_TRY(Check("asking for an event", error));
+  return true;
+}
+
+Status DeviceEvent::Wait() const {
+  ++event_.get_deleter().device->waits_;
+  return Check("waiting for an event", cudaEventSynchronize(event_.get()));
+}
+
+Status DeviceStream::CopyToDevice(std::byte* target, const std::byte* pinned_source, size_t bytes) {
+  Device& device = *stream_.get_deleter().device;
+  ++device.copies_;
+  device.bytes_to_device_ += bytes;
+  return Check("copying to the device",
+               cudaMemcpyAsync(target, pinned_source, bytes, cudaMemcpyHostToDevice, get()));
+}
+
+Status DeviceStream::CopyToHost(std::byte* pinned_target, const std::byte* source, size_t bytes) {
+  Device& device = *stream_.get_deleter().device;
+  ++device.copies_;
+  device.bytes_to_host_ += bytes;
+  return Check("copying to the host",
+               cudaMemcpyAsync(pinned_target, source, bytes, cudaMemcpyDeviceToHost, get()));
+}
+
+Status DeviceStream::CopyBatchToDevice(std::span<std::byte* const> targets,
+                                       std::span<const std::byte* const> pinned_sources,
+                                       size_t bytes) {
+  CAIRN_CHECK(targets.size() == pinned_sources.size());
+  if (targets.empty()) return Ok();
+  Device& device = *stream_.get_deleter().device;
+  ++device.copies_;
+  device.batched_blocks_ += targets.size();
+  device.bytes_to_device_ += targets.size() * bytes;
+  return Check("copying blocks to the device", CopyBatch(targets, pinned_sources, bytes, get()));
+}
+
+Status DeviceStream::CopyPiecesToDevice(std::byte* target, const std::byte* pinned_source,
+                                        const Pieces& pieces) {
+  Device& device = *stream_.get_deleter().device;
+  ++device.copies_;
+  device.bytes_to_device_ += pieces.bytes * pieces.count;
+  return Check("copying to the device",
+               cudaMemcpy2DAsync(target, pieces.target_stride, pinned_source, pieces.source_stride,
+                                 pieces.bytes, pieces.count, cudaMemcpyHostToDevice, get()));
+}
+
+Status DeviceStream::CopyPiecesOnDevice(std::byte* target, const std::byte* source,
+                                        const Pieces& pieces) {
+  ++stream_.get_deleter().device->copies_;
+  return Check("copying on the device",
+               cudaMemcpy2DAsync(target, pieces.target_stride, source, pieces.source_stride,
+                                 pieces.bytes, pieces.count, cudaMemcpyDeviceToDevice, get()));
+}
+
+Status DeviceStream::Record(DeviceEvent& event) {
+  return Check("recording an event", cudaEventRecord(event.event_.get(), get()));
+}
+
+Status DeviceStream::WaitFor(const DeviceEvent& event) {
+  return Check("ordering streams", cudaStreamWaitEvent(get(), event.event_.get(), 0));
+}
+
+Status DeviceStream::Wait() {
+  ++stream_.get_deleter().device->waits_;
+  return Check("waiting for a stream", cudaStreamSynchronize(get()));
+}
+
+std::string Device::Api() {
+  return fmt::format("CUDA {}.{}", CUDART_VERSION / 1000, CUDART_VERSION / 10 % 100);
+}
+
+int32_t Device::Count() {
+  int count = 0;
+  if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
+  (void)cudaGetLastError();
+  return 0;
+}
+
+Result<std::unique_ptr<Device>> Device::Open(int32_t number) {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error != cudaSuccess) {
+    (void)cudaGetLastError();
+    return Fail(Errc::kNotFound,
+                "CUDA finds no device: {}; install NVIDIA's driver, or use --device cpu",
+                cudaGetErrorString(error));
+  }
+  if (number < 0 || number >= count) {
+    return Fail(Errc::kNotFound, "there is no device cuda:{}; there are {}, numbered from 0",
+                number, count);
+  }
+  cudaDeviceProp properties = {};
+  CAIRN_TRY(Check("asking for a device", cudaGetDeviceProperties(&properties, number)));
+  if (properties.major < 8) {
+    return Fail(Errc::kUnsupported,
+                "cuda:{} is a {} of compute capability {}.{}; cairn needs 8.0 (A100) or newer",
+                number, properties.name, properties.major, properties.minor);
+  }
+  std::unique_ptr<Device> device(
+      new Device(number, properties.name, properties.multiProcessorCount));
+  CAIRN_TRY(device->Use());
+  return device;
+}
+
+Status Device::Use() const { return Check("choosing a device", cudaSetDevice(number_)); }
+
+std::string Device::Name() const { return fmt::format("cuda:{}", number_); }
+
+Result<uint64_t> Device::FreeBytes() {
+  CAIRN_TRY(Use());
+  size_t free_bytes = 0, total_bytes = 0;
+  CAIRN_TRY(Check("asking for free memory", cudaMemGetInfo(&free_bytes, &total_bytes)));
+  return free_bytes;
+}
+
+Result<DeviceBuffer> Device::Allocate(size_t bytes) {
+  CAIRN_TRY(Use());
+  DeviceBuffer buffer;
+  void* memory = nullptr;
+  const cudaError_t error = bytes == 0 ? cudaSuccess : cudaMalloc(&memory, bytes);
+  if (error == cudaErrorMemoryAllocation) {
+    (void)cudaGetLastError();
+    CAIRN_TRY(const uint64_t free_bytes, FreeBytes());
+    return Fail(Errc::kResource,
+                "{} has {} free and {} were asked for; use a smaller memory budget", Name(),
+                FormatByteSize(free_bytes), FormatByteSize(bytes));
+  }
+  CAIRN_TRY(Check("allocating memory", error));
+  buffer.data_ = {static_cast<std::byte*>(memory), DeviceRelease{this}};
+  buffer.bytes_ = bytes;
+  return buffer;
+}
+
+Result<PinnedBuffer> Device::AllocatePinned(size_t bytes) {
+  CAIRN_TRY(Use());
+  PinnedBuffer buffer;
+  void* memory = nullptr;
+  const cudaError_t error =
+      bytes == 0 ? cudaSuccess : cudaHostAlloc(&memory, bytes, cudaHostAllocPortable);
+  if (error == cudaErrorMemoryAllocation) {
+    (void)cudaGetLastError();
+    return Fail(Errc::kResource,
+                "the system gives no {} of page-locked memory; use a smaller --host-memory",
+                FormatByteSize(bytes));
+  }
+  CAIRN_TRY(Check("allocating page-locked memory", error));
+  buffer.data_ = {static_cast<std::byte*>(memory), PinnedRelease{this}};
+  buffer.bytes_ = bytes;
+  return buffer;
+}
+
+Result<DeviceStream> Device::MakeStream() {
+  CAIRN_TRY(Use());
+  DeviceStream stream;
+  cudaStream_t made = nullptr;
+  CAIRN_TRY(Check("making a stream", cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking)));
+  stream.stream_ = {made, DeviceRelease{this}};
+  return stream;
+}
+
+Result<DeviceEvent> Device::MakeEvent() {
+  CAIRN_TRY(Use());
+  DeviceEvent event;
+  cudaEvent_t made = nullptr;
+  CAIRN_TRY(Check("making an event", cudaEventCreateWithFlags(&made, cudaEventDisableTiming)));
+  event.event_ = {made, DeviceRelease{this}};
+  return event;
+}
+
+DeviceCounts Device::Counts() const {
+  return {copies_, batched_blocks_, bytes_to_device_, bytes_to_host_, waits_};
+}
+
+}  // namespace cairn

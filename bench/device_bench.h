@@ -1,0 +1,51 @@
+// DeviceBench: what a device gives to a model's memory: moving scattered blocks there, scoring the
+// landmarks of a long past, and attending over chosen blocks, for one token through all layers.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/device.h"
+#include "base/error.h"
+#include "base/parallel.h"
+#include "kernels/block_shape.h"
+
+namespace cairn {
+
+struct DeviceBenchOptions {
+  int32_t layers = 32;  ///< L
+  int32_t kv_heads = 8;
+  int32_t group = 4;  ///< query heads of a KV head
+  BlockShape block = {64, 128, DType::kF16};
+  int64_t tokens = 1'000'000;        ///< of the past that is scored, a landmark for each block
+  int32_t retrieve = 32;             ///< blocks chosen per KV head
+  uint64_t pool_bytes = 1ull << 30;  ///< memory on either side over which blocks are strewn
+  int rounds = 5;                    ///< of which medians are taken
+
+  /// kInvalidArgument naming what cannot be.
+  Status Validate() const;
+};
+
+/// Medians. Bytes per second are of what was asked for, not of lines that came along.
+struct DeviceBenchResult {
+  double wait_seconds = 0;             ///< a few bytes back and the host's wait for them
+  double memory_bytes_per_second = 0;  ///< a copy on the device, read and written
+  double copy_bytes_per_second = 0;    ///< one long copy from pinned memory
+  double batch_bytes_per_second = 0;   ///< scattered blocks, one call
+  double gather_bytes_per_second = 0;  ///< the same by a kernel that reads pinned memory
+  double batch_share = 0;              ///< of the long copy's rate
+  double gather_share = 0;
+  double scan_seconds = 0;  ///< scores, log-sum-exps and choices of a token
+  double scan_bytes_per_second = 0;
+  double attend_seconds = 0;  ///< chosen blocks of a token
+  double attend_bytes_per_second = 0;
+  double attend_share = 0;         ///< of memory_bytes_per_second
+  double layer_waits_seconds = 0;  ///< scan and attention with a wait for each, all layers
+};
+
+/// kInterrupted if `stop`, asked now and then with a line about progress, says so; kResource if the
+/// device has not the memory.
+Result<DeviceBenchResult> RunDeviceBench(Device& device, const DeviceBenchOptions& options,
+                                         FunctionRef<bool(const std::string&)> stop);
+
+}  // namespace cairn

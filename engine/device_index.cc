@@ -1,0 +1,229 @@
+#include "engine/device_index.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "engine/device_buffers.h"
+#include "index/search_request.h"
+
+namespace cairn {
+namespace {
+
+constexpr int64_t kLeastVectors = 64;             // that there is room for in a partition
+constexpr size_t kLeastStaged = 256 << 10;        // bytes
+constexpr size_t kMostScores = size_t{64} << 20;  // floats that a search works in at once
+
+float* Floats(const DeviceBuffer& buffer, size_t place) {
+  return reinterpret_cast<float*>(buffer.data()) + place;
+}
+float* Floats(const PinnedBuffer& buffer, size_t place) {
+  return reinterpret_cast<float*>(buffer.data()) + place;
+}
+
+}  // namespace
+
+DeviceIndex::DeviceIndex(const IndexOptions& options, Device& device)
+    : options_(options),
+      padded_dim_(cuda::PaddedDim(options.dim)),
+      device_(device),
+      sizes_(static_cast<size_t>(options.partitions)) {}
+
+Result<std::unique_ptr<LandmarkIndex>> DeviceIndex::Make(const IndexOptions& options,
+                                                         Device& device) {
+  std::unique_ptr<DeviceIndex> index(new DeviceIndex(options, device));
+  // Refuses what it would refuse later.
+  CAIRN_TRY(cuda::ScoreVectors(
+      {.dim = options.dim, .padded_dim = index->padded_dim_, .dtype = options.dtype}, nullptr));
+  CAIRN_TRY(index->stream_, device.MakeStream());
+  return std::unique_ptr<LandmarkIndex>(std::move(index));
+}
+
+int64_t DeviceIndex::size(int32_t partition) const {
+  const std::lock_guard lock(mutex_);
+  return sizes_[static_cast<size_t>(partition)];
+}
+
+uint64_t DeviceIndex::memory_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return stored_.bytes();
+}
+
+Status DeviceIndex::Wait() {
+  CAIRN_TRY(stream_.Wait());
+  staged_bytes_ = 0;
+  return Ok();
+}
+
+// Pinned memory for what is added, whose copy need not be waited for while there is more of it.
+Result<std::byte*> DeviceIndex::Staging(size_t bytes) {
+  if (staged_bytes_ + bytes > staged_.bytes()) {
+    CAIRN_TRY(Wait());
+    CAIRN_TRY(Grow(&staged_, std::max(bytes, kLeastStaged), device_));
+  }
+  std::byte* const at = staged_.data() + staged_bytes_;
+  staged_bytes_ += bytes;
+  return at;
+}
+
+// Room for so many blocks of every partition.
+Status DeviceIndex::Reserve(int64_t blocks) {
+  if (blocks <= capacity_) return Ok();
+  const int64_t capacity =
+      std::max({blocks, capacity_ + capacity_ / 2, kLeastVectors / options_.representatives});
+  const auto partitions = static_cast<size_t>(options_.partitions);
+  CAIRN_TRY(auto grown,
+            device_.Allocate(partitions * static_cast<size_t>(capacity) * block_bytes()));
+  if (capacity_ > 0) {
+    const size_t held = static_cast<size_t>(capacity_) * block_bytes();
+    CAIRN_TRY(stream_.CopyPiecesOnDevice(
+        grown.data(), stored_.data(),
+        {held, partitions, static_cast<size_t>(capacity) * block_bytes(), held}));
+    CAIRN_TRY(Wait());
+  }
+  stored_ = std::move(grown);
+  capacity_ = capacity;
+  return Ok();
+}
+
+Status DeviceIndex::Add(int32_t first_partition, int32_t partition_count, int64_t count,
+                        const float* vectors) {
+  const std::lock_guard lock(mutex_);
+  CAIRN_CHECK(first_partition >= 0 && first_partition + partition_count <= options_.partitions);
+  if (count == 0) return Ok();
+  const int64_t size = sizes_[static_cast<size_t>(first_partition)];
+  const int64_t rows = partition_count * count * options_.representatives;
+  CAIRN_TRY(CheckFinite({vectors, static_cast<size_t>(rows * options_.dim)}, options_.dtype,
+                        "the index's vectors"));
+  CAIRN_TRY(Reserve(size + count));
+  const size_t bytes = static_cast<size_t>(partition_count * count) * block_bytes();
+  CAIRN_TRY(std::byte* const staged, Staging(bytes));
+  std::memset(staged, 0, bytes);
+  const size_t row_bytes = static_cast<size_t>(padded_dim_) * DTypeBytes(options_.dtype);
+  for (int64_t row = 0; row < rows; ++row) {
+    ConvertFromFloat(options_.dtype, vectors + row * options_.dim,
+                     staged + static_cast<size_t>(row) * row_bytes,
+                     static_cast<size_t>(options_.dim));
+  }
+  const size_t piece = static_cast<size_t>(count) * block_bytes();
+  CAIRN_TRY(stream_.CopyPiecesToDevice(At(first_partition, size), staged,
+                                       {piece, static_cast<size_t>(partition_count),
+                                        static_cast<size_t>(capacity_) * block_bytes(), piece}));
+  for (int32_t p = first_partition; p < first_partition + partition_count; ++p) {
+    CAIRN_CHECK(sizes_[static_cast<size_t>(p)] == size);
+    sizes_[static_cast<size_t>(p)] += count;
+  }
+  return Ok();
+}
+
+void DeviceIndex::Truncate(int32_t first_partition, int32_t partition_count, int64_t size) {
+  const std::lock_guard lock(mutex_);
+  for (int32_t p = first_partition; p < first_partition + partition_count; ++p) {
+    int64_t& held = sizes_[static_cast<size_t>(p)];
+    held = std::min(held, size);
+  }
+}
+
+DeviceIndex::Places DeviceIndex::PlacesOf(const SearchRequest& request, const SearchResult& result,
+                                          int32_t count) const {
+  const auto rows = static_cast<size_t>(count) * static_cast<size_t>(request.rows);
+  const auto groups = static_cast<size_t>(count) * static_cast<size_t>(result.groups);
+  const auto blocks = static_cast<size_t>(request.end - request.begin);
+  const auto k = static_cast<size_t>(result.k);
+  Places places{};
+  places.other_lse = rows * static_cast<size_t>(options_.dim);
+  places.there = places.other_lse + rows;
+  places.log_weights = rows;
+  places.chosen = places.log_weights + groups * k;
+  places.back = places.chosen + groups * k;
+  places.weights = rows * blocks * static_cast<size_t>(options_.representatives);
+  places.work = places.weights + groups * blocks;
+  return places;
+}
+
+Status DeviceIndex::Launch(const SearchRequest& request, int32_t first, int32_t count, int32_t k,
+                           const Places& places) {
+  const int64_t blocks = request.end - request.begin;
+  CAIRN_TRY(cuda::ScoreVectors({.partitions = count,
+                                .rows = request.rows,
+                                .dim = options_.dim,
+                                .padded_dim = padded_dim_,
+                                .vectors = blocks * options_.representatives,
+                                .dtype = options_.dtype,
+                                .stored = At(request.first_partition + first, request.begin),
+                                .partition_stride = capacity_ * block_numbers(),
+                                .queries = Floats(there_on_device_, 0),
+                                .scores = Floats(work_, 0)},
+                               stream_.get()));
+  return cuda::FoldScores(
+      {.partitions = count,
+       .rows = request.rows,
+       .rows_per_group = request.rows_per_group,
+       .blocks = static_cast<int32_t>(blocks),
+       .representatives = options_.representatives,
+       .k = k,
+       .scores = Floats(work_, 0),
+       .other_lse = Floats(there_on_device_, places.other_lse),
+       .lse = Floats(back_on_device_, 0),
+       .chosen = reinterpret_cast<int32_t*>(Floats(back_on_device_, places.chosen)),
+       .log_weights = Floats(back_on_device_, places.log_weights)},
+      Floats(work_, places.weights), stream_.get());
+}
+
+// As vectors are rounded, so are queries.
+void DeviceIndex::StageQueries(const float* queries, int64_t numbers) {
+  float* const staged = Floats(there_, 0);
+  if (options_.dtype == DType::kF32) {
+    std::copy_n(queries, numbers, staged);
+    return;
+  }
+  std::transform(queries, queries + numbers, staged,
+                 [](float number) { return Bf16ToFloat(FloatToBf16(number)); });
+}
+
+Status DeviceIndex::SearchSome(const SearchRequest& request, int32_t first, int32_t count,
+                               SearchResult* result) {
+  const Places places = PlacesOf(request, *result, count);
+  CAIRN_TRY(Grow(&there_, places.there * sizeof(float), device_));
+  CAIRN_TRY(Grow(&there_on_device_, places.there * sizeof(float), device_));
+  CAIRN_TRY(Grow(&back_, places.back * sizeof(float), device_));
+  CAIRN_TRY(Grow(&back_on_device_, places.back * sizeof(float), device_));
+  CAIRN_TRY(Grow(&work_, places.work * sizeof(float), device_));
+  const int64_t first_row = int64_t{first} * request.rows;
+  const int64_t rows = int64_t{count} * request.rows;
+  StageQueries(request.queries + first_row * options_.dim, rows * options_.dim);
+  std::copy_n(result->lse.data() + first_row, rows, Floats(there_, places.other_lse));
+  CAIRN_TRY(
+      stream_.CopyToDevice(there_on_device_.data(), there_.data(), places.there * sizeof(float)));
+  CAIRN_TRY(Launch(request, first, count, result->k, places));
+  CAIRN_TRY(stream_.CopyToHost(back_.data(), back_on_device_.data(), places.back * sizeof(float)));
+  CAIRN_TRY(Wait());
+  std::copy_n(Floats(back_, 0), rows, result->lse.data() + first_row);
+  const int64_t choices = int64_t{count} * result->groups * result->k;
+  const int64_t first_choice = int64_t{first} * result->groups * result->k;
+  std::copy_n(Floats(back_, places.log_weights), choices,
+              result->log_weights.data() + first_choice);
+  const auto* const chosen = reinterpret_cast<const int32_t*>(Floats(back_, places.chosen));
+  for (int64_t i = 0; i < choices; ++i) {
+    result->ordinals[static_cast<size_t>(first_choice + i)] = request.begin + chosen[i];
+  }
+  return Ok();
+}
+
+Status DeviceIndex::Search(const SearchRequest& request, SearchResult* result) {
+  const std::lock_guard lock(mutex_);
+  const auto first = sizes_.begin() + request.first_partition;
+  CAIRN_TRY(PrepareSearch(options_, request,
+                          *std::min_element(first, first + request.partition_count), result));
+  if (request.rows == 0 || request.begin == request.end) return Ok();
+  CAIRN_TRY(device_.Use());
+  // Some partitions at a time where all scores would be too many.
+  const size_t each = PlacesOf(request, *result, 1).work;
+  const auto at_once = static_cast<int32_t>(std::max<size_t>(1, kMostScores / each));
+  for (int32_t p = 0; p < request.partition_count; p += at_once) {
+    CAIRN_TRY(SearchSome(request, p, std::min(at_once, request.partition_count - p), result));
+  }
+  return Ok();
+}
+
+}  // namespace cairn

@@ -1,0 +1,73 @@
+// DeviceIndex: a LandmarkIndex whose representatives lie on a device. It scores all of them, so its
+// choices and log-sum-exps are exact up to the rounding of representatives, and returns what was
+// chosen to the host: one copy each way and one wait a search.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "base/device.h"
+#include "index/landmark_index.h"
+#include "kernels/cuda/fold.h"
+#include "kernels/cuda/score.h"
+
+namespace cairn {
+
+class DeviceIndex final : public LandmarkIndex {
+ public:
+  /// `device` must outlive it; `options` are valid, but for the kind. kUnsupported if a vector has
+  /// more numbers than the kernels take.
+  static Result<std::unique_ptr<LandmarkIndex>> Make(const IndexOptions& options, Device& device);
+
+  Status Add(int32_t first_partition, int32_t partition_count, int64_t count,
+             const float* vectors) override;
+  void Truncate(int32_t first_partition, int32_t partition_count, int64_t size) override;
+  int64_t size(int32_t partition) const override;
+  Status Search(const SearchRequest& request, SearchResult* result) override;
+  std::string_view name() const override { return "device"; }
+  uint64_t memory_bytes() const override;
+
+ private:
+  /// Where parts of a search begin, in floats; what comes back lies together.
+  struct Places {
+    size_t other_lse, there;           // queries are first
+    size_t log_weights, chosen, back;  // lse is first
+    size_t weights, work;              // scores are first
+  };
+
+  DeviceIndex(const IndexOptions& options, Device& device);
+  /// Numbers of a block.
+  int64_t block_numbers() const { return int64_t{options_.representatives} * padded_dim_; }
+  size_t block_bytes() const {
+    return static_cast<size_t>(block_numbers()) * DTypeBytes(options_.dtype);
+  }
+  std::byte* At(int32_t partition, int64_t block) const {
+    return stored_.data() + static_cast<size_t>(partition * capacity_ + block) * block_bytes();
+  }
+  Status Wait();
+  Result<std::byte*> Staging(size_t bytes);
+  Status Reserve(int64_t blocks);
+  /// Of so many partitions of the request from `first` on.
+  Places PlacesOf(const SearchRequest& request, const SearchResult& result, int32_t count) const;
+  Status SearchSome(const SearchRequest& request, int32_t first, int32_t count,
+                    SearchResult* result);
+  void StageQueries(const float* queries, int64_t numbers);
+  Status Launch(const SearchRequest& request, int32_t first, int32_t count, int32_t k,
+                const Places& places);
+
+  const IndexOptions options_;
+  const int32_t padded_dim_;
+  Device& device_;
+  mutable std::mutex mutex_;
+  std::vector<int64_t> sizes_;  // of partitions
+  int64_t capacity_ = 0;        // blocks of each
+  DeviceBuffer stored_;         // [partitions, capacity, R, padded_dim]
+  PinnedBuffer staged_;         // what is added
+  size_t staged_bytes_ = 0;     // of it, that may be on their way
+  PinnedBuffer there_, back_;   // of a search
+  DeviceBuffer there_on_device_, back_on_device_, work_;
+  DeviceStream stream_;  // goes first, and waits for what uses the rest
+};
+
+}  // namespace cairn

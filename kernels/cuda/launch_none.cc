@@ -1,0 +1,25 @@
+// Kernels of a build without CUDA: there are none, and no device that could be asked to run them.
+#include "kernels/cuda/launch.h"
+
+namespace cairn::cuda {
+namespace {
+
+constexpr const char* kNone = "this cairn was built without CUDA (docs/gpu.md)";
+
+}  // namespace
+
+const char* LaunchDecode(const AttendArgs&, const Parts&, CUstream_st*) { return kNone; }
+const char* LaunchMerge(const AttendArgs&, const Parts&, CUstream_st*) { return kNone; }
+const char* LaunchPrefill(const AttendArgs&, CUstream_st*) { return kNone; }
+int64_t PrefillSharedBytes(const Layout&) { return 0; }
+const char* LaunchAppend(const AppendArgs&, CUstream_st*) { return kNone; }
+const char* LaunchMeans(const MeansArgs&, CUstream_st*) { return kNone; }
+const char* LaunchSeal(const SealArgs&, CUstream_st*) { return kNone; }
+const char* LaunchGather(int32_t, int64_t, const std::byte* const*, std::byte* const*,
+                         CUstream_st*) {
+  return kNone;
+}
+const char* LaunchScore(const ScoreArgs&, CUstream_st*) { return kNone; }
+const char* LaunchFold(const FoldArgs&, CUstream_st*) { return kNone; }
+
+}  // namespace cairn::cuda

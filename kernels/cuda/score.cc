@@ -1,0 +1,39 @@
+#include "kernels/cuda/score.h"
+
+#include "base/check.h"
+#include "kernels/cuda/layout.h"
+
+namespace cairn::cuda {
+namespace {
+
+constexpr int32_t kMostDim = 256;
+constexpr int32_t kMostRows = 65535 * kScoredRows;
+
+}  // namespace
+
+Status ScoreVectors(const ScoreParams& params, Stream stream) {
+  CAIRN_CHECK(params.dtype == DType::kF32 || params.dtype == DType::kBF16);
+  CAIRN_CHECK(params.padded_dim % 8 == 0 && params.padded_dim >= params.dim);
+  CAIRN_CHECK(params.partitions >= 1 && params.partitions <= 65535);
+  if (params.padded_dim > kMostDim || params.rows > kMostRows) {
+    return Fail(Errc::kUnsupported,
+                "{} vectors of {} numbers are not for a CUDA device, which takes up to {}; use the "
+                "CPU",
+                params.rows, params.dim, kMostDim);
+  }
+  if (params.rows == 0 || params.vectors == 0) return Ok();
+  ScoreArgs args = {};
+  args.partitions = params.partitions;
+  args.rows = params.rows;
+  args.dim = params.dim;
+  args.padded_dim = params.padded_dim;
+  args.vectors = params.vectors;
+  args.element = static_cast<Element>(params.dtype);
+  args.stored = static_cast<const std::byte*>(params.stored);
+  args.partition_stride = params.partition_stride;
+  args.queries = params.queries;
+  args.scores = params.scores;
+  return Launched("scoring of vectors", LaunchScore(args, stream));
+}
+
+}  // namespace cairn::cuda

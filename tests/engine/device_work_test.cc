@@ -1,0 +1,85 @@
+// What sessions ask of a device: how much they copy and how often they wait, and that they leave
+// nothing there.
+#include <gtest/gtest.h>
+
+#include "tests/engine/device_session.h"
+#include "tests/support/cuda_on_cpu/runtime.h"
+
+namespace cairn {
+namespace {
+
+using test::kBlockRows;
+using test::kLayers;
+using test::OnDevice;
+using test::OptionsOf;
+using test::Problem;
+using test::ShapeOf;
+using test::Trace;
+
+class DeviceWork : public testing::TestWithParam<AttentionMode> {};
+
+// A layer of a step searches and attends: queries there, results back and a wait for each. Blocks
+// that are missing are one batch more and no wait; a block that is complete is one copy of its
+// representatives.
+TEST_P(DeviceWork, ALayerWaitsTwiceAndCopiesBlocksAtMostOnce) {
+  const Problem problem(ShapeOf(GetParam(), DType::kF16), 100, 54);
+  auto engine = test::MemoryEngine(OnDevice(1 << 20));
+  auto session =
+      engine->CreateSession("s", problem.shape, OptionsOf(Selection::kPerToken), "{}").value();
+  Trace trace(problem);
+  ASSERT_GOOD(RunSteps(*session, problem, 60, 20, &trace));
+  ASSERT_GOOD(RunSteps(*session, problem, 64, 1, &trace));  // makes buffers and the table
+  uint64_t hits = 0, misses = 0;
+  for (int64_t row = 64; row < 100; ++row) {
+    const DeviceCounts before = engine->device()->Counts();
+    const cuda_on_cpu::RuntimeCounts seen = cuda_on_cpu::Counts();
+    const uint64_t absent = engine->tiers()->Report()[0].bytes_in;
+    ASSERT_GOOD(RunStep(*session, problem, 1, &trace));
+    const DeviceCounts after = engine->device()->Counts();
+    const cuda_on_cpu::RuntimeCounts now = cuda_on_cpu::Counts();
+    const bool hit = engine->tiers()->Report()[0].bytes_in == absent;
+    const uint64_t batches = now.batches - seen.batches;
+    EXPECT_EQ(after.waits - before.waits, now.waits - seen.waits) << "a wait was not counted";
+    EXPECT_EQ(after.waits - before.waits, 2 * kLayers);
+    const uint64_t completed = row % kBlockRows == kBlockRows - 1 ? kLayers : 0;
+    EXPECT_EQ(after.copies - before.copies, 4 * kLayers + completed + batches);
+    EXPECT_LE(batches, hit ? 0 : kLayers);
+    hit ? ++hits : ++misses;
+  }
+  EXPECT_GT(hits, 0u);
+  EXPECT_GT(misses, 0u);
+}
+
+TEST_P(DeviceWork, NothingIsLeftOnTheDevice) {
+  const size_t before = cuda_on_cpu::Leftovers();
+  const Problem problem(ShapeOf(GetParam(), DType::kF16), 40, 56);
+  Trace trace(problem);
+  {
+    auto engine = test::MemoryEngine(OnDevice(1 << 20));
+    auto session =
+        engine->CreateSession("s", problem.shape, OptionsOf(Selection::kPerToken), "{}").value();
+    ASSERT_GOOD(RunSteps(*session, problem, problem.rows, 5, &trace));
+  }
+  EXPECT_EQ(cuda_on_cpu::Leftovers(), before);
+}
+
+INSTANTIATE_TEST_SUITE_P(Modes, DeviceWork,
+                         testing::Values(AttentionMode::kLandmark, AttentionMode::kUnmodified),
+                         [](const auto& info) {
+                           return std::string(AttentionModeName(info.param));
+                         });
+
+TEST(DeviceEngine, TakesHalfOfWhatIsFreeUnlessTold) {
+  cuda_on_cpu::SetMemory(8 << 20);
+  auto engine = test::MemoryEngine(OnDevice(0));
+  const SessionShape shape = ShapeOf(AttentionMode::kLandmark, DType::kF16);
+  ASSERT_GOOD(engine->OpenTiers(shape, OptionsOf(Selection::kPerToken)));
+  const TierReport compute = engine->tiers()->Report()[0];
+  cuda_on_cpu::SetMemory(size_t{64} << 20);
+  EXPECT_STREQ(compute.name, "compute");
+  EXPECT_LE(compute.capacity_bytes, 4u << 20);
+  EXPECT_GT(compute.capacity_bytes, 2u << 20);
+}
+
+}  // namespace
+}  // namespace cairn

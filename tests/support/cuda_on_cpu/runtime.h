@@ -1,0 +1,107 @@
+// Stands in for the part of CUDA's run time that base/device_cuda.cc uses: devices, memory, streams
+// and events. Included by cuda_runtime.h; what is in namespace cuda_on_cpu is for tests.
+//
+// A stream is a queue. Nothing on it runs when it is put there; or some of it does, by the seed of
+// SetOrderSeed. When the host waits, streams take turns, drawn from the seed, until what it waits
+// for has passed: so copies and kernels run as late, and streams as far apart, as waiting and
+// events allow. The host cannot touch device memory (it is mapped without rights while nothing of a
+// stream runs), and copies take pinned memory only. A failed kernel makes all that follows fail.
+// The null stream, which only kernels' own tests use, runs at once, on any memory.
+//
+// Not modelled: copies beside kernels, time, more than one context.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+
+namespace cairn::cuda_on_cpu {
+
+/// What was asked for since the program began.
+struct RuntimeCounts {
+  uint64_t waits = 0;  ///< of the host: for streams and events
+  uint64_t copies = 0;
+  uint64_t batches = 0;  ///< of them
+  uint64_t launches = 0;
+};
+RuntimeCounts Counts();
+
+/// Devices from now on (1 to begin with), and the memory of each (64 MiB).
+void SetDevices(int count);
+void SetMemory(size_t bytes);
+/// After a kernel failed on purpose.
+void ForgetFailure();
+/// Bytes allocated on devices and as pinned memory, and how many streams and events there are.
+size_t Leftovers();
+
+}  // namespace cairn::cuda_on_cpu
+
+using cudaStream_t = struct CUstream_st*;
+using cudaEvent_t = struct CUevent_st*;
+
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorCallRequiresNewerDriver = 36,
+  cudaErrorNoDevice = 100,
+  cudaErrorInvalidDevice = 101,
+  cudaErrorNotReady = 600,
+  cudaErrorLaunchFailure = 719,
+  cudaErrorNotSupported = 801,
+};
+enum cudaMemcpyKind {
+  cudaMemcpyHostToDevice = 1,
+  cudaMemcpyDeviceToHost = 2,
+  cudaMemcpyDeviceToDevice = 3,
+};
+enum cudaMemcpySrcAccessOrder { cudaMemcpySrcAccessOrderStream = 1 };
+inline constexpr unsigned cudaStreamNonBlocking = 1;
+inline constexpr unsigned cudaEventDisableTiming = 2;
+inline constexpr unsigned cudaHostAllocPortable = 1;
+
+struct cudaDeviceProp {
+  char name[256];
+  int major, minor, multiProcessorCount;
+};
+struct cudaMemcpyAttributes {
+  cudaMemcpySrcAccessOrder srcAccessOrder;
+};
+#define CUDART_VERSION 13000
+
+cudaError_t cudaGetDeviceCount(int* count);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
+cudaError_t cudaSetDevice(int device);
+cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes);
+cudaError_t cudaMalloc(void** memory, size_t bytes);
+cudaError_t cudaFree(void* memory);
+cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned flags);
+cudaError_t cudaFreeHost(void* memory);
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventQuery(cudaEvent_t event);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
+cudaError_t cudaMemcpyAsync(void* target, const void* source, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream);
+cudaError_t cudaMemcpy2DAsync(void* target, size_t target_stride, const void* source,
+                              size_t source_stride, size_t bytes, size_t count, cudaMemcpyKind kind,
+                              cudaStream_t stream);
+cudaError_t cudaMemcpyBatchAsync(void* const* targets, const void* const* sources,
+                                 const size_t* sizes, size_t count,
+                                 cudaMemcpyAttributes* attributes, size_t* firsts,
+                                 size_t attribute_count, cudaStream_t stream);
+cudaError_t cudaGetLastError();
+/// For a launch that failed, the reason with the place in the kernel.
+const char* cudaGetErrorString(cudaError_t error);
+
+namespace cairn::cuda_on_cpu {
+
+/// Runs `kernel` later, in order (now on the null stream).
+cudaError_t PutLaunch(cudaStream_t stream, std::function<bool()> kernel);
+
+}  // namespace cairn::cuda_on_cpu

@@ -1,0 +1,27 @@
+// main of test programs for a real GPU: without one they say so, and count as skipped.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "base/device.h"
+#include "tests/support/cuda_on_cpu/thread_block.h"
+
+namespace cairn::cuda_on_cpu {
+
+// Of a GPU nobody chooses the order.
+void SetOrderSeed(uint64_t) {}
+
+}  // namespace cairn::cuda_on_cpu
+
+int main(int argc, char** argv) {
+  constexpr int kSkipped = 77;
+  // Kernels' tests look at results as soon as a launch returns.
+  setenv("CUDA_LAUNCH_BLOCKING", "1", 1);
+  testing::InitGoogleTest(&argc, argv);
+  if (!testing::GTEST_FLAG(list_tests) && cairn::Device::Count() == 0) {
+    std::printf("skipped: no GPU here (%s)\n", cairn::Device::Open(0).error().message.c_str());
+    return kSkipped;
+  }
+  return RUN_ALL_TESTS();
+}

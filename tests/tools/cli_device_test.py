@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""--device: answers from blocks that are attended on a device are those of the CPU.
+
+CAIRN_DEVICE_BINARY is the same program with devices that run on a CPU (tests/support/cuda_on_cpu);
+CAIRN_BINARY has those of this machine, or none.
+"""
+
+import os
+import subprocess
+import unittest
+
+from cli_harness import (BINARY, CliTest, Finished, LANDMARK, MODEL, SMALL_STEPS, TIMEOUT_SECONDS,
+                         random_text)
+
+DEVICE_BINARY = os.environ["CAIRN_DEVICE_BINARY"]
+MODES = {"unmodified": ("--chunk", "64"),
+         "landmark": ("--adapter", LANDMARK, *SMALL_STEPS)}
+ASK = ("--retrieve", "3", "--max-tokens", "8", "--json", "Who went to the river?")
+
+
+def on_device(*arguments):
+    done = subprocess.run([DEVICE_BINARY, *map(str, arguments), "--device", "cuda:0"],
+                          capture_output=True, check=False, timeout=TIMEOUT_SECONDS)
+    return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+class Device(CliTest):
+    def good_on_device(self, *arguments):
+        done = on_device(*arguments)
+        self.assertEqual(done.code, 0, done.stderr)
+        return done
+
+    def test_answers_are_those_of_the_cpu(self):
+        text = self.file("text.txt", random_text(2500))
+        for mode, options in MODES.items():
+            with self.subTest(mode=mode):
+                self.ingest(text, *options, name=mode)
+                self.good_on_device("ingest", *self.session(f"{mode}-device"), "--model", MODEL,
+                                    "--compute-memory", "3MiB", *options, text)
+                self.assertEqual(self.show(mode)["blocks"], self.show(f"{mode}-device")["blocks"])
+                expected = self.good("ask", *self.session(mode), *ASK).json
+                for name in (mode, f"{mode}-device"):
+                    found = self.good_on_device("ask", *self.session(name), *ASK).json
+                    self.assertEqual(found["answer"], expected["answer"])
+                    tiers = {tier["tier"]: tier for tier in found["tiers"]}
+                    self.assertGreater(tiers["compute"]["bytes_in"], 0)
+
+    def test_what_is_refused(self):
+        text = self.file("text.txt", random_text(3000))
+        self.ingest(text)
+        for device in ("gpu", "cuda", "cuda:", "cuda:-1", "cuda:1x", ""):
+            self.refused("ask", *self.session(), "--device", device, *ASK,
+                         saying=f"--device {device}: use cpu, auto or cuda:N")
+        done = on_device("ask", *self.session(), "--compute-memory", "2GiB", *ASK)
+        self.assertEqual(done.code, 1)
+        self.assertRegex(done.stderr, "cuda:0 has .* free and 2.0 GiB were asked for")
+        done = on_device("ask", *self.session(), "--compute-memory", "1KiB", *ASK)
+        self.assertEqual(done.code, 1)
+        self.assertRegex(done.stderr, "the compute tier must hold .*: give it at least")
+
+    def test_auto_is_the_cpu_where_there_is_no_device(self):
+        text = self.file("text.txt", random_text(3000))
+        self.ingest(text)
+        expected = self.good("ask", *self.session(), *ASK).json["answer"]
+        found = self.good("ask", *self.session(), "--device", "auto", *ASK).json["answer"]
+        self.assertEqual(found, expected)
+
+    def test_why_and_certificates_look_at_the_same(self):
+        text = self.file("text.txt", random_text(2000))
+        self.ingest(text, *MODES["unmodified"])
+        for command in (("ask", "--certify", "--audit"), ("why",)):
+            with self.subTest(command=command):
+                arguments = (command[0], *self.session(), *command[1:], *ASK)
+                self.assertEqual(set(self.good_on_device(*arguments).json),
+                                 set(self.good(*arguments).json))
+
+    def test_the_bench_measures_everything(self):
+        little = {"--layers": 2, "--kv-heads": 2, "--group": 2, "--head-dim": 16,
+                  "--block-rows": 8, "--tokens": 800, "--retrieve": 3, "--pool": "64KiB",
+                  "--rounds": 1}
+
+        def words(**changed):
+            options = {**little, **{"--" + name.replace("_", "-"): changed[name]
+                                    for name in changed}}
+            return ("bench", "device", *[word for pair in options.items() for word in pair])
+
+        found = self.good_on_device(*words(), "--json").json
+        self.assertEqual((found["device"], found["model"]), ("cuda:0", "CPU"))
+        for key, value in found.items():
+            if key.endswith(("_seconds", "_per_second")) or "share" in key:
+                self.assertGreater(value, 0, key)
+        self.assertIn("2 layers, 2 KV heads of 16 numbers", self.good_on_device(*words()).stdout)
+        for changed, said in (({"layers": 0}, "--layers 0: use 1 or more"),
+                              ({"head_dim": 12}, "--head-dim 12: use a multiple of 8"),
+                              ({"head_dim": 512}, "heads of 512 numbers are not"),
+                              ({"tokens": 10}, "--tokens 10: use 24 or more"),
+                              ({"pool": "512"}, "--pool 512: use 1024 or more"),
+                              ({"pool": "much"}, "--pool: .*much"),
+                              ({"device": "cpu"}, "this measures a GPU; use cuda:N")):
+            self.refused(*words(**changed), saying=said)
+
+    def test_the_ladder_has_rungs_on_it(self):
+        done = on_device("bench", "ladder", "--store", self.directory / "ladder", "--no-peers",
+                         "--block-size", "4KiB", "--batch", "4", "--readers", "2", "--size", "2MiB",
+                         "--turn-ms", "5", "--repetitions", "1", "--json")
+        if "direct I/O" in done.stderr:
+            self.skipTest("the temporary directory has no direct I/O")
+        self.assertEqual(done.code, 0, done.stderr)
+        self.assertTrue(all(tier["present"] for tier in done.json["tiers"]), done.json["tiers"])
+        served = {(point["tier"], point["step"]): point["served_percent"]
+                  for point in done.json["points"] if point["loop"] == "closed"}
+        self.assertGreater(served["VRAM", "fetch"]["compute"], 95)
+        self.assertGreater(served["pinned host", "fetch + copy"]["host"], 95)
+
+    def test_the_program_says_what_it_was_built_with(self):
+        done = subprocess.run([DEVICE_BINARY, "doctor"], capture_output=True, check=False,
+                              timeout=TIMEOUT_SECONDS)
+        self.assertIn("cuda:0, CPU; used where --device says so", done.stdout.decode())
+        version = subprocess.run([BINARY, "--version"], capture_output=True, check=True,
+                                 timeout=TIMEOUT_SECONDS).stdout.decode()
+        self.assertRegex(version, r"built in      .*(no GPU code|CUDA \d+\.\d+)")
+
+
+if __name__ == "__main__":
+    unittest.main()

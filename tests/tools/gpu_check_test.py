@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+"""tools/gpu-check: what it packs, and what it reports where there is no GPU and where there is one
+(tests/support/cuda_on_cpu)."""
+
+import os
+import pathlib
+import re
+import subprocess
+import unittest
+
+from cli_harness import BINARY, CliTest, LANDMARK, MODEL, random_text
+
+SCRIPTS = pathlib.Path(os.environ["CAIRN_GPU_CHECK"])
+DEVICE_BINARY = os.environ["CAIRN_DEVICE_BINARY"]
+
+
+class GpuCheck(CliTest):
+    def script(self, *command, **variables):
+        return subprocess.run([str(word) for word in command], capture_output=True, check=False,
+                              text=True, timeout=200, env={**os.environ, **variables})
+
+    def pack(self, cairn, *options):
+        target = self.directory / "pack"
+        done = self.script(SCRIPTS / "pack.sh", target, "--cairn", cairn, "--model", MODEL,
+                           "--adapter", LANDMARK, "--text",
+                           self.file("text.txt", random_text(1500)), *options)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return target
+
+    def test_without_a_gpu_nothing_is_checked(self):
+        pack = self.pack(BINARY)
+        if "cuda:0" in self.good("doctor").stdout:
+            self.skipTest("this machine has a GPU")
+        results = self.directory / "results"
+        done = self.script(pack / "run.sh", results)
+        self.assertEqual(done.returncode, 77, done.stderr)
+        self.assertIn("skipped: no GPU here", done.stderr)
+        self.assertIn("no GPU: nothing was checked", (results / "summary.md").read_text())
+
+    def test_with_one_every_step_is_reported(self):
+        parts = self.pack(DEVICE_BINARY, "--part-size", "20M")
+        self.assertTrue(all(part.stat().st_size <= 20_000_000 * 1.05
+                            for part in parts.glob("part-*")))
+        pack = self.directory / "unpacked"
+        self.assertEqual(self.script(parts / "unpack.sh", pack).returncode, 0)
+        # The tiny adapter was trained on little.
+        config = self.file("config", "chunk = 64\nretrieve = 3\nhost-memory = 64MiB\n")
+        results = self.directory / "results"
+        done = self.script(pack / "run.sh", results, "--only", "tests,sanitizer,parity",
+                           CAIRN_CONFIG=str(config))
+        summary = (results / "summary.md").read_text()
+        self.assertEqual(done.returncode, 0, done.stderr + summary)
+        rows = dict(re.findall(r"^\| (\w+ \| [\w-]+) \| (\w+) \|", summary, re.MULTILINE))
+        for mode in ("landmark", "unmodified"):
+            for what in ("reading", "answer"):
+                self.assertEqual(rows[f"parity | {mode}-{what}"], "passed", summary)
+        for name in ("device", "kernels", "index", "session"):
+            self.assertIn(f"tests | gpu_{name}_test", rows)
+        for tool in ("memcheck", "racecheck", "synccheck"):
+            self.assertIn(f"sanitizer | {tool}", rows)
+        self.assertIn("- GPU: cuda:0, CPU, driver", summary)
+
+    def test_what_cannot_be_is_refused(self):
+        for command, said in (
+                ((SCRIPTS / "pack.sh",), "say into which directory"),
+                ((SCRIPTS / "pack.sh", self.directory), "is there already"),
+                ((SCRIPTS / "pack.sh", self.directory / "new", "--model", "/nonexistent"),
+                 "no model at /nonexistent"),
+                ((SCRIPTS / "pack.sh", self.directory / "new", "--cairn", "/nonexistent/c",
+                  "--model", MODEL), "/nonexistent/c is not there"),
+                ((SCRIPTS / "run.sh",), "say into which directory"),
+                ((SCRIPTS / "run.sh", self.directory / "r", "--only", "tests,nonsense"),
+                 "no step nonsense")):
+            done = self.script(*command)
+            self.assertEqual(done.returncode, 1, command)
+            self.assertIn(said, done.stderr)
+        self.assertFalse((self.directory / "new").exists())
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Packs what a bare machine with a GPU needs to check and measure cairn there: programs, the shared
+# libraries they load, the model and a text.
+#
+#   tools/gpu-check/pack.sh DIRECTORY [--model FILE] [--adapter FILE] [--text FILE]
+#                           [--part-size SIZE] [--cairn PROGRAM]
+#
+# On that machine: DIRECTORY/run.sh RESULTS. With --part-size the directory has parts of at most so
+# much (as split takes it, e.g. 48M), and unpack.sh puts them together again.
+set -euo pipefail
+
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
+BUILD="$ROOT/build"
+TESTS=(gpu_device_test gpu_kernels_test gpu_index_test gpu_session_test)
+MODEL="$ROOT/.cache/models/SmolLM2-135M-Instruct.Q4_1.gguf"
+ADAPTER="$ROOT/model/adapters/smollm2-135m-landmark.gguf"
+CAIRN="$BUILD/bin/cairn"
+TEXT=""
+PART_SIZE=""
+
+fail() {
+  printf 'pack.sh: %s\n' "$*" >&2
+  exit 1
+}
+
+[[ $# -ge 1 && "$1" != -* ]] || fail "say into which directory"
+TARGET="$1"
+shift
+while (($# > 0)); do
+  [[ $# -ge 2 ]] || fail "$1 needs a value"
+  case "$1" in
+    --model) MODEL="$2" ;;
+    --adapter) ADAPTER="$2" ;;
+    --text) TEXT="$2" ;;
+    --part-size) PART_SIZE="$2" ;;
+    --cairn) CAIRN="$2" ;;
+    *) fail "no option $1" ;;
+  esac
+  shift 2
+done
+
+[[ ! -e "$TARGET" ]] || fail "$TARGET is there already; name a new directory"
+[[ -f "$MODEL" ]] || fail "no model at $MODEL; fetch it with tools/setup.sh, or say --model"
+for program in "$CAIRN" "${TESTS[@]/#/$BUILD/bin/}"; do
+  [[ -f "$program" && -x "$program" ]] ||
+    fail "$program is not there; build where nvcc is (docs/gpu.md)"
+done
+
+PACK="$(mktemp -d)"
+trap 'rm -rf "$PACK"' EXIT
+mkdir "$PACK/bin" "$PACK/lib"
+cp "$CAIRN" "$PACK/bin/cairn"
+cp "${TESTS[@]/#/$BUILD/bin/}" "$PACK/bin/"
+# The loader too: that machine's C library may be older.
+for program in "$PACK"/bin/*; do ldd "$program"; done |
+  awk '{ for (i = 1; i <= NF; ++i) if ($i ~ /^\//) print $i }' | sort -u |
+  while read -r library; do cp -L "$library" "$PACK/lib/"; done
+cp "$MODEL" "$PACK/model.gguf"
+cp "$ADAPTER" "$PACK/adapter.gguf"
+if [[ -n "$TEXT" ]]; then
+  cp "$TEXT" "$PACK/text.txt"
+else
+  command -v bible >/dev/null || fail "no program bible (package bible-kjv); say --text FILE"
+  bible -f -l 9999 "Gen1:1-Rev22:21" >"$PACK/text.txt"
+fi
+cp "$ROOT/tools/gpu-check/run.sh" "$PACK/run.sh"
+"$CAIRN" --version >"$PACK/version.txt"
+
+if [[ -z "$PART_SIZE" ]]; then
+  mv "$PACK" "$TARGET"
+  chmod 755 "$TARGET"
+else
+  mkdir -p "$TARGET"
+  tar -C "$PACK" -cz . | split -b "$PART_SIZE" - "$TARGET/part-"
+  cat >"$TARGET/unpack.sh" <<'UNPACK'
+#!/usr/bin/env bash
+# unpack.sh DIRECTORY: what run.sh is in, from the parts beside this file.
+set -euo pipefail
+mkdir -p "$1"
+cat "$(dirname "${BASH_SOURCE[0]}")"/part-* | tar -C "$1" -xz
+UNPACK
+  chmod 755 "$TARGET/unpack.sh"
+fi
+du -sh "$TARGET" | awk '{ print "packed " $1 }' >&2
