@@ -216,6 +216,7 @@ bool HttpServer::Impl::process_and_close_socket(int socket) {
 
 std::string_view HttpServer::Impl::Below(const httplib::Request& request,
                                          std::string_view path) const {
+  if (options.token.empty()) return path;
   const std::string_view below = BelowToken(path, options.token);
   if (!below.empty()) return below;
   const std::string authorization = request.get_header_value("Authorization");

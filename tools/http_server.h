@@ -4,7 +4,7 @@
 // A request is let through if its method is GET or HEAD, or POST where the handler takes that; if
 // its Host (and Origin, if it names one) is the server's own; and if it has the token: as the first
 // part of its path, http://HOST:PORT/TOKEN/, or as "Authorization: Bearer TOKEN". What is refused
-// never reaches the handler.
+// never reaches the handler. A server without a token is for everybody on its address.
 #pragma once
 
 #include <chrono>
@@ -34,9 +34,9 @@ struct HttpLimits {
 };
 
 struct HttpOptions {
-  std::string host = "127.0.0.1";  ///< address to listen on
-  int port = 0;                    ///< 0: any that is free
-  std::string token{};
+  std::string host = "127.0.0.1";         ///< address to listen on
+  int port = 0;                           ///< 0: any that is free
+  std::string token{};                    ///< empty: none is needed
   std::vector<std::string> post_paths{};  ///< behind the token; all others are only read
   HttpLimits limits{};
 };

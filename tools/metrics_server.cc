@@ -1,18 +1,9 @@
 #include "tools/metrics_server.h"
 
-#include <fmt/format.h>
-#include <netinet/in.h>
-#include <prometheus/collectable.h>
-#include <prometheus/exposer.h>
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include <chrono>
-#include <exception>
 #include <limits>
-#include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -27,6 +18,7 @@ using prometheus::MetricType;
 // Upper bounds of a histogram's buckets: 2^10 ns (1 µs) to 2^34 ns (17 s).
 constexpr int kFirstPower = 10;
 constexpr int kLastPower = 34;
+constexpr int kConnections = 4;  // answered at once
 
 double Seconds(uint64_t ns) { return static_cast<double>(ns) / 1e9; }
 
@@ -140,80 +132,38 @@ std::vector<MetricFamily> FamiliesOf(const MetricsSample& sample) {
   return families;
 }
 
-/// Connects to a port of this machine, and leaves.
-void Call(int port) {
-  const int file = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (file < 0) return;
-  sockaddr_in to{};
-  to.sin_family = AF_INET;
-  to.sin_port = htons(static_cast<uint16_t>(port));
-  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  (void)connect(file, reinterpret_cast<const sockaddr*>(&to), sizeof to);
-  close(file);
-}
-
-class Samples : public prometheus::Collectable {
- public:
-  explicit Samples(const RunMetrics& metrics) : metrics_(metrics) {}
-  /// On a thread of its own, as those of the library have small stacks (100 KiB).
-  std::vector<MetricFamily> Collect() const override {
-    std::vector<MetricFamily> families;
-    std::thread([&] { families = FamiliesOf(metrics_.Sample()); }).join();
-    return families;
-  }
-
- private:
-  const RunMetrics& metrics_;
-};
-
 }  // namespace
 
 std::string MetricsText(const MetricsSample& sample) {
   return prometheus::TextSerializer().Serialize(FamiliesOf(sample));
 }
 
-struct MetricsServer::Impl {
-  Impl(const RunMetrics& metrics, int port)
-      : samples(std::make_shared<Samples>(metrics)),
-        exposer(std::vector<std::string>{"listening_ports", fmt::format("127.0.0.1:{}", port),
-                                         "num_threads", "2", "request_timeout_ms", "2000"}) {
-    exposer.RegisterCollectable(samples);
-  }
-
-  const std::shared_ptr<Samples> samples;  // the library takes a weak pointer
-  prometheus::Exposer exposer;
-};
-
-MetricsServer::MetricsServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-
-MetricsServer::~MetricsServer() {
-  // The library looks whether it should end when somebody connects, or every two seconds.
-  const std::jthread caller([port = port()](const std::stop_token& stop) {
-    while (!stop.stop_requested()) {
-      Call(port);
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-  });
-  impl_.reset();
-}
-
 Result<std::unique_ptr<MetricsServer>> MetricsServer::Start(const RunMetrics& metrics, int port) {
   if (port < 0 || port > 65535) {
     return Fail(Errc::kInvalidArgument, "--metrics-port {}: use 0 to 65535", port);
   }
-  try {  // the library reports by exception
-    return std::unique_ptr<MetricsServer>(new MetricsServer(std::make_unique<Impl>(metrics, port)));
-  } catch (const std::exception&) {
+  HttpOptions options;
+  options.port = port;
+  options.limits.connections = kConnections;
+  auto server = HttpServer::Start(std::move(options), [&metrics](const HttpRequest& request) {
+    HttpReply reply{.type = "text/plain; version=0.0.4; charset=utf-8"};
+    if (request.path == "/metrics") {
+      reply.body = MetricsText(metrics.Sample());
+    } else {
+      reply.status = 404;
+      reply.body = "counters are at /metrics\n";
+    }
+    return reply;
+  });
+  if (!server.has_value()) {
     return Fail(Errc::kBusy,
                 "--metrics-port {}: nothing can be served there, as another program has the port "
                 "or this one may not; 0 takes any that is free",
                 port);
   }
+  return std::unique_ptr<MetricsServer>(new MetricsServer(std::move(server).value()));
 }
 
-int MetricsServer::port() const {
-  const std::vector<int> ports = impl_->exposer.GetListeningPorts();
-  return ports.empty() ? 0 : ports.front();
-}
+int MetricsServer::port() const { return server_->port(); }
 
 }  // namespace cairn

@@ -4,8 +4,10 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "base/error.h"
+#include "tools/http_server.h"
 #include "tools/run_metrics.h"
 
 namespace cairn {
@@ -18,15 +20,11 @@ class MetricsServer {
   /// Serves samples of `metrics`, which must outlive it, from a thread of its own. Port 0 takes any
   /// that is free. kInvalidArgument for what is no port, kBusy if it cannot be had.
   static Result<std::unique_ptr<MetricsServer>> Start(const RunMetrics& metrics, int port);
-  /// Answers a request that is under way, and ends.
-  ~MetricsServer();
-
   int port() const;
 
  private:
-  struct Impl;
-  explicit MetricsServer(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  explicit MetricsServer(std::unique_ptr<HttpServer> server) : server_(std::move(server)) {}
+  std::unique_ptr<HttpServer> server_;
 };
 
 }  // namespace cairn

@@ -4,6 +4,7 @@
 
 #include "tests/engine/device_session.h"
 #include "tests/support/cuda_on_cpu/runtime.h"
+#include "tests/support/cuda_on_cpu/thread_block.h"
 
 namespace cairn {
 namespace {
@@ -48,6 +49,46 @@ TEST_P(DeviceWork, ALayerWaitsTwiceAndCopiesBlocksAtMostOnce) {
   }
   EXPECT_GT(hits, 0u);
   EXPECT_GT(misses, 0u);
+}
+
+// Whatever call fails, a step fails with CUDA's words, and once it was aborted, the same step gives
+// what it gives otherwise.
+TEST_P(DeviceWork, AStepThatFailsLeavesTheSessionAsItWas) {
+  const Problem problem(ShapeOf(GetParam(), DType::kF32), 44, 57);
+  Trace expected(problem);
+  {
+    auto engine = test::MemoryEngine(OnDevice(1 << 20));
+    auto session =
+        engine->CreateSession("s", problem.shape, OptionsOf(Selection::kPerToken), "{}").value();
+    ASSERT_GOOD(RunSteps(*session, problem, problem.rows, 7, &expected));
+  }
+  int failures = 0;
+  for (int call = 1;; call += 1 + call / 15) {  // all of the first ones, then some
+    cuda_on_cpu::SetOrderSeed(static_cast<uint64_t>(call));
+    auto engine = test::MemoryEngine(OnDevice(1 << 20));
+    auto session =
+        engine->CreateSession("s", problem.shape, OptionsOf(Selection::kPerToken), "{}").value();
+    Trace found(problem);
+    cuda_on_cpu::FailCall(call);
+    for (int64_t row = 0; row < problem.rows;) {
+      const auto rows = static_cast<int32_t>(std::min<int64_t>(7, problem.rows - row));
+      const Status status = RunStep(*session, problem, rows, &found);
+      if (status) {
+        row += rows;
+        continue;
+      }
+      ASSERT_EQ(session->rows(), row);
+      ASSERT_EQ(status.error().code, Errc::kIo) << status.error().message;
+      ASSERT_NE(status.error().message.find("unknown error"), std::string::npos)
+          << status.error().message;
+      ++failures;
+    }
+    test::ExpectNear(found.o, {expected.o.begin(), expected.o.end()}, 1e-5);
+    if (HasFailure()) FAIL() << "after call " << call << " failed";
+    if (cuda_on_cpu::FailureIsDue()) break;  // there are not so many
+  }
+  cuda_on_cpu::FailCall(0);
+  EXPECT_GT(failures, 30);
 }
 
 TEST_P(DeviceWork, NothingIsLeftOnTheDevice) {

@@ -149,6 +149,31 @@ TEST_F(DeviceTierTest, SealingAndDiscardingGoOnBesideCopies) {
   }
 }
 
+// Tiers that just hold a fetch: a slot that stayed in use would be missing, and one that was given
+// back too early would be filled twice.
+TEST_F(DeviceTierTest, AFetchThatFailsLeavesNothingInUse) {
+  const std::vector<BlockId> ids = BlocksOf(1, 0, 12, 1, 1);
+  SealAll(ids);
+  ASSERT_GOOD(store_->Flush(0));
+  int failures = 0;
+  for (int call = 1; call < 60; ++call) {
+    cuda_on_cpu::SetOrderSeed(static_cast<uint64_t>(call));
+    Open(3, 2, 2);
+    cuda_on_cpu::FailCall(call);
+    for (size_t i = 0; i < 12; ++i) {
+      const std::vector<BlockId> wanted = {ids[i], ids[(i + 1) % 12]};
+      const auto failed = store_->Fetch(wanted);
+      if (failed.has_value()) continue;
+      ++failures;
+      EXPECT_EQ(failed.error().code, Errc::kIo) << failed.error().message;
+      for (int again = 0; again < 2; ++again) FetchAndExpect(wanted);
+    }
+    cuda_on_cpu::FailCall(0);
+    for (size_t i = 0; i < 12; i += 2) FetchAndExpect({ids[i], ids[i + 1]});
+  }
+  EXPECT_GT(failures, 20);
+}
+
 TEST_F(DeviceTierTest, PayloadsCanBeReadOnTheHostToo) {
   const std::vector<BlockId> ids = BlocksOf(1, 0, 6, 1, 1);
   SealAll(ids);

@@ -109,8 +109,13 @@ class Device(CliTest):
         self.assertTrue(all(tier["present"] for tier in done.json["tiers"]), done.json["tiers"])
         served = {(point["tier"], point["step"]): point["served_percent"]
                   for point in done.json["points"] if point["loop"] == "closed"}
-        self.assertGreater(served["VRAM", "fetch"]["compute"], 95)
-        self.assertGreater(served["pinned host", "fetch + copy"]["host"], 95)
+        small = "\n".join(done.json["too_small"])  # in so short a turn
+        for rung, tier in ((("VRAM", "fetch"), "compute"),
+                           (("pinned host", "fetch + copy"), "host")):
+            if rung in served:
+                self.assertGreater(served[rung][tier], 95)
+            else:
+                self.assertIn("/".join(rung), small)
 
     def test_the_program_says_what_it_was_built_with(self):
         done = subprocess.run([DEVICE_BINARY, "doctor"], capture_output=True, check=False,

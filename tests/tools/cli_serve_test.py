@@ -125,14 +125,17 @@ class Documents(ServeTest):
         before = served.get("/api/session", name="s")["tokens"]
         asked = served.chat(question())
         self.assertEqual(asked[0], 200)
+        with socket.create_server(("127.0.0.1", 0)) as free:  # the watcher is there first
+            port = free.getsockname()[1]
+        watching = self.serve("--watch-port", port)
         with subprocess.Popen(
                 command("ingest", *self.session(), "--model", MODEL, "--adapter", LANDMARK,
-                        "--quiet", "--metrics-port", "0", "--retrieve", "4",
+                        "--quiet", "--metrics-port", port, "--retrieve", "4",
                         self.file("more.txt", random_text(60000, stream=1))),
                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as writer:
-            port = re.search(r":(\d+)/metrics", writer.stderr.readline()).group(1)
-            watching = self.serve("--watch-port", port)
-            status, _, text = watching.ask("/api/metrics?n=0")
+            status, text = 503, b""
+            while status == 503 and writer.poll() is None:
+                status, _, text = watching.ask("/api/metrics?n=0")
             self.assertEqual(status, 200, text)
             self.assertIn(b"cairn_tokens_total", text)
             while writer.poll() is None:  # each answer is of the last commit

@@ -144,7 +144,8 @@ INSTANTIATE_TEST_SUITE_P(Tiers, MetricsTest, testing::Bool(), [](const auto& inf
 });
 
 /// The answer to GET /metrics, header and body; empty if nobody listens at the address.
-std::string Get(const char* address, int port) {
+std::string Get(const char* address, int port, const std::string& path = "/metrics",
+                const std::string& host = "127.0.0.1") {
   const int file = socket(AF_INET, SOCK_STREAM, 0);
   sockaddr_in to{};
   to.sin_family = AF_INET;
@@ -152,7 +153,8 @@ std::string Get(const char* address, int port) {
   inet_pton(AF_INET, address, &to.sin_addr);
   std::string answer;
   if (connect(file, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0) {
-    const std::string request = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    const std::string request = "GET " + path + " HTTP/1.1\r\nHost: " + host + ":" +
+                                std::to_string(port) + "\r\nConnection: close\r\n\r\n";
     EXPECT_EQ(write(file, request.data(), request.size()), std::ssize(request));
     char part[4096];
     for (ssize_t got; (got = read(file, part, sizeof part)) > 0;) {
@@ -173,6 +175,9 @@ TEST(MetricsServerTest, ServesThisMachineOnlyAndOneAtAPort) {
   const std::string answer = Get("127.0.0.1", port);
   EXPECT_EQ(answer.substr(0, 12), "HTTP/1.1 200");
   EXPECT_NE(answer.find("cairn_tokens_total{kind=\"read\"} 0"), std::string::npos) << answer;
+  EXPECT_EQ(Get("127.0.0.1", port, "/metrics", "localhost").substr(0, 12), "HTTP/1.1 200");
+  EXPECT_EQ(Get("127.0.0.1", port, "/").substr(0, 12), "HTTP/1.1 404");
+  EXPECT_EQ(Get("127.0.0.1", port, "/metrics", "a.page.elsewhere").substr(0, 12), "HTTP/1.1 421");
   EXPECT_EQ(Get("127.0.0.2", port), "") << "no other address is listened on";
   const auto second = MetricsServer::Start(metrics, port);
   ASSERT_FALSE(second.has_value());

@@ -51,6 +51,14 @@ RuntimeCounts counts;
 cudaError_t failed = cudaSuccess;  // of something that ran; stays
 cudaError_t last = cudaSuccess;
 thread_local int device_in_use = 0;
+int calls_to_failure = 0;  // 0: none fails
+
+// Whether this call, which can, is to fail.
+bool Fails() {
+  if (calls_to_failure == 0 || --calls_to_failure > 0) return false;
+  last = cudaErrorUnknown;
+  return true;
+}
 
 size_t Pages(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
@@ -157,6 +165,16 @@ void ForgetFailure() {
   failed = last = cudaSuccess;
 }
 
+void FailCall(int number) {
+  const std::lock_guard lock(mutex);
+  calls_to_failure = number;
+}
+
+bool FailureIsDue() {
+  const std::lock_guard lock(mutex);
+  return calls_to_failure > 0;
+}
+
 size_t Leftovers() {
   const std::lock_guard lock(mutex);
   return Total(device_memory) + Total(pinned_memory) + streams.size() + events.size();
@@ -169,6 +187,7 @@ cudaError_t PutLaunch(cudaStream_t stream, std::function<bool()> kernel) {
     return kernel() ? cudaSuccess : cudaErrorLaunchFailure;
   };
   if (stream == nullptr) return run();
+  if (Fails()) return cudaErrorUnknown;
   return Put(stream, {.run = run});
 }
 
@@ -200,6 +219,7 @@ cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
 
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
   const std::lock_guard lock(mutex);
+  if (Fails()) return cudaErrorUnknown;
   if (Total(device_memory) + bytes > memory_bytes) return Say(cudaErrorMemoryAllocation);
   *memory = Map(bytes, PROT_READ | PROT_WRITE);
   if (*memory == nullptr) return Say(cudaErrorMemoryAllocation);
@@ -219,6 +239,7 @@ cudaError_t cudaFree(void* memory) {
 
 cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
   const std::lock_guard lock(mutex);
+  if (Fails()) return cudaErrorUnknown;
   *memory = Map(bytes, PROT_READ | PROT_WRITE);
   if (*memory == nullptr) return Say(cudaErrorMemoryAllocation);
   pinned_memory[static_cast<std::byte*>(*memory)] = bytes;
@@ -234,6 +255,7 @@ cudaError_t cudaFreeHost(void* memory) {
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   const std::lock_guard lock(mutex);
+  if (Fails()) return cudaErrorUnknown;
   *stream = streams.emplace_back(std::make_unique<CUstream_st>()).get();
   return cudaSuccess;
 }
@@ -246,17 +268,20 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   const std::lock_guard lock(mutex);
+  if (Fails()) return cudaErrorUnknown;
   ++counts.waits;
   return RunUntil([&] { return stream->queue.empty(); });
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   const std::lock_guard lock(mutex);
+  if (Fails()) return cudaErrorUnknown;
   return Put(stream, {.run = {}, .after = event, .times = event->recorded});
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   const std::lock_guard lock(mutex);
+  if (Fails()) return cudaErrorUnknown;
   *event = events.emplace_back(std::make_unique<CUevent_st>()).get();
   return cudaSuccess;
 }
@@ -270,6 +295,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const std::lock_guard lock(mutex);
+  if (Fails()) return cudaErrorUnknown;
   ++event->recorded;
   return Put(stream, {.run = [event] {
                ++event->passed;
@@ -285,6 +311,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const std::lock_guard lock(mutex);
+  if (Fails()) return cudaErrorUnknown;
   ++counts.waits;
   return RunUntil([&] { return event->passed == event->recorded; });
 }
@@ -292,6 +319,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 cudaError_t cudaMemcpyAsync(void* target, const void* source, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
   const std::lock_guard lock(mutex);
+  if (Fails()) return cudaErrorUnknown;
   if (!CanCopy(target, source, bytes, kind)) return Say(cudaErrorInvalidValue);
   ++counts.copies;
   return Put(stream, {.run = [=] {
@@ -304,6 +332,7 @@ cudaError_t cudaMemcpy2DAsync(void* target, size_t target_stride, const void* so
                               size_t source_stride, size_t bytes, size_t count, cudaMemcpyKind kind,
                               cudaStream_t stream) {
   const std::lock_guard lock(mutex);
+  if (Fails()) return cudaErrorUnknown;
   if (count == 0) return cudaSuccess;
   if (bytes > target_stride || bytes > source_stride || !CanCopy(target, source, bytes, kind) ||
       !CanCopy(static_cast<std::byte*>(target) + (count - 1) * target_stride,
@@ -324,6 +353,7 @@ cudaError_t cudaMemcpyBatchAsync(void* const* targets, const void* const* source
                                  const size_t* sizes, size_t count, cudaMemcpyAttributes*,
                                  size_t* firsts, size_t attribute_count, cudaStream_t stream) {
   const std::lock_guard lock(mutex);
+  if (Fails()) return cudaErrorUnknown;
   if (count == 0 || attribute_count != 1 || firsts[0] != 0) return Say(cudaErrorInvalidValue);
   struct Copy {
     void* target;
@@ -369,6 +399,8 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "invalid device ordinal";
     case cudaErrorNotReady:
       return "device not ready";
+    case cudaErrorUnknown:
+      return "unknown error";
     case cudaErrorLaunchFailure:
       return cairn::cuda_on_cpu::Failure().c_str();
   }

@@ -31,6 +31,10 @@ void SetDevices(int count);
 void SetMemory(size_t bytes);
 /// After a kernel failed on purpose.
 void ForgetFailure();
+/// The call of this number from now on, of those that can fail, fails and does nothing; 0: none.
+void FailCall(int number);
+/// Whether one is still to fail.
+bool FailureIsDue();
 /// Bytes allocated on devices and as pinned memory, and how many streams and events there are.
 size_t Leftovers();
 
@@ -49,6 +53,7 @@ enum cudaError_t {
   cudaErrorNotReady = 600,
   cudaErrorLaunchFailure = 719,
   cudaErrorNotSupported = 801,
+  cudaErrorUnknown = 999,
 };
 enum cudaMemcpyKind {
   cudaMemcpyHostToDevice = 1,
