@@ -96,6 +96,7 @@ Status DeviceAttention::Launch(const DeviceRead& read, const Places& places, int
   params.rope = {At<float>(rope_, 0), rope_positions_, shape_.rope_style};
   params.rows = read.rows / read.groups;
   params.block_stride = read.per_list;
+  const bool tiles = params.rows >= kTileRows && cuda::FitsPrefill(shape_.block);
   for (int32_t group = 0; group < read.groups; ++group) {
     params.q = At<float>(there_on_device_, 0) + group * params.q_row_stride;
     params.q_positions = At<int32_t>(there_on_device_, places.positions) + group;
@@ -105,7 +106,7 @@ Status DeviceAttention::Launch(const DeviceRead& read, const Places& places, int
                     int64_t{group} * shape_.kv_heads * read.per_list;
     params.o = At<float>(back_on_device_, 0) + group * params.o_row_stride;
     params.lse = At<float>(back_on_device_, places.lse) + int64_t{group} * shape_.query_heads;
-    if (params.rows >= kTileRows) {
+    if (tiles) {
       CAIRN_TRY(cuda::AttendPrefill(params, stream_.get()));
     } else {
       CAIRN_TRY(cuda::AttendDecode(params, splits, At<float>(scratch_, 0), stream_.get()));

@@ -15,6 +15,7 @@ Status DeviceCopies::Start(std::span<std::byte* const> targets,
                            std::span<const std::byte* const> sources, size_t bytes,
                            std::vector<uint32_t> held) {
   const std::lock_guard lock(mutex_);
+  CAIRN_TRY(device_.Use());  // fetches come from threads of all kinds
   if (unused_.empty()) {
     CAIRN_TRY(auto event, device_.MakeEvent());
     unused_.push_back(std::move(event));

@@ -10,10 +10,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 preset=${1:?asan-ubsan or tsan}
 shift
 programs=("$@")
+with_fibers=(cuda_kernels_test device_test device_index_test device_session_test)
 if [ ${#programs[@]} -eq 0 ]; then
-  programs=(base_test kernels_test index_test storage_test engine_test model_test)
+  programs=(base_test kernels_test index_test storage_test engine_test model_test device_tier_test)
   # Fibers tell the address sanitizer of their stacks, and the thread sanitizer nothing.
-  if [ "$preset" = asan-ubsan ]; then programs+=(cuda_kernels_test); fi
+  if [ "$preset" = asan-ubsan ]; then programs+=("${with_fibers[@]}"); fi
 fi
 build=build-asan
 if [ "$preset" = tsan ]; then build=build-tsan; fi
@@ -29,7 +30,9 @@ for program in "${programs[@]}"; do
   cmake --build "$build" --target "$program"
   options=$ASAN_OPTIONS
   # Stacks kept for that check are given back when a thread ends, and fibers end within one.
-  if [ "$program" = cuda_kernels_test ]; then options=detect_stack_use_after_return=0; fi
+  if [[ " ${with_fibers[*]} " == *" $program "* ]]; then
+    options=detect_stack_use_after_return=0
+  fi
   ASAN_OPTIONS=$options "$build/bin/$program" --gtest_brief=1 || failed+=("$program")
 done
 if [ ${#failed[@]} -gt 0 ]; then

@@ -66,11 +66,15 @@ Status AttendDecode(const AttendParams& params, int32_t splits, float* scratch, 
   return Launched("merging of parts", LaunchMerge(args, parts, stream));
 }
 
+bool FitsPrefill(const BlockShape& shape) {
+  return PrefillSharedBytes(LayoutOf(shape)) <= kMostSharedBytes;
+}
+
 Status AttendPrefill(const AttendParams& params, Stream stream) {
   CAIRN_TRY(CheckParams(params));
   if (params.rows == 0) return Ok();
   const AttendArgs args = ArgsOf(params);
-  if (PrefillSharedBytes(args.layout) > kMostSharedBytes) {
+  if (!FitsPrefill(params.shape)) {
     return Fail(Errc::kUnsupported,
                 "blocks of {} rows of {} numbers do not fit a CUDA device's shared memory; use "
                 "smaller blocks",

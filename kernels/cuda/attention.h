@@ -55,7 +55,10 @@ struct AttendParams {
 size_t DecodeScratchFloats(const AttendParams& params, int32_t splits);
 Status AttendDecode(const AttendParams& params, int32_t splits, float* scratch, Stream stream);
 
-/// For many rows: a block of threads for each KV head and 32 queries.
+/// Whether blocks of this shape fit the shared memory that AttendPrefill works in.
+bool FitsPrefill(const BlockShape& shape);
+/// For many rows: a block of threads for each KV head and 32 queries. kUnsupported for what does
+/// not fit, as above.
 Status AttendPrefill(const AttendParams& params, Stream stream);
 
 }  // namespace cairn::cuda

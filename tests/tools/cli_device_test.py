@@ -9,8 +9,8 @@ import os
 import subprocess
 import unittest
 
-from cli_harness import (BINARY, CliTest, Finished, LANDMARK, MODEL, SMALL_STEPS, TIMEOUT_SECONDS,
-                         random_text)
+from cli_harness import (BINARY, CliTest, Finished, LANDMARK, MODEL, REAL_ADAPTER, REAL_MODEL,
+                         SMALL_STEPS, TIMEOUT_SECONDS, random_text)
 
 DEVICE_BINARY = os.environ["CAIRN_DEVICE_BINARY"]
 MODES = {"unmodified": ("--chunk", "64"),
@@ -44,6 +44,16 @@ class Device(CliTest):
                     self.assertEqual(found["answer"], expected["answer"])
                     tiers = {tier["tier"]: tier for tier in found["tiers"]}
                     self.assertGreater(tiers["compute"]["bytes_in"], 0)
+
+    def test_a_real_model_answers_the_same(self):
+        if not os.path.exists(REAL_MODEL):
+            self.skipTest("no model: tools/test.sh fetches it, or name one with CAIRN_MODEL")
+        text = self.file("text.txt", "The key of the harbour is green. " + random_text(4000))
+        self.ingest(text, "--adapter", REAL_ADAPTER, model=REAL_MODEL)
+        ask = ("ask", *self.session(), "--max-tokens", "4", "--json", "What is green?")
+        expected, found = self.good(*ask).json, self.good_on_device(*ask).json
+        self.assertEqual(found["answer"], expected["answer"])
+        self.assertEqual(found["answer_tokens"], expected["answer_tokens"])
 
     def test_what_is_refused(self):
         text = self.file("text.txt", random_text(3000))
