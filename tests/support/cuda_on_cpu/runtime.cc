@@ -50,7 +50,6 @@ std::vector<std::unique_ptr<CUevent_st>> events;
 RuntimeCounts counts;
 cudaError_t failed = cudaSuccess;  // of something that ran; stays
 cudaError_t last = cudaSuccess;
-thread_local int device_in_use = 0;
 int calls_to_failure = 0;  // 0: none fails
 
 // Whether this call, which can, is to fail.
@@ -205,9 +204,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 }
 
 cudaError_t cudaSetDevice(int device) {
-  if (device >= devices) return Say(cudaErrorInvalidDevice);
-  device_in_use = device;
-  return cudaSuccess;
+  return Say(device < devices ? cudaSuccess : cudaErrorInvalidDevice);
 }
 
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
