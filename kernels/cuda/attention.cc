@@ -63,7 +63,14 @@ Status AttendDecode(const AttendParams& params, int32_t splits, float* scratch, 
   }
   CAIRN_TRY(Launched("attention of few rows", LaunchDecode(args, parts, stream)));
   if (splits == 1) return Ok();
-  return Launched("merging of parts", LaunchMerge(args, parts, stream));
+  return MergeParts(params, splits, parts.o, parts.lse, stream);
+}
+
+Status MergeParts(const AttendParams& params, int32_t parts, float* o, float* lse, Stream stream) {
+  CAIRN_TRY(CheckParams(params));
+  if (params.rows == 0) return Ok();
+  return Launched("merging of parts",
+                  LaunchMerge(ArgsOf(params), {parts, o, lse}, stream));
 }
 
 bool FitsPrefill(const BlockShape& shape) {

@@ -55,6 +55,10 @@ struct AttendParams {
 size_t DecodeScratchFloats(const AttendParams& params, int32_t splits);
 Status AttendDecode(const AttendParams& params, int32_t splits, float* scratch, Stream stream);
 
+/// Attention over `parts` lists, each attended apart, to that over all of them: `o` is
+/// [parts, T, Hq, D], `lse` [parts, T, Hq]; the result goes to the o and lse of `params`.
+Status MergeParts(const AttendParams& params, int32_t parts, float* o, float* lse, Stream stream);
+
 /// Whether blocks of this shape fit the shared memory that AttendPrefill works in.
 bool FitsPrefill(const BlockShape& shape);
 /// For many rows: a block of threads for each KV head and 32 queries. kUnsupported for what does

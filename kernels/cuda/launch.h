@@ -77,11 +77,13 @@ inline constexpr int64_t kMostSharedBytes = int64_t{163} << 10;  // of compute c
 struct AppendArgs {
   Layout layout;
   Rotation rotation;
-  int32_t heads, first_row, rows;
+  int32_t heads, rows;
+  const int32_t* first_row;
   const float* k;
   const float* v;
   int64_t stride;
-  std::byte* const* payloads;
+  std::byte* blocks;
+  int64_t head_stride, block_stride;  ///< bytes
 };
 const char* LaunchAppend(const AppendArgs& args, CUstream_st* stream);
 
@@ -128,5 +130,55 @@ struct FoldArgs {
   float* weights;  ///< [P, groups, n], to work in
 };
 const char* LaunchFold(const FoldArgs& args, CUstream_st* stream);
+
+/// Rows of queries that a step's choice looks at: row first + i·stride is its i-th.
+struct Sampled {
+  int32_t heads, group, dim, rows;
+  const float* q;
+  int64_t q_row_stride;
+  const int32_t* positions;
+  int32_t first, stride;
+  float scale;
+};
+
+struct SearchQueriesArgs {
+  Sampled sampled;
+  Rotation rotation;
+  int32_t slot_position;
+  bool bf16;
+  float* queries;
+};
+const char* LaunchSearchQueries(const SearchQueriesArgs& args, CUstream_st* stream);
+
+struct NearScoresArgs {
+  Sampled sampled;
+  Rotation rotation;
+  int32_t near, block_rows;
+  const float* keys;
+  float* scores;
+  int64_t score_stride;
+};
+const char* LaunchNearScores(const NearScoresArgs& args, CUstream_st* stream);
+
+struct PlaceArgs {
+  int32_t heads, groups, k, fixed, sinks, block_rows;
+  const int32_t* chosen;
+  int32_t far_begin, far_count, near_begin, near_end, first_slot, crowd;
+  const int32_t* fixed_blocks;
+  const int32_t* fixed_slots;
+  const uint32_t* table;
+  int64_t table_stride;
+  const std::byte* slots;
+  int64_t slot_bytes;
+  PlacedBlock* placed;
+  int32_t* counts;
+  int32_t* ordinals;
+  int32_t* missing;
+  int32_t* stopped;
+};
+const char* LaunchPlace(const PlaceArgs& args, CUstream_st* stream);
+
+const char* LaunchUpdateTable(int32_t count, const int64_t* places, const uint32_t* values,
+                              uint32_t* table, CUstream_st* stream);
 
 }  // namespace cairn::cuda

@@ -21,5 +21,11 @@ const char* LaunchGather(int32_t, int64_t, const std::byte* const*, std::byte* c
 }
 const char* LaunchScore(const ScoreArgs&, CUstream_st*) { return kNone; }
 const char* LaunchFold(const FoldArgs&, CUstream_st*) { return kNone; }
+const char* LaunchSearchQueries(const SearchQueriesArgs&, CUstream_st*) { return kNone; }
+const char* LaunchNearScores(const NearScoresArgs&, CUstream_st*) { return kNone; }
+const char* LaunchPlace(const PlaceArgs&, CUstream_st*) { return kNone; }
+const char* LaunchUpdateTable(int32_t, const int64_t*, const uint32_t*, uint32_t*, CUstream_st*) {
+  return kNone;
+}
 
 }  // namespace cairn::cuda

@@ -23,7 +23,7 @@ TEST(CudaLink, WithoutADeviceALaunchIsAnErrorInCudasWords) {
   const Status all[] = {
       cuda::AttendDecode(params, 1, nullptr, nullptr),
       cuda::AttendPrefill(params, nullptr),
-      cuda::AppendRows(params.shape, {nullptr, 64}, 1, 0, 1, nullptr, nullptr, 0, nullptr, nullptr),
+      cuda::AppendRows(params.shape, {nullptr, 64}, {}, nullptr, 1, nullptr, nullptr, 0, nullptr),
       cuda::LandmarkKeys(params.shape, 1, nullptr, nullptr, nullptr),
       cuda::SealBlocks(codes, 1, nullptr, nullptr, nullptr),
       cuda::GatherBlocks(1, 16, nullptr, nullptr, nullptr),
