@@ -36,6 +36,7 @@ Result<std::unique_ptr<LandmarkIndex>> DeviceIndex::Make(const IndexOptions& opt
   CAIRN_TRY(cuda::ScoreVectors(
       {.dim = options.dim, .padded_dim = index->padded_dim_, .dtype = options.dtype}, nullptr));
   CAIRN_TRY(index->stream_, device.MakeStream());
+  CAIRN_TRY(index->added_, device.MakeEvent());
   return std::unique_ptr<LandmarkIndex>(std::move(index));
 }
 
@@ -47,6 +48,11 @@ int64_t DeviceIndex::size(int32_t partition) const {
 uint64_t DeviceIndex::memory_bytes() const {
   const std::lock_guard lock(mutex_);
   return stored_.bytes();
+}
+
+uint64_t DeviceIndex::version() const {
+  const std::lock_guard lock(mutex_);
+  return version_;
 }
 
 Status DeviceIndex::Wait() {
@@ -83,6 +89,7 @@ Status DeviceIndex::Reserve(int64_t blocks) {
   }
   stored_ = std::move(grown);
   capacity_ = capacity;
+  ++version_;
   return Ok();
 }
 
@@ -124,6 +131,40 @@ void DeviceIndex::Truncate(int32_t first_partition, int32_t partition_count, int
   }
 }
 
+Status DeviceIndex::OrderAfterAdds(DeviceStream& stream) {
+  const std::lock_guard lock(mutex_);
+  CAIRN_TRY(stream_.Record(added_));
+  return stream.WaitFor(added_);
+}
+
+ScoreParams DeviceIndex::ParamsOf(int32_t first_partition, int32_t partition_count, int64_t begin,
+                                  int64_t end) const {
+  return {.partitions = partition_count,
+          .dim = options_.dim,
+          .padded_dim = padded_dim_,
+          .vectors = (end - begin) * options_.representatives,
+          .dtype = options_.dtype,
+          .stored = At(first_partition, begin),
+          .partition_stride = capacity_ * block_numbers()};
+}
+
+Status DeviceIndex::Score(int32_t first_partition, int32_t partition_count, int64_t begin,
+                          int64_t end, const float* queries, int32_t rows, float* scores,
+                          int64_t score_stride, DeviceStream& stream) {
+  const std::lock_guard lock(mutex_);
+  CAIRN_CHECK(first_partition >= 0 && first_partition + partition_count <= options_.partitions);
+  CAIRN_CHECK(begin >= 0 && begin <= end);
+  for (int32_t p = first_partition; p < first_partition + partition_count; ++p) {
+    CAIRN_CHECK(end <= sizes_[static_cast<size_t>(p)]);
+  }
+  ScoreParams params = ParamsOf(first_partition, partition_count, begin, end);
+  params.rows = rows;
+  params.queries = queries;
+  params.scores = scores;
+  params.score_stride = score_stride;
+  return cuda::ScoreVectors(params, stream.get());
+}
+
 DeviceIndex::Places DeviceIndex::PlacesOf(const SearchRequest& request, const SearchResult& result,
                                           int32_t count) const {
   const auto rows = static_cast<size_t>(count) * static_cast<size_t>(request.rows);
@@ -144,17 +185,11 @@ DeviceIndex::Places DeviceIndex::PlacesOf(const SearchRequest& request, const Se
 Status DeviceIndex::Launch(const SearchRequest& request, int32_t first, int32_t count, int32_t k,
                            const Places& places) {
   const int64_t blocks = request.end - request.begin;
-  CAIRN_TRY(cuda::ScoreVectors({.partitions = count,
-                                .rows = request.rows,
-                                .dim = options_.dim,
-                                .padded_dim = padded_dim_,
-                                .vectors = blocks * options_.representatives,
-                                .dtype = options_.dtype,
-                                .stored = At(request.first_partition + first, request.begin),
-                                .partition_stride = capacity_ * block_numbers(),
-                                .queries = Floats(there_on_device_, 0),
-                                .scores = Floats(work_, 0)},
-                               stream_.get()));
+  ScoreParams params = ParamsOf(request.first_partition + first, count, request.begin, request.end);
+  params.rows = request.rows;
+  params.queries = Floats(there_on_device_, 0);
+  params.scores = Floats(work_, 0);
+  CAIRN_TRY(cuda::ScoreVectors(params, stream_.get()));
   return cuda::FoldScores(
       {.partitions = count,
        .rows = request.rows,

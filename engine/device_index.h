@@ -28,6 +28,24 @@ class DeviceIndex final : public LandmarkIndex {
   std::string_view name() const override { return "device"; }
   uint64_t memory_bytes() const override;
 
+  // For those who search on a stream of their own, without the host. They must be done with that
+  // stream before Add or Truncate.
+
+  int32_t representatives() const { return options_.representatives; }
+  /// Changes whenever vectors are somewhere else from then on, so that what was captured of Score
+  /// is of no use any more.
+  uint64_t version() const;
+  /// What is put on `stream` from now on sees all that was added. The host does not wait.
+  Status OrderAfterAdds(DeviceStream& stream);
+  /// Launches on `stream`, of the device that the calling thread uses, the inner products of
+  /// `rows` queries of each partition with the vectors of its blocks [begin, end): `scores` is [P,
+  /// rows, (end − begin)·R] f32, rows score_stride apart (0: dense), `queries` [P, rows, D] f32,
+  /// both in device memory. Queries are taken as they are; Search rounds them to bf16 first, to
+  /// nearest even, unless vectors are f32. kUnsupported as Make; kIo with CUDA's words.
+  Status Score(int32_t first_partition, int32_t partition_count, int64_t begin, int64_t end,
+               const float* queries, int32_t rows, float* scores, int64_t score_stride,
+               DeviceStream& stream);
+
  private:
   /// Where parts of a search begin, in floats; what comes back lies together.
   struct Places {
@@ -48,6 +66,9 @@ class DeviceIndex final : public LandmarkIndex {
   Status Wait();
   Result<std::byte*> Staging(size_t bytes);
   Status Reserve(int64_t blocks);
+  /// Of vectors of blocks from `begin` on, without queries and scores.
+  ScoreParams ParamsOf(int32_t first_partition, int32_t partition_count, int64_t begin,
+                       int64_t end) const;
   /// Of so many partitions of the request from `first` on.
   Places PlacesOf(const SearchRequest& request, const SearchResult& result, int32_t count) const;
   Status SearchSome(const SearchRequest& request, int32_t first, int32_t count,
@@ -62,11 +83,13 @@ class DeviceIndex final : public LandmarkIndex {
   mutable std::mutex mutex_;
   std::vector<int64_t> sizes_;  // of partitions
   int64_t capacity_ = 0;        // blocks of each
-  DeviceBuffer stored_;         // [partitions, capacity, R, padded_dim]
-  PinnedBuffer staged_;         // what is added
-  size_t staged_bytes_ = 0;     // of it, that may be on their way
-  PinnedBuffer there_, back_;   // of a search
+  uint64_t version_ = 0;
+  DeviceBuffer stored_;        // [partitions, capacity, R, padded_dim]
+  PinnedBuffer staged_;        // what is added
+  size_t staged_bytes_ = 0;    // of it, that may be on their way
+  PinnedBuffer there_, back_;  // of a search
   DeviceBuffer there_on_device_, back_on_device_, work_;
+  DeviceEvent added_;
   DeviceStream stream_;  // goes first, and waits for what uses the rest
 };
 

@@ -117,6 +117,7 @@ struct ScoreArgs {
   int64_t partition_stride;
   const float* queries;
   float* scores;
+  int64_t score_stride;
 };
 const char* LaunchScore(const ScoreArgs& args, CUstream_st* stream);
 
