@@ -38,18 +38,17 @@ Status DeviceLocalRows::Upload(const LocalRows& local, DeviceStream& stream) {
       std::memcpy(staged, local.block(layer, head, 0), payload_bytes_);
     }
   }
-  return stream.CopyPiecesToDevice(
-      data_.data(), staged_.data(),
-      {bytes_, static_cast<size_t>(layers_ * heads_), static_cast<size_t>(blocks_) * bytes_,
-       bytes_});
+  return stream.CopyPiecesToDevice(data_.data(), staged_.data(),
+                                   {bytes_, static_cast<size_t>(layers_ * heads_),
+                                    static_cast<size_t>(blocks_) * bytes_, bytes_});
 }
 
 Status DeviceLocalRows::Download(int32_t blocks, DeviceStream& stream, LocalRows* local) {
   CAIRN_CHECK(blocks >= 1 && blocks <= blocks_);
   const size_t piece = static_cast<size_t>(blocks) * bytes_;
-  CAIRN_TRY(stream.CopyPiecesToHost(
-      staged_.data(), data_.data(),
-      {piece, static_cast<size_t>(layers_ * heads_), piece, static_cast<size_t>(blocks_) * bytes_}));
+  CAIRN_TRY(stream.CopyPiecesToHost(staged_.data(), data_.data(),
+                                    {piece, static_cast<size_t>(layers_ * heads_), piece,
+                                     static_cast<size_t>(blocks_) * bytes_}));
   CAIRN_TRY(stream.Wait());
   const std::byte* staged = staged_.data();
   for (int32_t layer = 0; layer < layers_; ++layer) {

@@ -19,7 +19,7 @@ ResidentBlocks::ResidentBlocks(int32_t partitions, int32_t heads, TieredStore& s
       heads_(heads),
       store_(store),
       device_(*store.device()),
-      slots_(store.slots()) {}
+      slots_(store.top_slots()) {}
 
 Status ResidentBlocks::Reserve(int64_t blocks, DeviceStream& stream) {
   if (blocks > capacity_) {
@@ -124,7 +124,7 @@ Status ResidentBlocks::Fetch(std::span<const Block> wanted, const BlockMap& bloc
   entries_.resize(held);
   for (const Entry& entry : fetched) entry_of_[PlaceOf(entry.block)] = -1;
   const size_t need = ids.size() + slots_.count / kShareLeft;
-  const size_t available = store_.slots().available;
+  const size_t available = store_.top_slots().available;
   if (available < need) Release(need - available);
   auto pins = store_.Fetch(ids);
   if (!pins) {

@@ -72,7 +72,7 @@ class ResidentBlocks {
   const int32_t partitions_, heads_;
   TieredStore& store_;
   Device& device_;
-  const TieredStore::Slots slots_;
+  const TieredStore::TopSlots slots_;
   uint64_t step_ = 1;
   int64_t capacity_ = 0;           // ordinals of a partition
   std::vector<Entry> entries_;     // as payloads of pins_

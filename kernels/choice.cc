@@ -1,6 +1,7 @@
 #include "kernels/choice.h"
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "base/dtype.h"
@@ -26,12 +27,13 @@ void ForQueries(const SampledQueries& sampled, const Body& body) {
 }  // namespace
 
 void SearchQueries(const SampledQueries& sampled, const RopeTable& rope, int32_t slot_position,
-                   bool bf16, float* queries) {
+                   bool bf16, float* queries, int32_t* missing) {
   ForQueries(sampled, [&](int32_t position, int32_t, int64_t place, const float* q) {
     float* target = queries + place * sampled.dim;
     rope.Rotate(position - slot_position, q, target);
     for (int32_t c = 0; c < sampled.dim; ++c) {
       target[c] *= sampled.scale;
+      if (!std::isfinite(target[c])) *missing |= kNoChoice;
       if (bf16) target[c] = Bf16ToFloat(FloatToBf16(target[c]));
     }
   });
@@ -65,7 +67,8 @@ void PlaceBlocks(const PlaceParams& params) {
       params.placed[to] = {lies == kAbsent ? nullptr : params.slots + lies * params.slot_bytes,
                            slot * params.block_rows, params.block_rows};
       if (lies != kAbsent) return;
-      *params.missing += block < 0 ? kNoChoice : 1;
+      ++*params.missing;
+      if (block < 0) *params.missing |= kNoChoice;
       complete = false;
     };
     for (int32_t i = 0; i < params.k; ++i) {

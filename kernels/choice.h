@@ -26,10 +26,13 @@ struct SampledQueries {
   float scale = 1.0f;
 };
 
+/// In a count of blocks that are missing: nothing could be chosen, as queries were no numbers.
+inline constexpr int32_t kNoChoice = 1 << 30;
+
 /// `queries` [Hkv, S, G, D]: rotated by their distance from `slot_position`, scaled, and rounded to
-/// bf16 if that is wanted.
+/// bf16 if that is wanted. `missing` gets kNoChoice if one holds NaN or infinity.
 void SearchQueries(const SampledQueries& sampled, const RopeTable& rope, int32_t slot_position,
-                   bool bf16, float* queries);
+                   bool bf16, float* queries, int32_t* missing);
 
 /// Scores of `near` blocks, of which block i stands in slot i + 1: `keys` is [Hkv, near, D];
 /// `scores` [Hkv, S·G, near], rows score_stride apart.
@@ -38,8 +41,6 @@ void NearScores(const SampledQueries& sampled, const RopeTable& rope, int32_t ne
 
 /// A slot that no block has.
 inline constexpr uint32_t kAbsent = UINT32_MAX;
-/// Added to `missing` for a group that could not choose, as its scores were no numbers.
-inline constexpr int32_t kNoChoice = 1 << 24;
 
 /// Lists for one layer, a head and a group of rows each: sinks, chosen blocks, recent blocks, by
 /// ordinal, in the slots of engine/position_map.h.
@@ -65,8 +66,8 @@ struct PlaceParams {
   BlockRef* placed = nullptr;   ///< [groups, Hkv, fixed + k]
   int32_t* counts = nullptr;    ///< [groups, Hkv]: fixed + k, or 0 if one is absent
   int32_t* ordinals = nullptr;  ///< [groups, Hkv, fixed + k]; −1 for what was not chosen
-  int32_t* missing = nullptr;   ///< grows by one for each absent block
-  int32_t* stopped = nullptr;   ///< becomes 1 if one is absent
+  int32_t* missing = nullptr;  ///< grows by one for each absent block, and gets kNoChoice for a −1
+  int32_t* stopped = nullptr;  ///< becomes 1 if one is absent
 };
 
 void PlaceBlocks(const PlaceParams& params);

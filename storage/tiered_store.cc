@@ -287,7 +287,7 @@ TieredStore::Ticket TieredStore::StartFetch(std::span<const BlockId> ids) {
 
 void TieredStore::ReadAhead(std::span<const BlockId> ids) { impl_->StartReadAhead(ids); }
 
-TieredStore::Slots TieredStore::slots() const {
+TieredStore::TopSlots TieredStore::top_slots() const {
   const std::lock_guard lock(impl_->mutex);
   const MemoryTier& tier = impl_->top();
   return {tier.pool.At(0), SlabPool::SlotBytes(impl_->options.payload_bytes), tier.pool.slots(),

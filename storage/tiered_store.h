@@ -168,13 +168,13 @@ class TieredStore {
   Status OrderAfterCopies(DeviceStream& stream);
 
   /// The slots of the fastest tier, where payloads of Fetch's pins lie, slot_bytes apart.
-  struct Slots {
+  struct TopSlots {
     const std::byte* first;
     size_t slot_bytes;
     uint32_t count;
     uint32_t available;  ///< that a Fetch could take now
   };
-  Slots slots() const;
+  TopSlots top_slots() const;
   /// Counts so many blocks as found in the fastest tier, that a caller held and looked up itself.
   void CountHits(uint64_t blocks);
   /// Whether an AccessTrace is told of accesses, which those of CountHits are not.

@@ -69,8 +69,7 @@ Status AttendDecode(const AttendParams& params, int32_t splits, float* scratch, 
 Status MergeParts(const AttendParams& params, int32_t parts, float* o, float* lse, Stream stream) {
   CAIRN_TRY(CheckParams(params));
   if (params.rows == 0) return Ok();
-  return Launched("merging of parts",
-                  LaunchMerge(ArgsOf(params), {parts, o, lse}, stream));
+  return Launched("merging of parts", LaunchMerge(ArgsOf(params), {parts, o, lse}, stream));
 }
 
 bool FitsPrefill(const BlockShape& shape) {

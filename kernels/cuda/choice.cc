@@ -17,10 +17,10 @@ Sampled SampledOf(const SampledQueries& sampled) {
 }  // namespace
 
 Status SearchQueries(const SampledQueries& sampled, const DeviceRope& rope, int32_t slot_position,
-                     bool bf16, float* queries, Stream stream) {
+                     bool bf16, float* queries, int32_t* missing, Stream stream) {
   if (sampled.rows == 0) return Ok();
-  const SearchQueriesArgs args = {SampledOf(sampled), RotationOf(rope), slot_position, bf16,
-                                  queries};
+  const SearchQueriesArgs args = {
+      SampledOf(sampled), RotationOf(rope), slot_position, bf16, queries, missing};
   return Launched("rotating queries", LaunchSearchQueries(args, stream));
 }
 

@@ -7,7 +7,7 @@ namespace cairn::cuda {
 namespace {
 
 constexpr uint32_t kNowhere = 0xffffffffu;   // kAbsent
-constexpr int32_t kNothingChosen = 1 << 24;  // kNoChoice
+constexpr int32_t kNothingChosen = 1 << 30;  // kNoChoice
 
 // The query of block of threads (row, query head), and where its results belong.
 struct Query {
@@ -30,6 +30,10 @@ __device__ __forceinline__ Query QueryOf(const Sampled& sampled) {
   return query;
 }
 
+__device__ __forceinline__ bool IsNumber(float x) {
+  return (__float_as_uint(x) & 0x7f800000u) != 0x7f800000u;
+}
+
 // Blocks of threads are [S, Hq]; a thread has every so many pairs of columns.
 __global__ void __launch_bounds__(kThreads) SearchQueriesKernel(const SearchQueriesArgs args) {
   const Query query = QueryOf(args.sampled);
@@ -42,6 +46,7 @@ __global__ void __launch_bounds__(kThreads) SearchQueriesKernel(const SearchQuer
     RotatePair(pair, &a, &b);
     a = __fmul_rn(a, args.sampled.scale);
     b = __fmul_rn(b, args.sampled.scale);
+    if (!IsNumber(a) || !IsNumber(b)) atomicOr(args.missing, kNothingChosen);
     target[pair.first] = args.bf16 ? Bf16ToFloat(FloatToBf16(a)) : a;
     target[pair.second] = args.bf16 ? Bf16ToFloat(FloatToBf16(b)) : b;
   }
@@ -112,7 +117,8 @@ __global__ void __launch_bounds__(kThreads) PlaceKernel(const PlaceArgs args) {
       at = fixed < args.sinks ? fixed : fixed + args.k;
     }
     const uint32_t lies = block < 0 ? kNowhere : args.table[head * args.table_stride + block];
-    if (lies == kNowhere) mine += block < 0 ? kNothingChosen : 1;
+    if (block < 0) atomicOr(args.missing, kNothingChosen);
+    if (lies == kNowhere) ++mine;
     PlacedBlock placed;
     placed.payload = lies == kNowhere ? nullptr : args.slots + lies * args.slot_bytes;
     placed.position = slot * args.block_rows;

@@ -10,7 +10,7 @@
 namespace cairn::cuda {
 
 Status SearchQueries(const SampledQueries& sampled, const DeviceRope& rope, int32_t slot_position,
-                     bool bf16, float* queries, Stream stream);
+                     bool bf16, float* queries, int32_t* missing, Stream stream);
 
 Status NearScores(const SampledQueries& sampled, const DeviceRope& rope, int32_t near,
                   int32_t block_rows, const float* keys, float* scores, int64_t score_stride,

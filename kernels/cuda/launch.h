@@ -148,6 +148,7 @@ struct SearchQueriesArgs {
   int32_t slot_position;
   bool bf16;
   float* queries;
+  int32_t* missing;
 };
 const char* LaunchSearchQueries(const SearchQueriesArgs& args, CUstream_st* stream);
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <vector>
 
@@ -59,14 +60,31 @@ class CudaQueries : public testing::TestWithParam<QueryCase> {
 TEST_P(CudaQueries, RotatedOnesAreThoseOfTheCpu) {
   for (const bool bf16 : {false, true}) {
     std::vector<float> expected(static_cast<size_t>(Queries() * from_.dim), -7.0f);
-    SearchQueries(Sampled(), rope_, 3 * kBlockRows, bf16, expected.data());
+    int32_t bad = 0;
+    SearchQueries(Sampled(), rope_, 3 * kBlockRows, bf16, expected.data(), &bad);
     UnderSomeOrders([&] {
       std::vector<float> found(expected.size(), -7.0f);
       ASSERT_TRUE(
-          cuda::SearchQueries(Sampled(), rope(), 3 * kBlockRows, bf16, found.data(), nullptr)
+          cuda::SearchQueries(Sampled(), rope(), 3 * kBlockRows, bf16, found.data(), &bad, nullptr)
               .has_value());
       EXPECT_EQ(found, expected);
     });
+    EXPECT_EQ(bad, 0);
+  }
+}
+
+TEST_P(CudaQueries, ThoseThatAreNoNumbersAreNoticed) {
+  const auto row = static_cast<int64_t>(from_.first + (from_.rows - 1) * from_.stride);
+  std::vector<float> queries(static_cast<size_t>(Queries() * from_.dim));
+  for (const float number : {std::nanf(""), -HUGE_VALF}) {
+    q_[static_cast<size_t>((row + 1) * row_stride_ - 4)] = number;  // the last of the last one
+    int32_t by_cpu = 5, by_device = 5;
+    SearchQueries(Sampled(), rope_, 0, false, queries.data(), &by_cpu);
+    ASSERT_TRUE(
+        cuda::SearchQueries(Sampled(), rope(), 0, false, queries.data(), &by_device, nullptr)
+            .has_value());
+    EXPECT_EQ(by_cpu, kNoChoice + 5);
+    EXPECT_EQ(by_device, kNoChoice + 5);
   }
 }
 
@@ -237,7 +255,7 @@ TEST(CudaLists, WhoCouldNotChooseSaysSo) {
   PlaceData data({"", 3, 2, 8, 0, 0, 90, 8, 0, false}, 5);
   data.chosen[0] = data.chosen[1] = -1;
   data.Compare();
-  EXPECT_EQ(data.OnCpu().missing, 2 * kNoChoice);
+  EXPECT_EQ(data.OnCpu().missing, kNoChoice + 2);
 }
 
 TEST(CudaTable, PlacesGetTheirValuesAndOthersKeepTheirs) {

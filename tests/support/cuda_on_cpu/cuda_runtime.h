@@ -121,6 +121,10 @@ T atomicMax(T* target, std::type_identity_t<T> value) {
   return cairn::cuda_on_cpu::Change(target, [value](T old) { return old < value ? value : old; });
 }
 template <class T>
+T atomicOr(T* target, std::type_identity_t<T> value) {
+  return cairn::cuda_on_cpu::Change(target, [value](T old) { return old | value; });
+}
+template <class T>
 T atomicExch(T* target, std::type_identity_t<T> value) {
   return cairn::cuda_on_cpu::Change(target, [value](T) { return value; });
 }
