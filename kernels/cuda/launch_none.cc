@@ -21,5 +21,10 @@ const char* LaunchGather(int32_t, int64_t, const std::byte* const*, std::byte* c
 }
 const char* LaunchScore(const ScoreArgs&, CUstream_st*) { return kNone; }
 const char* LaunchFold(const FoldArgs&, CUstream_st*) { return kNone; }
+const char* LaunchNorm(const NormArgs&, CUstream_st*) { return kNone; }
+const char* LaunchAdd(const AddArgs&, CUstream_st*) { return kNone; }
+const char* LaunchSwiGlu(const SwiGluArgs&, CUstream_st*) { return kNone; }
+const char* LaunchConvert(const ConvertArgs&, CUstream_st*) { return kNone; }
+const char* LaunchGreedy(const GreedyArgs&, CUstream_st*) { return kNone; }
 
 }  // namespace cairn::cuda
