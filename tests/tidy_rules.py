@@ -24,7 +24,8 @@ FOREIGN = [
     (r"(oneapi/dnnl/|oneapi/dnnl\.|dnnl)", r"base/matmul\.cc$"),
     (r"(oneapi/tbb|tbb/)", r"base/parallel\.cc$"),
     (r"(cuda|cublas|cub/|thrust/|cooperative_groups)",
-     r"(base/device_cuda\.cc|kernels/cuda/\w+\.(cu|cuh)|tests/support/gpu/cuda_\w+\.cc)$"),
+     r"(base/device_cuda\.cc|kernels/cuda/\w+\.(cu|cuh)|tests/support/gpu/cuda_\w+\.cc"
+     r"|base/cublas_lt\.h)$"),
 ]
 LARGE_DATA = r"(tests/data/[\w.-]+\.jsonl|model/adapters/[\w.-]+\.gguf)$"
 THROWERS = r"(index/faiss_cpu_index\.cc|storage/rocks_\w+\.cc)$"

@@ -183,4 +183,54 @@ const char* LaunchPlace(const PlaceArgs& args, CUstream_st* stream);
 const char* LaunchUpdateTable(int32_t count, const int64_t* places, const uint32_t* values,
                               uint32_t* table, CUstream_st* stream);
 
+// By fours: rows have a multiple of four numbers, and all begin at multiples of 16 bytes.
+struct NormArgs {
+  int64_t rows;
+  int32_t n;
+  bool by_fours;
+  Element element;  ///< of y: kF32 or kBF16
+  float epsilon;
+  const float* x;
+  const float* weight;
+  std::byte* y;
+};
+const char* LaunchNorm(const NormArgs& args, CUstream_st* stream);
+
+struct AddArgs {
+  int64_t count;
+  bool by_fours;
+  float* x;
+  const float* y;
+  const int32_t* stopped;  ///< or null
+};
+const char* LaunchAdd(const AddArgs& args, CUstream_st* stream);
+
+struct SwiGluArgs {
+  int64_t rows;
+  int32_t ffn;
+  bool by_fours;
+  Element element;
+  const float* gate_up;
+  std::byte* y;
+};
+const char* LaunchSwiGlu(const SwiGluArgs& args, CUstream_st* stream);
+
+struct ConvertArgs {
+  int64_t count;
+  bool by_fours;
+  Element element;
+  const float* x;
+  std::byte* y;
+};
+const char* LaunchConvert(const ConvertArgs& args, CUstream_st* stream);
+
+struct GreedyArgs {
+  int64_t rows;
+  int32_t vocab;
+  bool by_fours;
+  const float* logits;
+  int32_t* ids;
+};
+const char* LaunchGreedy(const GreedyArgs& args, CUstream_st* stream);
+
 }  // namespace cairn::cuda

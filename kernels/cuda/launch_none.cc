@@ -27,5 +27,10 @@ const char* LaunchPlace(const PlaceArgs&, CUstream_st*) { return kNone; }
 const char* LaunchUpdateTable(int32_t, const int64_t*, const uint32_t*, uint32_t*, CUstream_st*) {
   return kNone;
 }
+const char* LaunchNorm(const NormArgs&, CUstream_st*) { return kNone; }
+const char* LaunchAdd(const AddArgs&, CUstream_st*) { return kNone; }
+const char* LaunchSwiGlu(const SwiGluArgs&, CUstream_st*) { return kNone; }
+const char* LaunchConvert(const ConvertArgs&, CUstream_st*) { return kNone; }
+const char* LaunchGreedy(const GreedyArgs&, CUstream_st*) { return kNone; }
 
 }  // namespace cairn::cuda

@@ -5,6 +5,7 @@
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import unittest
 
@@ -25,10 +26,19 @@ class GpuCheck(CliTest):
                            "--adapter", LANDMARK, "--text",
                            self.file("text.txt", random_text(1500)), *options)
         self.assertEqual(done.returncode, 0, done.stderr)
+        self.packing = done.stderr
         return target
 
+    def library(self, name):
+        """A small library under another name."""
+        listed = self.script("ldd", BINARY).stdout
+        shutil.copy(re.search(r"=> (/\S*/libm\.so\S*)", listed).group(1), self.directory / name)
+        return self.directory / name
+
     def test_without_a_gpu_nothing_is_checked(self):
-        pack = self.pack(BINARY)
+        pack = self.pack(BINARY, "--cublaslt", self.library("libcublasLt.so.13"))
+        self.assertTrue((pack / "lib/libcublasLt.so.13").is_file())
+        self.assertIn("with " + str(self.directory / "libcublasLt.so.13"), self.packing)
         if "cuda:0" in self.good("doctor").stdout:
             self.skipTest("this machine has a GPU")
         results = self.directory / "results"
@@ -38,7 +48,8 @@ class GpuCheck(CliTest):
         self.assertIn("no GPU: nothing was checked", (results / "summary.md").read_text())
 
     def test_with_one_every_step_is_reported(self):
-        parts = self.pack(DEVICE_BINARY, "--part-size", "20M")
+        parts = self.pack(DEVICE_BINARY, "--part-size", "20M", "--cublaslt", "none")
+        self.assertIn("without cuBLASLt", self.packing)
         self.assertTrue(all(part.stat().st_size <= 20_000_000 * 1.05
                             for part in parts.glob("part-*")))
         pack = self.directory / "unpacked"
@@ -68,6 +79,9 @@ class GpuCheck(CliTest):
                  "no model at /nonexistent"),
                 ((SCRIPTS / "pack.sh", self.directory / "new", "--cairn", "/nonexistent/c",
                   "--model", MODEL), "/nonexistent/c is not there"),
+                ((SCRIPTS / "pack.sh", self.directory / "new", "--cairn", BINARY, "--model", MODEL,
+                  "--cublaslt", "/nonexistent/libcublasLt.so.13"),
+                 "not /nonexistent/libcublasLt.so.13"),
                 ((SCRIPTS / "run.sh",), "say into which directory"),
                 ((SCRIPTS / "run.sh", self.directory / "r", "--only", "tests,nonsense"),
                  "no step nonsense")):

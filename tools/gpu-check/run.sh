@@ -115,7 +115,8 @@ if wanted sanitizer; then
     fi
     check sanitizer "$tool" compute-sanitizer --tool "$tool" --error-exitcode 1 \
       --target-processes all "${LOADER[0]}" --library-path "$HERE/lib" \
-      "$HERE/bin/gpu_kernels_test" --gtest_brief=1 --gtest_filter='Shared/*:Cases/*:CudaFold*'
+      "$HERE/bin/gpu_kernels_test" --gtest_brief=1 \
+      --gtest_filter='Shared/*:Cases/*:CudaFold*:CudaTransformer*:CudaGreedy*'
   done
 fi
 

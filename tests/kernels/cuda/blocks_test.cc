@@ -118,8 +118,9 @@ TEST_P(CudaBlocks, AppendedRowsAreThoseOfTheCpu) {
               expected.data() + h * head_bytes + static_cast<size_t>(place / kRows) * bytes);
         }
       }
-      ASSERT_TRUE(cuda::AppendRows(open, rope(), local, &first, rows, keys_.data(), values_.data(),
-                                   stride(), nullptr)
+      const std::vector<int32_t> first_row = {first};
+      ASSERT_TRUE(cuda::AppendRows(open, rope(), local, first_row.data(), rows, keys_.data(),
+                                   values_.data(), stride(), nullptr)
                       .has_value());
       ASSERT_EQ(found, expected) << "after rows from " << first;
     }
@@ -213,8 +214,8 @@ TEST(CudaRounding, HalvesRoundAsOnTheCpu) {
     Payloads expected = Unwritten(1, shape.payload_bytes());
     Payloads found = expected;
     cairn::AppendRows(shape, rope, 0, 1, keys.data(), numbers.data(), dim, expected[0].data());
-    const int32_t first = 0;
-    ASSERT_TRUE(cuda::AppendRows(shape, device_rope, {1, found[0].data(), 0, 0}, &first, 1,
+    const std::vector<int32_t> first = {0};
+    ASSERT_TRUE(cuda::AppendRows(shape, device_rope, {1, found[0].data(), 0, 0}, first.data(), 1,
                                  keys.data(), numbers.data(), dim, nullptr)
                     .has_value());
     EXPECT_EQ(found, expected) << DTypeName(type);

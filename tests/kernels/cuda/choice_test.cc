@@ -60,16 +60,16 @@ class CudaQueries : public testing::TestWithParam<QueryCase> {
 TEST_P(CudaQueries, RotatedOnesAreThoseOfTheCpu) {
   for (const bool bf16 : {false, true}) {
     std::vector<float> expected(static_cast<size_t>(Queries() * from_.dim), -7.0f);
-    int32_t bad = 0;
-    SearchQueries(Sampled(), rope_, 3 * kBlockRows, bf16, expected.data(), &bad);
+    std::vector<int32_t> bad = {0};
+    SearchQueries(Sampled(), rope_, 3 * kBlockRows, bf16, expected.data(), bad.data());
     UnderSomeOrders([&] {
       std::vector<float> found(expected.size(), -7.0f);
-      ASSERT_TRUE(
-          cuda::SearchQueries(Sampled(), rope(), 3 * kBlockRows, bf16, found.data(), &bad, nullptr)
-              .has_value());
+      ASSERT_TRUE(cuda::SearchQueries(Sampled(), rope(), 3 * kBlockRows, bf16, found.data(),
+                                      bad.data(), nullptr)
+                      .has_value());
       EXPECT_EQ(found, expected);
     });
-    EXPECT_EQ(bad, 0);
+    EXPECT_EQ(bad[0], 0);
   }
 }
 
@@ -78,13 +78,13 @@ TEST_P(CudaQueries, ThoseThatAreNoNumbersAreNoticed) {
   std::vector<float> queries(static_cast<size_t>(Queries() * from_.dim));
   for (const float number : {std::nanf(""), -HUGE_VALF}) {
     q_[static_cast<size_t>((row + 1) * row_stride_ - 4)] = number;  // the last of the last one
-    int32_t by_cpu = 5, by_device = 5;
-    SearchQueries(Sampled(), rope_, 0, false, queries.data(), &by_cpu);
+    std::vector<int32_t> by_cpu = {5}, by_device = {5};
+    SearchQueries(Sampled(), rope_, 0, false, queries.data(), by_cpu.data());
     ASSERT_TRUE(
-        cuda::SearchQueries(Sampled(), rope(), 0, false, queries.data(), &by_device, nullptr)
+        cuda::SearchQueries(Sampled(), rope(), 0, false, queries.data(), by_device.data(), nullptr)
             .has_value());
-    EXPECT_EQ(by_cpu, kNoChoice + 5);
-    EXPECT_EQ(by_device, kNoChoice + 5);
+    EXPECT_EQ(by_cpu[0], kNoChoice + 5);
+    EXPECT_EQ(by_device[0], kNoChoice + 5);
   }
 }
 
@@ -141,7 +141,7 @@ struct PlaceData {
   struct Lists {
     std::vector<cuda::PlacedBlock> placed;
     std::vector<int32_t> counts, ordinals;
-    int32_t missing = 0, stopped = 0;
+    std::vector<int32_t> missing = {0}, stopped = {0};
   };
   PlaceParams Params(Lists* lists) const {
     const auto count = static_cast<size_t>(from.heads * from.groups);
@@ -171,8 +171,8 @@ struct PlaceData {
     params.slot_bytes = 192;
     params.counts = lists->counts.data();
     params.ordinals = lists->ordinals.data();
-    params.missing = &lists->missing;
-    params.stopped = &lists->stopped;
+    params.missing = lists->missing.data();
+    params.stopped = lists->stopped.data();
     return params;
   }
   Lists OnCpu() const {
@@ -220,8 +220,8 @@ TEST_P(CudaPlacing, ListsAreThoseOfTheCpu) {
   const PlaceData data(GetParam(), 3);
   data.Compare();
   const PlaceData::Lists lists = data.OnCpu();
-  EXPECT_EQ(lists.missing, 0);
-  EXPECT_EQ(lists.stopped, 0);
+  EXPECT_EQ(lists.missing[0], 0);
+  EXPECT_EQ(lists.stopped[0], 0);
   const auto per_list = static_cast<size_t>(data.from.k + data.from.sinks + data.from.recent);
   for (size_t at = 0; at < lists.ordinals.size(); at += per_list) {
     const auto begin = lists.ordinals.begin() + static_cast<int64_t>(at);
@@ -236,8 +236,8 @@ TEST_P(CudaPlacing, WhatIsAbsentIsCountedAndItsListIsEmpty) {
   data.table.assign(data.table.size(), kAbsent);
   data.Compare();
   const PlaceData::Lists none = data.OnCpu();
-  EXPECT_EQ(none.missing, static_cast<int32_t>(none.ordinals.size()));
-  EXPECT_EQ(none.stopped, none.ordinals.empty() ? 0 : 1);
+  EXPECT_EQ(none.missing[0], static_cast<int32_t>(none.ordinals.size()));
+  EXPECT_EQ(none.stopped[0], none.ordinals.empty() ? 0 : 1);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -255,7 +255,7 @@ TEST(CudaLists, WhoCouldNotChooseSaysSo) {
   PlaceData data({"", 3, 2, 8, 0, 0, 90, 8, 0, false}, 5);
   data.chosen[0] = data.chosen[1] = -1;
   data.Compare();
-  EXPECT_EQ(data.OnCpu().missing, kNoChoice + 2);
+  EXPECT_EQ(data.OnCpu().missing[0], kNoChoice + 2);
 }
 
 TEST(CudaTable, PlacesGetTheirValuesAndOthersKeepTheirs) {

@@ -7,6 +7,7 @@
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/blocks.h"
 #include "kernels/cuda/fold.h"
+#include "kernels/cuda/transformer.h"
 
 namespace cairn {
 namespace {
@@ -27,7 +28,12 @@ TEST(CudaLink, WithoutADeviceALaunchIsAnErrorInCudasWords) {
       cuda::LandmarkKeys(params.shape, 1, nullptr, nullptr, nullptr),
       cuda::SealBlocks(codes, 1, nullptr, nullptr, nullptr),
       cuda::GatherBlocks(1, 16, nullptr, nullptr, nullptr),
-      cuda::FoldScores(fold, nullptr, nullptr)};
+      cuda::FoldScores(fold, nullptr, nullptr),
+      cuda::RmsNorm(nullptr, nullptr, 0, 1, 1, DType::kF32, nullptr, nullptr),
+      cuda::AddRows(nullptr, nullptr, 1, nullptr, nullptr),
+      cuda::SwiGlu(nullptr, 1, 1, DType::kF32, nullptr, nullptr),
+      cuda::ConvertFloats(nullptr, 1, DType::kF32, nullptr, nullptr),
+      cuda::Greedy(nullptr, 1, 1, nullptr, nullptr)};
   for (const Status& status : all) {
     ASSERT_FALSE(status.has_value());
     EXPECT_EQ(status.error().code, Errc::kIo);

@@ -176,6 +176,16 @@ cudaError_t PutLaunch(cudaStream_t stream, std::function<bool()> kernel) {
   return Put(stream, {.run = run});
 }
 
+bool CallFails() {
+  const std::lock_guard lock(mutex);
+  return Fails();
+}
+
+bool IsDeviceMemory(const void* memory, size_t bytes) {
+  const std::lock_guard lock(mutex);
+  return IsWithin(device_memory, memory, bytes);
+}
+
 }  // namespace cairn::cuda_on_cpu
 
 cudaError_t cudaGetDeviceCount(int* count) {

@@ -123,5 +123,8 @@ namespace cairn::cuda_on_cpu {
 
 /// Runs `kernel` later, in order (now on the null stream).
 cudaError_t PutLaunch(cudaStream_t stream, std::function<bool()> kernel);
+/// For other stand-ins: whether this call, which can, is to fail.
+bool CallFails();
+bool IsDeviceMemory(const void* memory, size_t bytes);
 
 }  // namespace cairn::cuda_on_cpu
