@@ -1,6 +1,7 @@
 #include "engine/device_step.h"
 
 #include <algorithm>
+#include <atomic>
 #include <numeric>
 
 #include "base/check.h"
@@ -238,8 +239,9 @@ void DeviceStep::NoteLaunches() {
     signature.push_back(static_cast<int64_t>(reinterpret_cast<uintptr_t>(at)));
   }
   if (signature == signature_) return;
+  static std::atomic<uint64_t> numbers = 0;
   signature_ = std::move(signature);
-  ++launches_;
+  launches_ = ++numbers;
 }
 
 Status DeviceStep::Begin(const SessionOptions& options, const StepPlan& plan, int32_t rows,

@@ -78,8 +78,8 @@ class DeviceStep {
   DeviceStream& stream() { return stream_; }
   /// On the device: not 0 once a layer lacked blocks, until Settle.
   const int32_t* stopped() const { return At<int32_t>(status_, 0); }
-  /// Steps for which this is the same launch the same: what was captured of one serves another.
-  /// Not of a step whose layers are waited for: 0.
+  /// Steps of any session for which this is the same launch the same: what was captured of one
+  /// serves another. Of a step whose layers are waited for: 0.
   uint64_t launches() const { return careful_ ? 0 : launches_; }
 
  private:

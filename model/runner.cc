@@ -53,7 +53,7 @@ Status Runner::Feed(std::span<const uint32_t> tokens, std::vector<float>* logits
     tokens = tokens.subspan(static_cast<size_t>(count));
     if (tokens.empty() && logits != nullptr) {
       logits->resize(static_cast<size_t>(model_.config().vocab));
-      model_.Logits(row(count - 1), 1, logits->data(), kind);
+      CAIRN_TRY(model_.Logits(row(count - 1), 1, logits->data(), kind));
     }
   }
   return Ok();

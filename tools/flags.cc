@@ -45,9 +45,10 @@ void Flags::AddMemory(CLI::App& app) {
                  "Memory for a compute tier of its own (default 0: attend in the host tier; on a "
                  "device: half of what is free there)")
       ->type_name("SIZE");
-  app.add_option("--device", device,
-                 "Where chosen blocks are attended: cpu, cuda:N, or auto: a GPU if there is one "
-                 "(default cpu)")
+  app.add_option(
+         "--device", device,
+         "Where the model runs, landmarks are and chosen blocks are attended: cpu, cuda:N, or "
+         "auto: a GPU if there is one (default cpu)")
       ->type_name("NAME");
   app.add_flag("--read-ahead", read_ahead,
                "Read the next layer's likely blocks while a layer is computed");

@@ -18,15 +18,16 @@ MODES = {"unmodified": ("--chunk", "64"),
 ASK = ("--retrieve", "3", "--max-tokens", "8", "--json", "Who went to the river?")
 
 
-def on_device(*arguments):
+def on_device(*arguments, **environment):
     done = subprocess.run([DEVICE_BINARY, *map(str, arguments), "--device", "cuda:0"],
-                          capture_output=True, check=False, timeout=TIMEOUT_SECONDS)
+                          capture_output=True, check=False, timeout=TIMEOUT_SECONDS,
+                          env={**os.environ, **environment})
     return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 class Device(CliTest):
-    def good_on_device(self, *arguments):
-        done = on_device(*arguments)
+    def good_on_device(self, *arguments, **environment):
+        done = on_device(*arguments, **environment)
         self.assertEqual(done.code, 0, done.stderr)
         return done
 
@@ -51,7 +52,9 @@ class Device(CliTest):
         text = self.file("text.txt", "The key of the harbour is green. " + random_text(4000))
         self.ingest(text, "--adapter", REAL_ADAPTER, model=REAL_MODEL)
         ask = ("ask", *self.session(), "--max-tokens", "4", "--json", "What is green?")
-        expected, found = self.good(*ask).json, self.good_on_device(*ask).json
+        expected = self.good(*ask).json
+        found = self.good_on_device(*ask, "--compute-memory", "64MiB",
+                                    CAIRN_CUDA_ON_CPU_MIB="600").json
         self.assertEqual(found["answer"], expected["answer"])
         self.assertEqual(found["answer_tokens"], expected["answer_tokens"])
 

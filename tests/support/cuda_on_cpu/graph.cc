@@ -15,7 +15,8 @@ namespace cairn::cuda_on_cpu {
 bool BreaksCapture() {
   bool capturing = false;
   for (const auto& stream : streams) {
-    if (stream->captured != nullptr) capturing = stream->broken = true;
+    if (stream->captured == nullptr || stream->capturing != std::this_thread::get_id()) continue;
+    capturing = stream->broken = true;
   }
   if (capturing) Say(cudaErrorStreamCaptureUnsupported);
   return capturing;
@@ -28,6 +29,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   if (Fails()) return cudaErrorUnknown;
   stream->captured = std::make_unique<CUgraph_st>();
   stream->broken = false;
+  stream->capturing = std::this_thread::get_id();
   return cudaSuccess;
 }
 

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <utility>
@@ -25,8 +26,13 @@ namespace {
 
 constexpr size_t kPage = 4096;
 
+size_t MemoryToBeginWith() {
+  const char* const mebibytes = std::getenv("CAIRN_CUDA_ON_CPU_MIB");
+  return (mebibytes == nullptr ? 64 : std::strtoull(mebibytes, nullptr, 10)) << 20;
+}
+
 int devices = 1;
-size_t memory_bytes = size_t{64} << 20;
+size_t memory_bytes = MemoryToBeginWith();
 std::map<std::byte*, size_t> device_memory, pinned_memory;  // where and how long
 std::vector<std::unique_ptr<CUevent_st>> events;
 RuntimeCounts counts;
@@ -38,7 +44,9 @@ size_t Pages(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
 void* Map(size_t bytes, int rights) {
   void* memory = mmap(nullptr, Pages(bytes), rights, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  return memory == MAP_FAILED ? nullptr : memory;
+  if (memory == MAP_FAILED) return nullptr;
+  madvise(memory, Pages(bytes), MADV_HUGEPAGE);  // rights change quicker
+  return memory;
 }
 
 size_t Total(const std::map<std::byte*, size_t>& memory) {
@@ -83,13 +91,14 @@ bool RunOne() {
   cudaStream_t stream = ready[Draw(ready.size())];
   const Operation operation = std::move(stream->queue.front());
   stream->queue.pop_front();
-  const OnDevice on_device;
   if (operation.run && failed == cudaSuccess) failed = operation.run();
   return true;
 }
 
 template <class Condition>
 cudaError_t RunUntil(Condition done) {
+  if (done()) return Say(failed);
+  const OnDevice on_device;
   while (!done() && RunOne()) {
   }
   return Say(failed);
@@ -128,8 +137,10 @@ cudaError_t Put(cudaStream_t stream, Operation operation) {
     stream->captured->operations.push_back(std::move(operation));
     return cudaSuccess;
   }
+  counts.launches += operation.launch ? 1 : 0;
   stream->queue.push_back(std::move(operation));
   if (Draw(4) == 0) {
+    const OnDevice on_device;
     for (size_t i = Draw(4); i > 0 && RunOne(); --i) {
     }
   }
@@ -168,12 +179,14 @@ size_t Leftovers() {
 cudaError_t PutLaunch(cudaStream_t stream, std::function<bool()> kernel) {
   const std::lock_guard lock(mutex);
   const auto run = [kernel = std::move(kernel)] {
-    ++counts.launches;
     return kernel() ? cudaSuccess : cudaErrorLaunchFailure;
   };
-  if (stream == nullptr) return run();
+  if (stream == nullptr) {
+    ++counts.launches;
+    return run();
+  }
   if (Fails()) return cudaErrorUnknown;
-  return Put(stream, {.run = run});
+  return Put(stream, {.run = run, .launch = true});
 }
 
 bool CallFails() {

@@ -28,7 +28,8 @@ struct RuntimeCounts {
 };
 RuntimeCounts Counts();
 
-/// Devices from now on (1 to begin with), and the memory of each (64 MiB).
+/// Devices from now on (1 to begin with), and the memory of each (64 MiB, or CAIRN_CUDA_ON_CPU_MIB
+/// of the environment).
 void SetDevices(int count);
 void SetMemory(size_t bytes);
 /// After a kernel failed on purpose.

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <thread>
 #include <vector>
 
 #include "tests/support/cuda_on_cpu/runtime.h"
@@ -21,6 +22,7 @@ struct Operation {
   std::function<cudaError_t()> run;
   const CUevent_st* after = nullptr;  // runs not before it has passed so often
   uint64_t times = 0;
+  bool launch = false;  // of a kernel
 };
 
 }  // namespace cairn::cuda_on_cpu
@@ -34,6 +36,7 @@ struct CUstream_st {
   std::deque<cairn::cuda_on_cpu::Operation> queue;
   std::unique_ptr<CUgraph_st> captured;  // while it captures
   bool broken = false;                   // the capture
+  std::thread::id capturing;             // whose
 };
 
 namespace cairn::cuda_on_cpu {

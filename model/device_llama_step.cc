@@ -1,0 +1,169 @@
+// Steps of a model on a device.
+#include <algorithm>
+#include <cstring>
+
+#include "engine/device_buffers.h"
+#include "kernels/cuda/transformer.h"
+#include "model/device_llama.h"
+#include "model/llama.h"
+
+namespace cairn {
+namespace {
+
+constexpr int64_t kMostLogitRows = 64;  // made at once
+
+}  // namespace
+
+Result<float*> DeviceLlama::Input(int64_t rows) {
+  CAIRN_TRY(Reserve(rows, 1));
+  return reinterpret_cast<float*>(input_.data());
+}
+
+Status DeviceLlama::LaunchLayer(int32_t index, int32_t rows, DeviceStep& step) {
+  CAIRN_TRY(BeforeAttention(index, rows, step.stream()));
+  CAIRN_TRY(step.Attend(index, {.q = at_.qkv,
+                                .k = at_.qkv + q_width(),
+                                .v = at_.qkv + (q_width() + qkv_width()) / 2,
+                                .stride = qkv_width(),
+                                .o = at_.attended}));
+  return AfterAttention(index, rows, step.stopped(), step.stream());
+}
+
+Status DeviceLlama::Launch(int32_t from, int32_t rows, DeviceStep& step, bool decodes,
+                           Timeline* timeline) {
+  for (int32_t i = from; i < config_.layers; ++i) {
+    const Slice slice(timeline, "layer", i);
+    CAIRN_TRY(LaunchLayer(i, rows, step));
+  }
+  return Finish(rows, decodes, step.stream());
+}
+
+Status DeviceLlama::LaunchOrRun(int32_t rows, DeviceStep& step, bool decodes, Timeline* timeline) {
+  if (!decodes || rows != 1 || step.launches() == 0) {
+    return Launch(0, rows, step, decodes, timeline);
+  }
+  const Captured now = {step.launches(), rows, memory_.data()};
+  if (now != last_) {  // all is made ready by a step that is launched as any other
+    graph_.reset();
+    last_ = now;
+    return Launch(0, rows, step, decodes, timeline);
+  }
+  DeviceStream& stream = step.stream();
+  if (!graph_.has_value()) {
+    CAIRN_TRY(stream.BeginCapture());
+    const Status launched = Launch(0, rows, step, decodes, timeline);
+    auto graph = stream.EndCapture();
+    if (!launched) return launched;
+    if (!graph) return graph.as_failure();
+    graph_ = std::move(graph).value();
+  }
+  return stream.Run(*graph_);
+}
+
+Status DeviceLlama::StepOnDevice(int32_t rows, DeviceStep& step, bool decodes, Timeline* timeline) {
+  DeviceStream& stream = step.stream();
+  CAIRN_TRY(stream.CopyToDevice(reinterpret_cast<std::byte*>(at_.x), input_.data(),
+                                static_cast<size_t>(rows) * config_.hidden * sizeof(float)));
+  CAIRN_TRY(LaunchOrRun(rows, step, decodes, timeline));
+  while (true) {
+    const Slice slice(timeline, "wait");
+    CAIRN_TRY(const int32_t from, step.Settle());
+    if (from == config_.layers) return Ok();
+    CAIRN_TRY(Launch(from, rows, step, decodes, timeline));
+  }
+}
+
+Status DeviceLlama::LayersByHost(int32_t rows, AttentionBackend& attention, Timeline* timeline) {
+  const auto q = static_cast<size_t>(q_width());
+  const auto kv = static_cast<size_t>(qkv_width() - q_width()) / 2;
+  const auto count = static_cast<size_t>(rows);
+  CAIRN_TRY(Grow(&qkv_, count * static_cast<size_t>(qkv_width()) * sizeof(float), *device_));
+  CAIRN_TRY(Grow(&attended_, count * q * sizeof(float), *device_));
+  q_.resize(count * q);
+  k_.resize(count * kv);
+  v_.resize(count * kv);
+  for (int32_t i = 0; i < config_.layers; ++i) {
+    const Slice slice(timeline, "layer", i);
+    CAIRN_TRY(BeforeAttention(i, rows, stream_));
+    CAIRN_TRY(stream_.CopyToHost(qkv_.data(), reinterpret_cast<std::byte*>(at_.qkv),
+                                 count * static_cast<size_t>(qkv_width()) * sizeof(float)));
+    CAIRN_TRY(stream_.Wait());
+    const auto* source = reinterpret_cast<const float*>(qkv_.data());
+    for (size_t row = 0; row < count; ++row, source += qkv_width()) {
+      std::copy_n(source, q, q_.data() + row * q);
+      std::copy_n(source + q, kv, k_.data() + row * kv);
+      std::copy_n(source + q + kv, kv, v_.data() + row * kv);
+    }
+    CAIRN_TRY(attention.Attend(i, q_.data(), k_.data(), v_.data(),
+                               reinterpret_cast<float*>(attended_.data())));
+    CAIRN_TRY(device_->Use());
+    CAIRN_TRY(stream_.CopyToDevice(reinterpret_cast<std::byte*>(at_.attended), attended_.data(),
+                                   count * q * sizeof(float)));
+    CAIRN_TRY(AfterAttention(i, rows, nullptr, stream_));
+  }
+  return Ok();
+}
+
+Status DeviceLlama::StepByHost(int32_t rows, AttentionBackend& attention, bool decodes,
+                               Timeline* timeline) {
+  CAIRN_TRY(stream_.CopyToDevice(reinterpret_cast<std::byte*>(at_.x), input_.data(),
+                                 static_cast<size_t>(rows) * config_.hidden * sizeof(float)));
+  CAIRN_TRY(LayersByHost(rows, attention, timeline));
+  CAIRN_TRY(Finish(rows, decodes, stream_));
+  return stream_.Wait();
+}
+
+Result<const float*> DeviceLlama::Forward(int32_t rows, AttentionBackend& attention, bool decodes,
+                                          Timeline* timeline) {
+  decodes = decodes && rows <= kMostLogitRows;
+  CAIRN_TRY(Reserve(rows, decodes ? rows : 1));
+  CAIRN_TRY(device_->Use());
+  made_logits_ = hidden_rows_ = 0;
+  CAIRN_TRY(DeviceStep* const step, attention.BeginStepOnDevice(rows));
+  if (step == nullptr) CAIRN_TRY(attention.BeginStep(rows));
+  Status done = step != nullptr ? StepOnDevice(rows, *step, decodes, timeline)
+                                : StepByHost(rows, attention, decodes, timeline);
+  if (done) done = attention.EndStep();
+  if (!done) {
+    attention.AbortStep();
+    (void)stream_.Wait().has_value();
+    return done.as_failure();
+  }
+  hidden_rows_ = rows;
+  made_logits_ = decodes ? rows : 0;
+  return reinterpret_cast<const float*>(hidden_.data());
+}
+
+Status DeviceLlama::Logits(const float* hidden, int64_t rows, float* logits) {
+  const int64_t width = config_.hidden, vocab = config_.vocab;
+  const auto* const last = reinterpret_cast<const float*>(hidden_.data());
+  const int64_t first = hidden >= last && hidden < last + hidden_rows_ * width
+                            ? (hidden - last) / width
+                            : hidden_rows_;
+  if (first + rows <= made_logits_) {
+    std::memcpy(logits, logits_.data() + static_cast<size_t>(first * vocab) * sizeof(float),
+                static_cast<size_t>(rows * vocab) * sizeof(float));
+    return Ok();
+  }
+  CAIRN_TRY(device_->Use());
+  CAIRN_TRY(Reserve(std::min(rows, kMostLogitRows), std::min(rows, kMostLogitRows)));
+  for (int64_t done = 0; done < rows; done += kMostLogitRows) {
+    const int64_t count = std::min(kMostLogitRows, rows - done);
+    // Rows of whoever asks, through where inputs are.
+    std::memcpy(input_.data(), hidden + done * width,
+                static_cast<size_t>(count * width) * sizeof(float));
+    CAIRN_TRY(stream_.CopyToDevice(reinterpret_cast<std::byte*>(at_.x), input_.data(),
+                                   static_cast<size_t>(count * width) * sizeof(float)));
+    CAIRN_TRY(cuda::ConvertFloats(at_.x, count * width, type_, at_.hidden_as, stream_.get()));
+    CAIRN_TRY(Multiply(output_, at_.hidden_as, count, at_.logits, stream_));
+    CAIRN_TRY(stream_.CopyToHost(logits_.data(), reinterpret_cast<std::byte*>(at_.logits),
+                                 static_cast<size_t>(count * vocab) * sizeof(float)));
+    CAIRN_TRY(stream_.Wait());
+    made_logits_ = 0;
+    std::memcpy(logits + done * vocab, logits_.data(),
+                static_cast<size_t>(count * vocab) * sizeof(float));
+  }
+  return Ok();
+}
+
+}  // namespace cairn
