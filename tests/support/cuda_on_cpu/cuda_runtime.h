@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "tests/support/cuda_on_cpu/runtime.h"
+#include "tests/support/cuda_on_cpu/tensor_core.h"
 #include "tests/support/cuda_on_cpu/thread_block.h"
 
 #define __global__
