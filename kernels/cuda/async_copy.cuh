@@ -7,6 +7,7 @@
 namespace cairn::cuda {
 
 inline constexpr int kCopyBytes = 16;
+inline constexpr int kLineBytes = 128;  // of the cache
 
 /// Fills 16 bytes of shared memory: `bytes` of them, 0 to 16, from global memory, the others with
 /// zeros. Both addresses are aligned to 16 and valid, whatever `bytes` is.
@@ -40,13 +41,16 @@ __device__ __forceinline__ void WaitForCopies() {
 #endif
 }
 
-/// Asks for a line of global memory to be brought near, and for nothing more.
-__device__ __forceinline__ void Prefetch(const void* at) {
+/// Asks for global memory to be brought into the cache of the second level, a line at a time, by
+/// all threads of the block; waits for nothing.
+__device__ __forceinline__ void PrefetchBytes(const std::byte* at, int64_t bytes) {
+  for (int64_t i = int64_t{threadIdx.x} * kLineBytes; i < bytes; i += kThreads * kLineBytes) {
 #ifdef __CUDACC__
-  asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(at)));
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(at + i)));
 #else
-  static_cast<void>(*static_cast<const volatile std::byte*>(at));
+    static_cast<void>(*static_cast<const volatile std::byte*>(at + i));
 #endif
+  }
 }
 
 }  // namespace cairn::cuda

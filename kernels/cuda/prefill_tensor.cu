@@ -321,7 +321,6 @@ const char* LaunchElement(const AttendArgs& args, CUstream_st* stream) {
   const dim3 grid = TileGrid(args);
   const int64_t shared = TensorSharedBytes(args.layout, args.terms);
   if (dim <= 64) return Launch(TensorKernel<Shape<kElement, 64, 2>>, grid, shared, stream, args);
-  if (dim <= 96) return Launch(TensorKernel<Shape<kElement, 64, 3>>, grid, shared, stream, args);
   if (dim <= 128) return Launch(TensorKernel<Shape<kElement, 64, 4>>, grid, shared, stream, args);
   return Launch(TensorKernel<Shape<kElement, 32, 8>>, grid, shared, stream, args);
 }
