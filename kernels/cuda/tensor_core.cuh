@@ -112,25 +112,25 @@ __device__ __forceinline__ uint32_t TakeTerms(float* pair) {
 #endif
 }
 
-/// Four codes as two pairs of f16.
-__device__ __forceinline__ void CodesToHalves(uint32_t codes, uint32_t* first, uint32_t* second) {
+/// Two numbers of f16 less 1152.
+__device__ __forceinline__ uint32_t Less1152(uint32_t pair) {
 #ifdef __CUDACC__
-  // With its sign turned a code is the lowest bits of the f16 number 1152 + code.
-  const uint32_t bytes = codes ^ 0x80808080u;
-  const uint32_t lower = __byte_perm(bytes, 0x64646464u, 0x4140);
-  const uint32_t upper = __byte_perm(bytes, 0x64646464u, 0x4342);
-  asm("sub.rn.f16x2 %0, %1, %2;" : "=r"(*first) : "r"(lower), "r"(0x64806480u));
-  asm("sub.rn.f16x2 %0, %1, %2;" : "=r"(*second) : "r"(upper), "r"(0x64806480u));
+  uint32_t less;
+  asm("sub.rn.f16x2 %0, %1, %2;" : "=r"(less) : "r"(pair), "r"(0x64806480u));
+  return less;
 #else
-  const auto pair = [codes](int at) {
-    const auto lower = static_cast<int8_t>(codes >> at);
-    const auto upper = static_cast<int8_t>(codes >> (at + 8));
-    return static_cast<uint32_t>(FloatToHalf(static_cast<float>(lower))) |
-           static_cast<uint32_t>(FloatToHalf(static_cast<float>(upper))) << 16;
-  };
-  *first = pair(0);
-  *second = pair(16);
+  const auto lower = FloatToHalf(HalfToFloat(static_cast<uint16_t>(pair)) - 1152.0f);
+  const auto upper = FloatToHalf(HalfToFloat(static_cast<uint16_t>(pair >> 16)) - 1152.0f);
+  return lower | static_cast<uint32_t>(upper) << 16;
 #endif
+}
+
+/// Four codes as two pairs of f16: with its sign turned a code is the lower byte of the f16 number
+/// 1152 + code, the upper one being 0x64.
+__device__ __forceinline__ void CodesToHalves(uint32_t codes, uint32_t* first, uint32_t* second) {
+  const uint32_t bytes = codes ^ 0x80808080u;
+  *first = Less1152(__byte_perm(bytes, 0x64646464u, 0x4140));
+  *second = Less1152(__byte_perm(bytes, 0x64646464u, 0x4342));
 }
 
 }  // namespace cairn::cuda
