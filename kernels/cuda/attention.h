@@ -34,6 +34,9 @@ struct AttendParams {
   BlockShape shape;
   SoftmaxMode mode = SoftmaxMode::kPlain;
   float scale = 1.0f;
+  /// Products of many queries with 16-bit payloads and codes may be of queries and weights rounded
+  /// to 16 bits (bf16 with bf16 payloads, f16 otherwise), summed in f32.
+  bool bf16 = false;
   DeviceRope rope;
   int32_t heads = 1;                      ///< Hkv
   int32_t rows = 0;                       ///< T
@@ -61,8 +64,8 @@ Status MergeParts(const AttendParams& params, int32_t parts, float* o, float* ls
 
 /// Whether blocks of this shape fit the shared memory that AttendPrefill works in.
 bool FitsPrefill(const BlockShape& shape);
-/// For many rows: a block of threads for each KV head and 32 queries. kUnsupported for what does
-/// not fit, as above.
+/// For many rows: a block of threads for each KV head and 32 queries, on tensor cores unless
+/// payloads are f32 or blocks are too large for that. kUnsupported for what does not fit, as above.
 Status AttendPrefill(const AttendParams& params, Stream stream);
 
 }  // namespace cairn::cuda

@@ -46,6 +46,7 @@ struct AttendArgs {
   Layout layout;
   Rotation rotation;
   bool grouped;
+  int32_t terms;  ///< of a query or weight in products of 16-bit numbers
   float scale;
   int32_t heads, rows, group;
   const float* q;
@@ -72,6 +73,9 @@ const char* LaunchMerge(const AttendArgs& args, const Parts& parts, CUstream_st*
 const char* LaunchPrefill(const AttendArgs& args, CUstream_st* stream);
 /// Shared memory that a prefill of this shape takes in bytes.
 int64_t PrefillSharedBytes(const Layout& layout);
+/// The same on tensor cores, of what is not f32.
+const char* LaunchTensorPrefill(const AttendArgs& args, CUstream_st* stream);
+int64_t TensorSharedBytes(const Layout& layout, int32_t terms);
 inline constexpr int64_t kMostSharedBytes = int64_t{163} << 10;  // of compute capability 8.0
 
 struct AppendArgs {

@@ -12,6 +12,8 @@ const char* LaunchDecode(const AttendArgs&, const Parts&, CUstream_st*) { return
 const char* LaunchMerge(const AttendArgs&, const Parts&, CUstream_st*) { return kNone; }
 const char* LaunchPrefill(const AttendArgs&, CUstream_st*) { return kNone; }
 int64_t PrefillSharedBytes(const Layout&) { return 0; }
+const char* LaunchTensorPrefill(const AttendArgs&, CUstream_st*) { return kNone; }
+int64_t TensorSharedBytes(const Layout&, int32_t) { return 0; }
 const char* LaunchAppend(const AppendArgs&, CUstream_st*) { return kNone; }
 const char* LaunchMeans(const MeansArgs&, CUstream_st*) { return kNone; }
 const char* LaunchSeal(const SealArgs&, CUstream_st*) { return kNone; }
