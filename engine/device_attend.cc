@@ -39,6 +39,7 @@ cuda::AttendParams DeviceAttend::ParamsOf(const DeviceAttendCall& call) const {
   params.mode =
       shape_->mode == AttentionMode::kLandmark ? SoftmaxMode::kGrouped : SoftmaxMode::kPlain;
   params.scale = scale();
+  params.bf16 = true;  // as on the CPU
   params.rope = rope();
   params.heads = shape_->kv_heads;
   params.rows = call.rows / call.groups;

@@ -116,20 +116,24 @@ Status DeviceLlama::Reserve(int64_t rows, int64_t logit_rows) {
   const size_t attended_as = take(rows, q_width(), type_bytes);
   const size_t activated = take(rows, ffn, type_bytes);
   const size_t hidden_as = take(rows, hidden, type_bytes);
+  const size_t likeliest = take(logit_rows, 1, sizeof(int32_t));
   memory_ = {};
   CAIRN_TRY(memory_, device_->Allocate(bytes));
   const auto floats = [this](size_t at) { return reinterpret_cast<float*>(memory_.data() + at); };
-  at_ = {floats(x),
-         floats(qkv),
-         floats(attended),
-         floats(projected),
-         floats(gate_up),
-         floats(hidden_rows),
-         floats(logits),
-         memory_.data() + normed,
-         memory_.data() + attended_as,
-         memory_.data() + activated,
-         memory_.data() + hidden_as};
+  const auto bytes_at = [this](size_t at) { return memory_.data() + at; };
+  at_ = {.x = floats(x),
+         .qkv = floats(qkv),
+         .attended = floats(attended),
+         .projected = floats(projected),
+         .gate_up = floats(gate_up),
+         .hidden = floats(hidden_rows),
+         .logits = floats(logits),
+         .normed = bytes_at(normed),
+         .attended_as = bytes_at(attended_as),
+         .activated = bytes_at(activated),
+         .hidden_as = bytes_at(hidden_as),
+         .likeliest = reinterpret_cast<int32_t*>(bytes_at(likeliest))};
+  CAIRN_TRY(Grow(&likeliest_, static_cast<size_t>(logit_rows) * sizeof(int32_t), *device_));
   CAIRN_TRY(Grow(&input_, static_cast<size_t>(rows * hidden * kFloat), *device_));
   CAIRN_TRY(Grow(&hidden_, static_cast<size_t>(rows * hidden * kFloat), *device_));
   CAIRN_TRY(Grow(&logits_, static_cast<size_t>(logit_rows * config_.vocab * kFloat), *device_));
@@ -177,8 +181,9 @@ Status DeviceLlama::Finish(int32_t rows, bool decodes, DeviceStream& stream) {
   CAIRN_TRY(cuda::ConvertFloats(at_.hidden, int64_t{rows} * config_.hidden, type_, at_.hidden_as,
                                 stream.get()));
   CAIRN_TRY(Multiply(output_, at_.hidden_as, rows, at_.logits, stream));
-  return stream.CopyToHost(logits_.data(), reinterpret_cast<std::byte*>(at_.logits),
-                           static_cast<size_t>(rows) * config_.vocab * sizeof(float));
+  CAIRN_TRY(cuda::Greedy(at_.logits, rows, config_.vocab, at_.likeliest, stream.get()));
+  return stream.CopyToHost(likeliest_.data(), reinterpret_cast<std::byte*>(at_.likeliest),
+                           static_cast<size_t>(rows) * sizeof(int32_t));
 }
 
 }  // namespace cairn

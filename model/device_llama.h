@@ -52,12 +52,16 @@ class DeviceLlama {
   void SetOutput(DeviceBuffer norm, DeviceMatrix output);
 
   /// As Llama::Forward, of embedded rows that the caller wrote to Input: the normalised hidden rows
-  /// on the host. `decodes`: logits of all rows, of which there are few, are made with them.
+  /// on the host. `decodes`: logits of all rows, of which there are few, are made with them, and
+  /// the likeliest token of each comes back.
   Result<float*> Input(int64_t rows);
   Result<const float*> Forward(int32_t rows, AttentionBackend& attention, bool decodes,
                                Timeline* timeline);
   /// As Llama::Logits.
   Status Logits(const float* hidden, int64_t rows, float* logits);
+  /// The token of the largest logit, the lowest of equal ones, of a hidden row of the last Forward;
+  /// nothing unless that was to decode.
+  std::optional<uint32_t> Likeliest(const float* hidden) const;
 
   uint64_t weight_bytes() const { return weight_bytes_; }
   const Device& device() const { return *device_; }
@@ -67,6 +71,7 @@ class DeviceLlama {
   struct Rows {
     float *x, *qkv, *attended, *projected, *gate_up, *hidden, *logits;
     std::byte *normed, *attended_as, *activated, *hidden_as;  // of the type
+    int32_t* likeliest;
   };
   /// What a captured step was.
   struct Captured {
@@ -78,6 +83,8 @@ class DeviceLlama {
 
   DeviceLlama(std::unique_ptr<Device> device, const LlamaConfig& config, DType type,
               DeviceMatmul matmul, DeviceStream stream);
+  /// Which row of the last Forward this is; −1: none.
+  int64_t RowOf(const float* hidden) const;
   int64_t q_width() const;
   int64_t qkv_width() const;
   Status Reserve(int64_t rows, int64_t logit_rows);
@@ -107,11 +114,11 @@ class DeviceLlama {
   int64_t rows_ = 0, logit_rows_ = 0;  // that there is room for
   Rows at_{};
   DeviceBuffer memory_;  // at_
-  PinnedBuffer input_, hidden_, logits_;
+  PinnedBuffer input_, hidden_, logits_, likeliest_;
   PinnedBuffer attended_, qkv_;       // where the host attends
   std::vector<float> q_, k_, v_, o_;  // the same
   int64_t hidden_rows_ = 0;           // of the last step
-  int64_t made_logits_ = 0;           // rows of logits_ that belong to them
+  int64_t made_logits_ = 0;           // of them, rows that have logits on the device
   Captured last_;                     // step of one row
   std::optional<DeviceGraph> graph_;  // of last_
   DeviceStream stream_;               // goes first, and waits for what uses the rest

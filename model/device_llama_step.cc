@@ -134,34 +134,41 @@ Result<const float*> DeviceLlama::Forward(int32_t rows, AttentionBackend& attent
   return reinterpret_cast<const float*>(hidden_.data());
 }
 
-Status DeviceLlama::Logits(const float* hidden, int64_t rows, float* logits) {
-  const int64_t width = config_.hidden, vocab = config_.vocab;
+int64_t DeviceLlama::RowOf(const float* hidden) const {
   const auto* const last = reinterpret_cast<const float*>(hidden_.data());
-  const int64_t first = hidden >= last && hidden < last + hidden_rows_ * width
-                            ? (hidden - last) / width
-                            : hidden_rows_;
-  if (first + rows <= made_logits_) {
-    std::memcpy(logits, logits_.data() + static_cast<size_t>(first * vocab) * sizeof(float),
-                static_cast<size_t>(rows * vocab) * sizeof(float));
-    return Ok();
-  }
+  const bool is = hidden >= last && hidden < last + hidden_rows_ * config_.hidden;
+  return is ? (hidden - last) / config_.hidden : -1;
+}
+
+std::optional<uint32_t> DeviceLlama::Likeliest(const float* hidden) const {
+  const int64_t row = RowOf(hidden);
+  if (row < 0 || row >= made_logits_) return std::nullopt;
+  return reinterpret_cast<const uint32_t*>(likeliest_.data())[row];
+}
+
+Status DeviceLlama::Logits(const float* hidden, int64_t rows, float* logits) {
+  const int64_t width = config_.hidden, vocab = config_.vocab, row = RowOf(hidden);
   CAIRN_TRY(device_->Use());
-  CAIRN_TRY(Reserve(std::min(rows, kMostLogitRows), std::min(rows, kMostLogitRows)));
+  const auto bring = [&](const float* made, int64_t count, float* to) -> Status {
+    const size_t bytes = static_cast<size_t>(count * vocab) * sizeof(float);
+    CAIRN_TRY(stream_.CopyToHost(logits_.data(), reinterpret_cast<const std::byte*>(made), bytes));
+    CAIRN_TRY(stream_.Wait());
+    std::memcpy(to, logits_.data(), bytes);
+    return Ok();
+  };
+  if (row >= 0 && row + rows <= made_logits_) return bring(at_.logits + row * vocab, rows, logits);
+  const int64_t at_once = std::min(rows, kMostLogitRows);
+  CAIRN_TRY(Reserve(at_once, at_once));
+  made_logits_ = 0;
   for (int64_t done = 0; done < rows; done += kMostLogitRows) {
     const int64_t count = std::min(kMostLogitRows, rows - done);
+    const size_t bytes = static_cast<size_t>(count * width) * sizeof(float);
     // Rows of whoever asks, through where inputs are.
-    std::memcpy(input_.data(), hidden + done * width,
-                static_cast<size_t>(count * width) * sizeof(float));
-    CAIRN_TRY(stream_.CopyToDevice(reinterpret_cast<std::byte*>(at_.x), input_.data(),
-                                   static_cast<size_t>(count * width) * sizeof(float)));
+    std::memcpy(input_.data(), hidden + done * width, bytes);
+    CAIRN_TRY(stream_.CopyToDevice(reinterpret_cast<std::byte*>(at_.x), input_.data(), bytes));
     CAIRN_TRY(cuda::ConvertFloats(at_.x, count * width, type_, at_.hidden_as, stream_.get()));
     CAIRN_TRY(Multiply(output_, at_.hidden_as, count, at_.logits, stream_));
-    CAIRN_TRY(stream_.CopyToHost(logits_.data(), reinterpret_cast<std::byte*>(at_.logits),
-                                 static_cast<size_t>(count * vocab) * sizeof(float)));
-    CAIRN_TRY(stream_.Wait());
-    made_logits_ = 0;
-    std::memcpy(logits + done * vocab, logits_.data(),
-                static_cast<size_t>(count * vocab) * sizeof(float));
+    CAIRN_TRY(bring(at_.logits, count, logits + done * vocab));
   }
   return Ok();
 }

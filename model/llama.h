@@ -84,6 +84,12 @@ class Llama {
     return Ok();
   }
 
+  /// The token of the largest logit of a hidden row of the last Forward, where that came with it:
+  /// on a device, of a step to decode.
+  std::optional<uint32_t> Likeliest(const float* hidden) const {
+    return on_device_ == nullptr ? std::nullopt : on_device_->Likeliest(hidden);
+  }
+
  private:
   /// The weights of one product.
   struct Product {

@@ -69,9 +69,19 @@ class DeviceLlamaTest : public testing::TestWithParam<bool> {
     std::vector<float> logits;  // after the text, and after each token of the answer
     std::vector<uint32_t> tokens;
   };
-  // `before_step`, if given, is called before each token of the answer.
-  static Outcome Run(LoadedLlama& model, AttentionBackend& attention,
-                     const std::function<void()>& before_step = nullptr) {
+  static std::vector<uint32_t> Answer(LoadedLlama& model, AttentionBackend& attention) {
+    Runner runner(*model.llama, attention, model.landmark(), 20);
+    Sampler greedy;
+    std::vector<uint32_t> tokens(1);
+    EXPECT_TRUE(runner.Feed(Text(), greedy, &tokens[0]).has_value());
+    while (std::ssize(tokens) < kAnswer) {
+      uint32_t next = 0;
+      EXPECT_TRUE(runner.Feed({&tokens.back(), 1}, greedy, &next, StepKind::kDecode).has_value());
+      tokens.push_back(next);
+    }
+    return tokens;
+  }
+  static Outcome Run(LoadedLlama& model, AttentionBackend& attention) {
     Runner runner(*model.llama, attention, model.landmark(), 20);
     Outcome outcome;
     Sampler greedy;
@@ -80,7 +90,6 @@ class DeviceLlamaTest : public testing::TestWithParam<bool> {
     for (int64_t i = 0; i < kAnswer; ++i) {
       outcome.logits.insert(outcome.logits.end(), logits.begin(), logits.end());
       outcome.tokens.push_back(greedy.Pick(logits));
-      if (before_step) before_step();
       EXPECT_TRUE(runner.Feed({&outcome.tokens.back(), 1}, &logits, StepKind::kDecode).has_value());
     }
     return outcome;
@@ -118,6 +127,10 @@ TEST_P(DeviceLlamaTest, ASessionThereGivesWhatItGivesOnTheHost) {
     auto engine = OpenEngine(OnDevice());
     ExpectNear(RunSession(there, *engine, Options()), expected, 1e-3f);
   }
+  auto engine = OpenEngine(OnDevice());
+  auto session = engine->CreateSession("s", there.Shape(8, DType::kF32), Options(), "{}").value();
+  SessionAttention attention(*session);
+  EXPECT_EQ(Answer(there, attention), expected.tokens);
 }
 
 TEST_P(DeviceLlamaTest, AttentionOfTheHostIsAskedWhereADeviceCannot) {
@@ -148,33 +161,39 @@ TEST_P(DeviceLlamaTest, ProductsOfBf16AreCloseToThoseOfF32) {
   for (size_t i = 0; i < found.size(); ++i) ASSERT_NEAR(found[i], expected[i], 0.5f);
 }
 
-// Where all blocks are there a token is two copies to the device, a graph, and a wait.
+// Where all blocks are there a token is a graph and a wait, and one more for logits if they are
+// wanted.
 TEST_P(DeviceLlamaTest, ATokenIsAGraphAndAWait) {
   LoadedLlama model = Load(LinearKind::kF32, 0);
   auto engine = OpenEngine(OnDevice());
   auto session = engine->CreateSession("s", model.Shape(8, DType::kF32), Options(), "{}").value();
   SessionAttention attention(*session);
+  Runner runner(*model.llama, attention, model.landmark(), 20);
+  Sampler greedy;
+  uint32_t token = 0;
+  ASSERT_TRUE(runner.Feed(Text(), greedy, &token).has_value());
   int64_t graphs = 0, single_waits = 0;
-  cuda_on_cpu::RuntimeCounts before = cuda_on_cpu::Counts();
-  DeviceCounts engine_before = engine->device()->Counts();
-  const auto step = [&] {
-    const cuda_on_cpu::RuntimeCounts now = cuda_on_cpu::Counts();
-    const DeviceCounts engine_now = engine->device()->Counts();
-    const uint64_t launches = engine_now.launches - engine_before.launches;
-    if (launches > 0) {
-      EXPECT_EQ(launches, 1u);
-      ++graphs;
-      if (now.waits - before.waits == 1 && now.batches == before.batches) ++single_waits;
-      // However many layers lacked something, each was waited for once.
-      EXPECT_LE(now.waits - before.waits, 1u + kLayers);
-      EXPECT_LE(now.batches - before.batches, uint64_t{kLayers});
-    }
-    before = cuda_on_cpu::Counts();
-    engine_before = engine->device()->Counts();
-  };
-  Run(model, attention, step);
-  EXPECT_GT(graphs, 3);
-  EXPECT_GT(single_waits, 1);
+  for (int64_t i = 0; i < 2 * kAnswer; ++i) {
+    const cuda_on_cpu::RuntimeCounts before = cuda_on_cpu::Counts();
+    const uint64_t launched = engine->device()->Counts().launches;
+    ASSERT_TRUE(runner.Feed({&token, 1}, greedy, &token, StepKind::kDecode).has_value());
+    const cuda_on_cpu::RuntimeCounts after = cuda_on_cpu::Counts();
+    const uint64_t launches = engine->device()->Counts().launches - launched;
+    if (launches == 0) continue;
+    EXPECT_EQ(launches, 1u);
+    ++graphs;
+    if (after.waits - before.waits == 1 && after.batches == before.batches) ++single_waits;
+    // However many layers lacked something, each was waited for once; a block that is complete is
+    // fetched.
+    EXPECT_LE(after.waits - before.waits, 2u + kLayers);
+    EXPECT_LE(after.batches - before.batches, uint64_t{kLayers});
+  }
+  EXPECT_GT(graphs, 8);
+  EXPECT_GT(single_waits, 5);
+  std::vector<float> logits;
+  const uint64_t waits = cuda_on_cpu::Counts().waits;
+  ASSERT_TRUE(runner.Feed({&token, 1}, &logits, StepKind::kDecode).has_value());
+  EXPECT_GE(cuda_on_cpu::Counts().waits, waits + 2);
 }
 
 // Whatever call fails: the step fails with words, nothing is added, and the next try goes on.
@@ -187,20 +206,21 @@ TEST_P(DeviceLlamaTest, AStepThatFailsCanBeTriedAgain) {
   auto session = engine->CreateSession("s", model.Shape(8, DType::kF32), Options(), "{}").value();
   SessionAttention attention(*session);
   Runner runner(*model.llama, attention, model.landmark(), 20);
-  std::vector<float> logits;
-  ASSERT_TRUE(runner.Feed(Text(), &logits).has_value());
   Sampler greedy;
+  uint32_t token = 0;
+  ASSERT_TRUE(runner.Feed(Text(), greedy, &token).has_value());
   for (int64_t i = 0; i < kAnswer; ++i) {
-    const uint32_t token = greedy.Pick(logits);
     ASSERT_EQ(token, expected.tokens[static_cast<size_t>(i)]);
     const int64_t rows = session->rows();
     for (int call = 1 + static_cast<int>(i % 5);; call += 5) {
       cuda_on_cpu::FailCall(call);
-      const Status fed = runner.Feed({&token, 1}, &logits, StepKind::kDecode);
+      uint32_t next = 0;
+      const Status fed = runner.Feed({&token, 1}, greedy, &next, StepKind::kDecode);
       const bool due = cuda_on_cpu::FailureIsDue();
       cuda_on_cpu::FailCall(0);
       if (fed) {
         ASSERT_TRUE(due) << "a failure went unnoticed";
+        token = next;
         break;
       }
       ++failures;
