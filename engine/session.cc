@@ -9,8 +9,25 @@
 #include "engine/payload_chain.h"
 #include "engine/stored_shape.h"
 #include "engine/summary.h"
+#include "index/faiss_gpu_index.h"
 
 namespace cairn {
+namespace {
+
+// On the device there are two kinds; the others are on the CPU wherever blocks are attended.
+Result<std::unique_ptr<LandmarkIndex>> IndexFor(const IndexOptions& options, int32_t kv_heads,
+                                                Device* device) {
+  if (device != nullptr && options.kind == IndexKind::kAuto) {
+    return DeviceIndex::Make(options, *device);
+  }
+  if (device != nullptr && options.kind == IndexKind::kFaiss) {
+    return MakeFaissGpuIndex(options, kv_heads, *device);
+  }
+  return MakeIndex(options);
+}
+
+}  // namespace
+
 Session::Session(const SessionShape& shape, const SessionOptions& options, TieredStore& store,
                  SessionCatalog& catalog, SessionRecord record,
                  std::unique_ptr<LandmarkIndex> index)
@@ -46,9 +63,7 @@ Result<std::unique_ptr<Session>> Session::Load(const SessionShape& shape,
   index_options.dim = shape.block.head_dim;
   index_options.representatives = shape.representatives;
   index_options.dtype = shape.block.dtype == DType::kF32 ? DType::kF32 : DType::kBF16;
-  const bool on_device = store.device() != nullptr && options.index == IndexKind::kAuto;
-  CAIRN_TRY(auto index, on_device ? DeviceIndex::Make(index_options, *store.device())
-                                  : MakeIndex(index_options));
+  CAIRN_TRY(auto index, IndexFor(index_options, shape.kv_heads, store.device()));
   std::unique_ptr<Session> session(
       new Session(shape, options, store, catalog, std::move(record), std::move(index)));
   if (on_device) session->device_index_ = static_cast<DeviceIndex*>(session->index_.get());

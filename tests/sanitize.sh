@@ -12,7 +12,8 @@ shift
 programs=("$@")
 with_fibers=(cuda_kernels_test device_test device_index_test device_session_test)
 if [ ${#programs[@]} -eq 0 ]; then
-  programs=(base_test kernels_test index_test storage_test engine_test model_test device_tier_test)
+  programs=(base_test kernels_test index_test storage_test engine_test model_test device_tier_test
+    faiss_gpu_index_test)
   # Fibers tell the address sanitizer of their stacks, and the thread sanitizer nothing.
   if [ "$preset" = asan-ubsan ]; then programs+=("${with_fibers[@]}"); fi
 fi

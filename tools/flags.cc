@@ -101,8 +101,10 @@ void Flags::AddRetrieval(CLI::App& app, std::vector<int>* retrieve_list) {
   app.add_option("--query-stride", query_stride,
                  "A shared choice looks at every N-th row of a step (default 1)")
       ->type_name("N");
-  app.add_option("--index", index,
-                 "Landmark search: auto, exact, int8, lists or faiss (default auto)")
+  app.add_option(
+         "--index", index,
+         "Landmark search: auto, exact, int8, lists or faiss, which with --device cuda:N is on "
+         "the GPU as auto is (default auto)")
       ->type_name("KIND");
 }
 

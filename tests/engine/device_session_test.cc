@@ -9,6 +9,7 @@
 
 #include "engine/certificate.h"
 #include "engine/engine.h"
+#include "index/faiss_gpu.h"
 #include "storage/block_table.h"
 #include "storage/slab_pool.h"
 #include "tests/support/cuda_on_cpu/thread_block.h"
@@ -61,6 +62,25 @@ TEST_P(DeviceSessionTest, ReadsWhatItReadsOnTheHost) {
         ExpectSame(on_device, on_host, dtype == DType::kF32 ? 1e-5 : 5e-2);
       }
     }
+  }
+}
+
+TEST_P(DeviceSessionTest, FaissChoosesTheSame) {
+  if (const Status usable = CheckFaissGpu(); !usable.has_value()) {
+    GTEST_SKIP() << usable.error().message;
+  }
+  const Problem problem(ShapeOf(GetParam(), DType::kF16), 90, 57);
+  for (const Selection selection : {Selection::kPerToken, Selection::kPerChunk}) {
+    SessionOptions options = OptionsOf(selection);
+    Trace traces[2] = {Trace(problem), Trace(problem)};
+    for (const IndexKind kind : {IndexKind::kAuto, IndexKind::kFaiss}) {
+      options.index = kind;
+      auto engine = test::MemoryEngine(OnDevice(1 << 20));
+      auto session = engine->CreateSession("s", problem.shape, options, "{}").value();
+      ASSERT_GOOD(
+          RunSteps(*session, problem, problem.rows, 5, &traces[kind == IndexKind::kFaiss ? 1 : 0]));
+    }
+    ExpectSame(traces[1], traces[0], 1e-5);
   }
 }
 

@@ -170,7 +170,10 @@ TEST_P(IndexContract, CountsItsMemory) {
   IndexUnderTest test(GetParam(), 2, 64);
   EXPECT_EQ(test.index->memory_bytes(), 0u);
   const bool codes = test.approximate();
-  const uint64_t element = codes ? 1 : test.index->name() == "faiss" ? 4 : DTypeBytes(test.dtype);
+  const uint64_t element = codes                               ? 1
+                           : test.index->name() == "faiss"     ? 4
+                           : test.index->name() == "faiss-gpu" ? 2 * DTypeBytes(test.dtype)
+                                                               : DTypeBytes(test.dtype);
   const uint64_t block_bytes = 2 * test.block_floats() * element;
   uint64_t seed = 1;
   for (int i = 0; i < 300; ++i) {

@@ -46,6 +46,16 @@ class Device(CliTest):
                     tiers = {tier["tier"]: tier for tier in found["tiers"]}
                     self.assertGreater(tiers["compute"]["bytes_in"], 0)
 
+    def test_faiss_searches_there_too(self):
+        text = self.file("text.txt", random_text(2500))
+        for mode, options in MODES.items():
+            with self.subTest(mode=mode):
+                self.ingest(text, *options, name=mode)
+                expected = self.good("ask", *self.session(mode), *ASK).json
+                found = self.good_on_device("ask", *self.session(mode), "--index", "faiss",
+                                            *ASK).json
+                self.assertEqual(found["answer"], expected["answer"])
+
     def test_a_real_model_answers_the_same(self):
         if not os.path.exists(REAL_MODEL):
             self.skipTest("no model: tools/test.sh fetches it, or name one with CAIRN_MODEL")
@@ -137,6 +147,10 @@ class Device(CliTest):
         version = subprocess.run([BINARY, "--version"], capture_output=True, check=True,
                                  timeout=TIMEOUT_SECONDS).stdout.decode()
         self.assertRegex(version, r"built in      .*(no GPU code|CUDA \d+\.\d+)")
+        json = self.good("--version", "--json").json["features"]["faiss_gpu"]
+        self.assertEqual("FAISS for GPUs" in version, json)
+        self.assertIn("; FAISS for GPUs too" if json else "; no FAISS for GPUs",
+                      self.good("doctor").stdout)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,8 @@ while (($# > 0)); do
   shift 2
 done
 
+# A build has this one where FAISS for GPUs is in it.
+if [[ -x "$BUILD/bin/gpu_faiss_test" ]]; then TESTS+=(gpu_faiss_test); fi
 [[ ! -e "$TARGET" ]] || fail "$TARGET is there already; name a new directory"
 [[ -f "$MODEL" ]] || fail "no model at $MODEL; fetch it with tools/setup.sh, or say --model"
 for program in "$CAIRN" "${TESTS[@]/#/$BUILD/bin/}"; do
