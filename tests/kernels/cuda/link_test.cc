@@ -6,7 +6,9 @@
 
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/blocks.h"
+#include "kernels/cuda/chunk_codes.h"
 #include "kernels/cuda/fold.h"
+#include "kernels/cuda/score.h"
 
 namespace cairn {
 namespace {
@@ -27,7 +29,10 @@ TEST(CudaLink, WithoutADeviceALaunchIsAnErrorInCudasWords) {
       cuda::LandmarkKeys(params.shape, 1, nullptr, nullptr, nullptr),
       cuda::SealBlocks(codes, 1, nullptr, nullptr, nullptr),
       cuda::GatherBlocks(1, 16, nullptr, nullptr, nullptr),
-      cuda::FoldScores(fold, nullptr, nullptr)};
+      cuda::FoldScores(fold, nullptr, nullptr),
+      cuda::ScoreVectors({.rows = 1, .dim = 64, .padded_dim = 64, .vectors = 1}, nullptr),
+      cuda::CodeChunk({.vectors = 1, .dim = 64, .padded_dim = 64}, nullptr),
+      cuda::ScoreCodes({.rows = 1, .dim = 64, .chunk_vectors = 1, .vectors = 1}, nullptr)};
   for (const Status& status : all) {
     ASSERT_FALSE(status.has_value());
     EXPECT_EQ(status.error().code, Errc::kIo);
