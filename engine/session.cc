@@ -45,7 +45,8 @@ Result<std::unique_ptr<Session>> Session::Load(const SessionShape& shape,
   index_options.dim = shape.block.head_dim;
   index_options.representatives = shape.representatives;
   index_options.dtype = shape.block.dtype == DType::kF32 ? DType::kF32 : DType::kBF16;
-  const bool on_device = store.device() != nullptr && options.index == IndexKind::kAuto;
+  const bool for_device = options.index == IndexKind::kAuto || options.index == IndexKind::kInt8;
+  const bool on_device = store.device() != nullptr && for_device;
   CAIRN_TRY(auto index, on_device ? DeviceIndex::Make(index_options, *store.device())
                                   : MakeIndex(index_options));
   std::unique_ptr<Session> session(
