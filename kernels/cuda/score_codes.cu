@@ -63,9 +63,8 @@ __device__ void SplitQuery(const ScoreCodesArgs& args, const float* query, const
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int number = Rounded(__fmul_rn(scaled[w][i], inverse));
-      const int high = (number + 64) >> 7;
-      upper |= (static_cast<uint32_t>(high) & 0xffu) << 8 * i;
-      lower |= (static_cast<uint32_t>(number - 128 * high) & 0xffu) << 8 * i;
+      upper |= (static_cast<uint32_t>(number >> 7) & 0xffu) << 8 * i;
+      lower |= (static_cast<uint32_t>(number) & 0x7fu) << 8 * i;
     }
     to.words[0][row][lane + w * kLanes] = upper;
     to.words[1][row][lane + w * kLanes] = lower;

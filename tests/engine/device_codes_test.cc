@@ -136,6 +136,13 @@ TEST_F(DeviceCodesTest, PartitionsMayDifferInHowManyAreCoded) {
                               .k = 1},
                              &result));
   EXPECT_TRUE(result.lse_exact);
+  // As many blocks, of which one partition keeps codes: the same chunk of all three is coded.
+  Truncate(end);
+  ASSERT_TRUE(Add(0, kPartitions, 10, 10));
+  const std::vector<float> coded = Scores(0, end + 10);
+  for (int32_t p = 0; p < kPartitions; ++p) {
+    EXPECT_GT(Inexact(coded, p, 0, end + 10, p == 1 ? 2 : 1), kRows * end / 2);
+  }
 }
 
 TEST_F(DeviceCodesTest, ATruncationLeavesCodesInUseUntilTheChunkIsCompleteAgain) {
@@ -159,7 +166,9 @@ TEST_F(DeviceCodesTest, ATruncationLeavesCodesInUseUntilTheChunkIsCompleteAgain)
   }
   const std::vector<float> added = Scores(200, 230);
   for (int32_t p = 0; p < kPartitions; ++p) EXPECT_EQ(Inexact(added, p, 200, 230, 0), 0);
+  const uint64_t open = version();
   ASSERT_TRUE(Add(0, kPartitions, 100, 6));
+  EXPECT_NE(version(), open);
   const std::vector<float> again = Scores(0, 330);
   for (int32_t p = 0; p < kPartitions; ++p) {
     EXPECT_GT(Inexact(again, p, 0, 330, 2), 0);

@@ -175,12 +175,13 @@ INSTANTIATE_TEST_SUITE_P(Cases, CudaCodeChunk, testing::ValuesIn(CodeCases()),
 TEST(CudaCodeChunks, OfExtremeNumbers) {
   const float most = Bf16ToFloat(0x7f7f);
   constexpr float kLeast = std::numeric_limits<float>::denorm_min();
-  constexpr int32_t kDim = 6;
+  constexpr int32_t kDim = 7;
   Chunks expected(DType::kF32, 1, 1, 40, kDim);
   for (int64_t v = 0; v < 40; ++v) {
     const float sign = v % 2 == 0 ? 1.0f : -1.0f;
     const float numbers[kDim] = {sign * most, 0.7f, 190 * kLeast * static_cast<float>(v % 2),
-                                 most,        0.0f, v % 2 == 0 ? 1.0f : 1.00000012f};
+                                 most,        0.0f, v % 2 == 0 ? 1.0f : 1.00000012f,
+                                 kLeast};
     expected.Set(0, v, numbers);
   }
   Chunks found = expected;
@@ -194,6 +195,7 @@ TEST(CudaCodeChunks, OfExtremeNumbers) {
     EXPECT_EQ(found.Coded(0, v, 3), most);
     EXPECT_EQ(found.Coded(0, v, 4), 0.0f);
     EXPECT_NEAR(found.Coded(0, v, 5), 1.0f, 2e-7f);
+    EXPECT_EQ(found.Coded(0, v, 6), kLeast);
   }
 }
 
