@@ -73,11 +73,14 @@ Status DeviceCodes::Code(int32_t first, int32_t count, int64_t end, const std::b
   return Ok();
 }
 
-void DeviceCodes::Truncate(int32_t first, int32_t count, int64_t size) {
+bool DeviceCodes::Truncate(int32_t first, int32_t count, int64_t size) {
+  bool fewer = false;
   for (int32_t p = first; p < first + count; ++p) {
     int64_t& coded = coded_[static_cast<size_t>(p)];
+    fewer = fewer || size < coded;
     coded = std::min(coded, size);
   }
+  return fewer;
 }
 
 ScoreCodesParams DeviceCodes::ParamsOf(int32_t first, int32_t count, int64_t begin,

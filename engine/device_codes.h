@@ -32,7 +32,8 @@ class DeviceCodes {
   /// the blocks of the chunk as they came, plain_stride numbers from one partition to the next.
   Status Code(int32_t first, int32_t count, int64_t end, const std::byte* plain,
               int64_t plain_stride, DeviceStream& stream);
-  void Truncate(int32_t first, int32_t count, int64_t size);
+  /// True if there are fewer codes now.
+  bool Truncate(int32_t first, int32_t count, int64_t size);
   /// How many of `count` partitions from `first` on have as many codes as that one.
   int32_t Alike(int32_t first, int32_t count) const;
   /// What to score of blocks [begin, end), all of them codes, without queries and scores.

@@ -147,7 +147,7 @@ Status DeviceIndex::Add(int32_t first_partition, int32_t partition_count, int64_
     const Status added = Append(first_partition, partition_count, size, count, begin, end, vectors);
     if (!added) {
       // Blocks that were there may have become codes; none was added.
-      if (codes_ != nullptr) codes_->Truncate(first_partition, partition_count, size);
+      TruncateCodes(first_partition, partition_count, size);
       return added;
     }
     begin = end;
@@ -164,7 +164,11 @@ void DeviceIndex::Truncate(int32_t first_partition, int32_t partition_count, int
     int64_t& held = sizes_[static_cast<size_t>(p)];
     held = std::min(held, size);
   }
-  if (codes_ != nullptr) codes_->Truncate(first_partition, partition_count, size);
+  TruncateCodes(first_partition, partition_count, size);
+}
+
+void DeviceIndex::TruncateCodes(int32_t first_partition, int32_t partition_count, int64_t size) {
+  if (codes_ != nullptr && codes_->Truncate(first_partition, partition_count, size)) ++version_;
 }
 
 Status DeviceIndex::OrderAfterAdds(DeviceStream& stream) {

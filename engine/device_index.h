@@ -34,8 +34,8 @@ class DeviceIndex final : public LandmarkIndex {
   // stream before Add or Truncate.
 
   int32_t representatives() const { return options_.representatives; }
-  /// Changes whenever vectors are somewhere else from then on, or have become codes, so that what
-  /// was captured of Score is of no use any more.
+  /// Changes whenever vectors are somewhere else from then on, have become codes or will be none
+  /// any more, so that what was captured of Score is of no use.
   uint64_t version() const;
   /// What is put on `stream` from now on sees all that was added. The host does not wait.
   Status OrderAfterAdds(DeviceStream& stream);
@@ -76,6 +76,7 @@ class DeviceIndex final : public LandmarkIndex {
   /// Blocks [begin, end) of the `count` that Add was given, which begin at `size`.
   Status Append(int32_t first_partition, int32_t partition_count, int64_t size, int64_t count,
                 int64_t begin, int64_t end, const float* vectors);
+  void TruncateCodes(int32_t first_partition, int32_t partition_count, int64_t size);
   Status ScoreRange(int32_t first_partition, int32_t partition_count, int64_t begin, int64_t end,
                     const float* queries, int32_t rows, float* scores, int64_t score_stride,
                     CUstream_st* stream);

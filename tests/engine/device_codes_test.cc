@@ -156,7 +156,11 @@ TEST_F(DeviceCodesTest, ATruncationLeavesCodesInUseUntilTheChunkIsCompleteAgain)
     return std::vector<float>(first, first + 200);
   };
   const std::vector<float> before = Scores(0, 300);
+  const uint64_t coded = version();
+  Truncate(270);
+  EXPECT_EQ(version(), coded);
   Truncate(200);
+  EXPECT_NE(version(), coded) << "what comes behind 200 is not where codes were";
   const std::vector<float> kept = Scores(0, 200);
   ASSERT_TRUE(Add(0, kPartitions, 30, 5));
   const std::vector<float> behind = Scores(0, 230);
