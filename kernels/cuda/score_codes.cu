@@ -87,6 +87,27 @@ __device__ float ProductWithCentre(const ScoreCodesArgs& args, const float* quer
   return SumOverLanes(sum, kLanes);
 }
 
+// For all threads: half of them split queries, the others multiply them with centres.
+template <int kRounds>
+__device__ __forceinline__ void MakeReady(const ScoreCodesArgs& args, int chunk, int first_row,
+                                          Queries<kRounds>& queries) {
+  const int64_t partition = blockIdx.y;
+  const int row = static_cast<int>(threadIdx.x) / kLanes % kRows;
+  const float* query = nullptr;
+  if (first_row + row < args.rows) {
+    query = args.queries + (partition * args.rows + first_row + row) * args.dim;
+  }
+  const float* centre =
+      args.scales + partition * args.scale_stride + int64_t{chunk} * 2 * args.coded_dim;
+  if (threadIdx.x < kThreads / 2) {
+    SplitQuery<kRounds>(args, query, centre + args.coded_dim, row, queries);
+  } else {
+    const float offset = ProductWithCentre(args, query, centre);
+    if (threadIdx.x % kLanes == 0) queries.offsets[row] = offset;
+  }
+  __syncthreads();
+}
+
 // Blocks of threads are [chunks or halves of them, P, eights of rows]; a warp has kTiles times 16
 // vectors, of which 4 lanes load 64 bytes in kRounds rounds.
 template <int kRounds, int kTiles>
@@ -124,24 +145,7 @@ __global__ void __launch_bounds__(kThreads) ScoreCodesKernel(const ScoreCodesArg
     }
   }
 
-  // Half of the threads split queries, the others multiply them with centres.
-  {
-    const int row = static_cast<int>(threadIdx.x) / kLanes % kRows;
-    const float* query = nullptr;
-    if (first_row + row < args.rows) {
-      query = args.queries + (partition * args.rows + first_row + row) * args.dim;
-    }
-    const float* centre =
-        args.scales + partition * args.scale_stride + int64_t{chunk} * 2 * args.coded_dim;
-    if (threadIdx.x < kThreads / 2) {
-      SplitQuery<kRounds>(args, query, centre + args.coded_dim, row, queries);
-    } else {
-      const float offset = ProductWithCentre(args, query, centre);
-      if (threadIdx.x % kLanes == 0) queries.offsets[row] = offset;
-    }
-  }
-  __syncthreads();
-
+  MakeReady<kRounds>(args, chunk, first_row, queries);
   uint4 high[kRounds], low[kRounds];
 #pragma unroll
   for (int round = 0; round < kRounds; ++round) {
