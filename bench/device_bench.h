@@ -35,8 +35,11 @@ struct DeviceBenchResult {
   double gather_bytes_per_second = 0;  ///< the same by a kernel that reads pinned memory
   double batch_share = 0;              ///< of the long copy's rate
   double gather_share = 0;
-  double scan_seconds = 0;  ///< scores, log-sum-exps and choices of a token
+  double scan_seconds = 0;  ///< scores, log-sum-exps and choices of a token, of bf16
   double scan_bytes_per_second = 0;
+  double coded_scan_seconds = 0;  ///< the same of codes of 8 bits
+  double coded_scan_bytes_per_second = 0;
+  double choose_seconds = 0;  ///< of either, log-sum-exps and choices alone
   double attend_seconds = 0;  ///< chosen blocks of a token
   double attend_bytes_per_second = 0;
   double attend_share = 0;         ///< of memory_bytes_per_second

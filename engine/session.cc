@@ -15,9 +15,13 @@ namespace cairn {
 namespace {
 
 // On the device there are two kinds; the others are on the CPU wherever blocks are attended.
+bool IsForDevice(IndexKind kind, const Device* device) {
+  return device != nullptr && (kind == IndexKind::kAuto || kind == IndexKind::kInt8);
+}
+
 Result<std::unique_ptr<LandmarkIndex>> IndexFor(const IndexOptions& options, int32_t kv_heads,
                                                 Device* device) {
-  if (device != nullptr && options.kind == IndexKind::kAuto) {
+  if (IsForDevice(options.kind, device)) {
     return DeviceIndex::Make(options, *device);
   }
   if (device != nullptr && options.kind == IndexKind::kFaiss) {
@@ -66,7 +70,9 @@ Result<std::unique_ptr<Session>> Session::Load(const SessionShape& shape,
   CAIRN_TRY(auto index, IndexFor(index_options, shape.kv_heads, store.device()));
   std::unique_ptr<Session> session(
       new Session(shape, options, store, catalog, std::move(record), std::move(index)));
-  if (on_device) session->device_index_ = static_cast<DeviceIndex*>(session->index_.get());
+  if (IsForDevice(options.index, store.device())) {
+    session->device_index_ = static_cast<DeviceIndex*>(session->index_.get());
+  }
   CAIRN_TRY(session->LoadPast());
   return session;
 }

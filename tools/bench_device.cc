@@ -94,6 +94,9 @@ class DeviceBenchCommand final : public Command {
                              {"gather_share_of_copy", r.gather_share},
                              {"scan_seconds", r.scan_seconds},
                              {"scan_bytes_per_second", r.scan_bytes_per_second},
+                             {"coded_scan_seconds", r.coded_scan_seconds},
+                             {"coded_scan_bytes_per_second", r.coded_scan_bytes_per_second},
+                             {"choose_seconds", r.choose_seconds},
                              {"attend_seconds", r.attend_seconds},
                              {"attend_bytes_per_second", r.attend_bytes_per_second},
                              {"attend_share_of_memory", r.attend_share},
@@ -114,6 +117,9 @@ class DeviceBenchCommand final : public Command {
     fmt::print("a wait of the host            {:8.1f} us\n", 1e6 * r.wait_seconds);
     fmt::print("a token: landmarks of {} tokens scored {:.3f} ms, {:.1f} GB/s\n", options_.tokens,
                1e3 * r.scan_seconds, r.scan_bytes_per_second / 1e9);
+    fmt::print("a token: the same of 8 bits {:.3f} ms, {:.1f} GB/s; of it choices {:.3f} ms\n",
+               1e3 * r.coded_scan_seconds, r.coded_scan_bytes_per_second / 1e9,
+               1e3 * r.choose_seconds);
     fmt::print(
         "a token: {} blocks of each head attended {:.3f} ms, {:.1f} GB/s, {:.2f} of the "
         "memory's\n",

@@ -125,6 +125,35 @@ struct ScoreArgs {
 };
 const char* LaunchScore(const ScoreArgs& args, CUstream_st* stream);
 
+struct CodeArgs {
+  int32_t partitions, vectors, dim, coded_dim, kept;
+  Element element;  ///< kF32 or kBF16
+  const std::byte* plain;
+  int64_t row_bytes, plain_stride;  ///< bytes
+  int8_t* codes;
+  int64_t code_stride;
+  float* scales;
+  int64_t scale_stride;
+};
+const char* LaunchCodeChunk(const CodeArgs& args, CUstream_st* stream);
+
+struct ScoreCodesArgs {
+  int32_t partitions, rows, dim, coded_dim;
+  int32_t chunks, chunk_vectors;
+  int32_t first;    ///< vector of the first chunk that is scored
+  int64_t vectors;  ///< from it on
+  Element element;  ///< of vectors before they were coded
+  float units, no_query;
+  const int8_t* codes;  ///< of the first chunk, as scales
+  int64_t code_stride;
+  const float* scales;
+  int64_t scale_stride;
+  const float* queries;
+  float* scores;
+  int64_t score_stride;
+};
+const char* LaunchScoreCodes(const ScoreCodesArgs& args, CUstream_st* stream);
+
 struct FoldArgs {
   int32_t partitions, rows, rows_per_group, blocks, representatives, k;
   const float* scores;

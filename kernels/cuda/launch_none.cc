@@ -22,6 +22,8 @@ const char* LaunchGather(int32_t, int64_t, const std::byte* const*, std::byte* c
   return kNone;
 }
 const char* LaunchScore(const ScoreArgs&, CUstream_st*) { return kNone; }
+const char* LaunchCodeChunk(const CodeArgs&, CUstream_st*) { return kNone; }
+const char* LaunchScoreCodes(const ScoreCodesArgs&, CUstream_st*) { return kNone; }
 const char* LaunchFold(const FoldArgs&, CUstream_st*) { return kNone; }
 const char* LaunchSearchQueries(const SearchQueriesArgs&, CUstream_st*) { return kNone; }
 const char* LaunchNearScores(const NearScoresArgs&, CUstream_st*) { return kNone; }

@@ -40,8 +40,9 @@ class Device(CliTest):
                                     "--compute-memory", "3MiB", *options, text)
                 self.assertEqual(self.show(mode)["blocks"], self.show(f"{mode}-device")["blocks"])
                 expected = self.good("ask", *self.session(mode), *ASK).json
-                for name in (mode, f"{mode}-device"):
-                    found = self.good_on_device("ask", *self.session(name), *ASK).json
+                for name, index in ((mode, "auto"), (f"{mode}-device", "auto"), (mode, "int8")):
+                    found = self.good_on_device("ask", *self.session(name), "--index", index,
+                                                *ASK).json
                     self.assertEqual(found["answer"], expected["answer"])
                     tiers = {tier["tier"]: tier for tier in found["tiers"]}
                     self.assertGreater(tiers["compute"]["bytes_in"], 0)

@@ -6,7 +6,9 @@
 
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/blocks.h"
+#include "kernels/cuda/chunk_codes.h"
 #include "kernels/cuda/fold.h"
+#include "kernels/cuda/score.h"
 #include "kernels/cuda/transformer.h"
 
 namespace cairn {
@@ -33,7 +35,10 @@ TEST(CudaLink, WithoutADeviceALaunchIsAnErrorInCudasWords) {
       cuda::AddRows(nullptr, nullptr, 1, nullptr, nullptr),
       cuda::SwiGlu(nullptr, 1, 1, DType::kF32, nullptr, nullptr),
       cuda::ConvertFloats(nullptr, 1, DType::kF32, nullptr, nullptr),
-      cuda::Greedy(nullptr, 1, 1, nullptr, nullptr)};
+      cuda::Greedy(nullptr, 1, 1, nullptr, nullptr),
+      cuda::ScoreVectors({.rows = 1, .dim = 64, .padded_dim = 64, .vectors = 1}, nullptr),
+      cuda::CodeChunk({.vectors = 1, .dim = 64, .padded_dim = 64}, nullptr),
+      cuda::ScoreCodes({.rows = 1, .dim = 64, .chunk_vectors = 1, .vectors = 1}, nullptr)};
   for (const Status& status : all) {
     ASSERT_FALSE(status.has_value());
     EXPECT_EQ(status.error().code, Errc::kIo);
