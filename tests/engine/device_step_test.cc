@@ -90,6 +90,27 @@ TEST_P(DeviceStepTest, EveryBlockChosenIsDense) {
   test::ExpectNear(trace.o, DenseOracle(problem), 1e-5);
 }
 
+// Enough blocks that most are codes.
+TEST_P(DeviceStepTest, ChoicesByCodesAreThoseOfASearch) {
+  const Problem problem(ShapeOf(GetParam(), DType::kF32), 1110, 68);
+  SessionOptions options = OptionsOf(Selection::kPerChunk);
+  options.index = IndexKind::kInt8;
+  Trace traces[2] = {Trace(problem), Trace(problem)};
+  for (const bool on_device : {false, true}) {
+    auto engine = test::MemoryEngine(OnDevice(1 << 20));
+    auto session = engine->CreateSession("s", problem.shape, options, "{}").value();
+    ASSERT_EQ(session->index_name(), "device int8");
+    DeviceSteps steps(problem);
+    ASSERT_GOOD(RunSteps(*session, problem, 1080, 20, &traces[on_device]));
+    if (on_device) {
+      ASSERT_GOOD(steps.RunSteps(*session, problem.rows, 3, &traces[on_device]));
+    } else {
+      ASSERT_GOOD(RunSteps(*session, problem, problem.rows, 3, &traces[on_device]));
+    }
+  }
+  ExpectSame(traces[1], traces[0].o, 1e-5);
+}
+
 // Blocks come and go all the time.
 TEST_P(DeviceStepTest, TheTightestTiersGiveTheSame) {
   const Problem problem(ShapeOf(GetParam(), DType::kF32), 640, 64);
