@@ -210,7 +210,7 @@ Status DeviceStep::FetchFixed() {
       if (!resident_.Use(block)) wanted_.push_back(block);
     }
   }
-  return wanted_.empty() ? Ok() : resident_.Fetch(wanted_, parts_.blocks, stream_);
+  return resident_.Fetch(wanted_, parts_.blocks, stream_);  // also tells the table of changes
 }
 
 void DeviceStep::NoteLaunches() {
@@ -254,7 +254,7 @@ Status DeviceStep::Begin(const SessionOptions& options, const StepPlan& plan, in
   CAIRN_TRY(parts_.index.OrderAfterAdds(stream_));
   if (!current_ && plan.tail_rows > 0) CAIRN_TRY(local_.Upload(local, stream_));
   current_ = true;
-  CAIRN_TRY(resident_.Reserve(plan.blocks, stream_));
+  CAIRN_TRY(resident_.Reserve(plan.blocks));
   CAIRN_TRY(FetchFixed());
   CAIRN_TRY(StageNearKeys());
   CAIRN_TRY(StageInputs(first_position));

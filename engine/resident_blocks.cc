@@ -21,19 +21,18 @@ ResidentBlocks::ResidentBlocks(int32_t partitions, int32_t heads, TieredStore& s
       device_(*store.device()),
       slots_(store.top_slots()) {}
 
-Status ResidentBlocks::Reserve(int64_t blocks, DeviceStream& stream) {
-  if (blocks > capacity_) {
-    const int64_t capacity = std::max({blocks, capacity_ + capacity_ / 2, kLeastCapacity});
-    const auto places = static_cast<size_t>(partitions_ * capacity);
-    CAIRN_TRY(table_, device_.Allocate(places * sizeof(uint32_t)));
-    capacity_ = capacity;
-    entry_of_.assign(places, -1);
-    for (size_t i = 0; i < entries_.size(); ++i) {
-      entry_of_[PlaceOf(entries_[i].block)] = static_cast<int32_t>(i);
-    }
-    all_changed_ = true;
+Status ResidentBlocks::Reserve(int64_t blocks) {
+  if (blocks <= capacity_) return Ok();
+  const int64_t capacity = std::max({blocks, capacity_ + capacity_ / 2, kLeastCapacity});
+  const auto places = static_cast<size_t>(partitions_ * capacity);
+  CAIRN_TRY(table_, device_.Allocate(places * sizeof(uint32_t)));
+  capacity_ = capacity;
+  entry_of_.assign(places, -1);
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    entry_of_[PlaceOf(entries_[i].block)] = static_cast<int32_t>(i);
   }
-  return Update(stream);
+  all_changed_ = true;
+  return Ok();
 }
 
 bool ResidentBlocks::Use(const Block& block) {

@@ -28,8 +28,9 @@ class ResidentBlocks {
   /// For partitions of `heads` KV heads a layer. The store has a device.
   ResidentBlocks(int32_t partitions, int32_t heads, TieredStore& store);
 
-  /// Makes a table for ordinals below `blocks`. Nothing that reads it is under way.
-  Status Reserve(int64_t blocks, DeviceStream& stream);
+  /// Makes room in the table for ordinals below `blocks`; the next Fetch fills it. Nothing that
+  /// reads it is under way.
+  Status Reserve(int64_t blocks);
   /// Of the first partition; table_stride entries further on is the next one's.
   const uint32_t* table() const { return reinterpret_cast<uint32_t*>(table_.data()); }
   int64_t table_stride() const { return capacity_; }
@@ -43,11 +44,11 @@ class ResidentBlocks {
   bool Use(const Block& block);
   bool Has(const Block& block) const { return EntryOf(block) >= 0; }
   /// Brings what is missing of `wanted` (duplicates allowed) and notes a use of all. What is put on
-  /// `stream` from now on sees them, by the table. What was under way there that could read other
-  /// blocks, and the last Fetch, have been waited for. kResource if there is no room beside what
+  /// `stream` from now on sees them, by the table. What was put there that reads blocks, and the
+  /// last Fetch, have been waited for. kResource if there is no room beside what
   /// this step used.
   Status Fetch(std::span<const Block> wanted, const BlockMap& blocks, DeviceStream& stream);
-  /// Lets go of all blocks; the table follows with the next Fetch or Reserve.
+  /// Lets go of all blocks; the table follows with the next Fetch.
   void Clear();
 
   int64_t size() const { return std::ssize(entries_); }
