@@ -249,7 +249,7 @@ Status DeviceStep::Begin(const SessionOptions& options, const StepPlan& plan, in
   CAIRN_TRY(device_.Use());
   now_ = Plan(options, plan, rows);
   lacking_ = noted_ = 0;
-  resident_.BeginStep();
+  resident_.BeginTurn();
   CAIRN_TRY(MakeRoom());
   CAIRN_TRY(parts_.index.OrderAfterAdds(stream_));
   if (!current_ && plan.tail_rows > 0) CAIRN_TRY(local_.Upload(local, stream_));
@@ -286,6 +286,7 @@ std::span<const int32_t> DeviceStep::Ordinals(int32_t layer) const {
 
 void DeviceStep::NoteUses(int32_t layer) {
   const auto ordinals = Ordinals(layer);
+  resident_.BeginTurn();
   for (size_t i = 0; i < ordinals.size(); ++i) {
     const auto head = static_cast<int32_t>(i / now_.per_list) % heads();
     (void)resident_.Use({layer * heads() + head, ordinals[i]});
@@ -301,6 +302,7 @@ Status DeviceStep::Fetch(int32_t layer) {
   }
   wanted_.clear();
   const auto ordinals = Ordinals(layer);
+  resident_.BeginTurn();  // kernels of other layers do not run now
   size_t here = 0;
   for (size_t i = 0; i < ordinals.size(); ++i) {
     const auto head = static_cast<int32_t>(i / now_.per_list) % heads();

@@ -70,8 +70,11 @@ class DeviceStep {
 
   /// Brings `rows` local rows back to `local`, if they are newer here, and waits.
   Status BringBack(int32_t rows, LocalRows* local);
-  /// The host's unfinished block is another one from here on.
-  void Outdate() { current_ = newer_ = false; }
+  /// The host's unfinished block, or blocks before it, are others from here on.
+  void Outdate() {
+    current_ = newer_ = false;
+    near_begin_ = near_end_ = 0;
+  }
   /// Lets go of all blocks.
   void Release() { resident_.Clear(); }
 

@@ -37,29 +37,29 @@ Status ResidentBlocks::Reserve(int64_t blocks) {
 
 bool ResidentBlocks::Use(const Block& block) {
   const int32_t entry = EntryOf(block);
-  if (entry >= 0) entries_[static_cast<size_t>(entry)].step = step_;
+  if (entry >= 0) entries_[static_cast<size_t>(entry)].turn = turn_;
   return entry >= 0;
 }
 
 void ResidentBlocks::Clear() {
-  for (Entry& entry : entries_) entry.step = 0;
-  ++step_;
+  for (Entry& entry : entries_) entry.turn = 0;
+  ++turn_;
   Release(entries_.size());
 }
 
 void ResidentBlocks::Release(size_t count) {
-  std::vector<uint64_t> steps;
+  std::vector<uint64_t> turns;
   for (const Entry& entry : entries_) {
-    if (entry.step < step_) steps.push_back(entry.step);
+    if (entry.turn < turn_) turns.push_back(entry.turn);
   }
-  count = std::min(steps.size(), std::max(count, entries_.size() / kShareReleased));
+  count = std::min(turns.size(), std::max(count, entries_.size() / kShareReleased));
   if (count == 0) return;
-  std::nth_element(steps.begin(), steps.begin() + static_cast<int64_t>(count) - 1, steps.end());
-  const uint64_t newest = steps[count - 1];
+  std::nth_element(turns.begin(), turns.begin() + static_cast<int64_t>(count) - 1, turns.end());
+  const uint64_t newest = turns[count - 1];
   std::vector<uint8_t> keep(entries_.size());
   size_t kept = 0;
   for (size_t i = 0; i < entries_.size(); ++i) {
-    keep[i] = entries_[i].step > newest ? 1 : 0;
+    keep[i] = entries_[i].turn > newest ? 1 : 0;
     const size_t place = PlaceOf(entries_[i].block);
     entry_of_[place] = keep[i] != 0 ? static_cast<int32_t>(kept) : -1;
     if (keep[i] == 0) {
@@ -115,7 +115,7 @@ Status ResidentBlocks::Fetch(std::span<const Block> wanted, const BlockMap& bloc
     if (Use(block)) continue;
     ids.push_back(blocks.Id(block.ordinal, block.partition / heads_, block.partition % heads_));
     entry_of_[PlaceOf(block)] = static_cast<int32_t>(entries_.size());
-    entries_.push_back({block, step_});
+    entries_.push_back({block, turn_});
   }
   if (ids.empty()) return Update(stream);
   // Until they are there, they have no entry.

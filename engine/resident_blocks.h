@@ -2,7 +2,7 @@
 // that tells kernels where they lie. Who is not in the table must be fetched first.
 //
 // It holds pins, so that the store evicts none of them. What was used least lately goes when the
-// store has no more room; what the step under way used stays.
+// store has no more room; what is used together stays.
 #pragma once
 
 #include <cstddef>
@@ -38,15 +38,15 @@ class ResidentBlocks {
   const std::byte* slots() const { return slots_.first; }
   size_t slot_bytes() const { return slots_.slot_bytes; }
 
-  /// Uses count for a new step from here on.
-  void BeginStep() { ++step_; }
+  /// What is used from here on, until the next call, is used together.
+  void BeginTurn() { ++turn_; }
   /// Notes a use, if the block is here; returns whether it is.
   bool Use(const Block& block);
   bool Has(const Block& block) const { return EntryOf(block) >= 0; }
   /// Brings what is missing of `wanted` (duplicates allowed) and notes a use of all. What is put on
   /// `stream` from now on sees them, by the table. What was put there that reads blocks, and the
   /// last Fetch, have been waited for. kResource if there is no room beside what
-  /// this step used.
+  /// this turn used.
   Status Fetch(std::span<const Block> wanted, const BlockMap& blocks, DeviceStream& stream);
   /// Lets go of all blocks; the table follows with the next Fetch.
   void Clear();
@@ -56,7 +56,7 @@ class ResidentBlocks {
  private:
   struct Entry {
     Block block;
-    uint64_t step = 0;  // of the last use
+    uint64_t turn = 0;  // of the last use
   };
 
   size_t PlaceOf(const Block& block) const {
@@ -65,7 +65,7 @@ class ResidentBlocks {
   int32_t EntryOf(const Block& block) const {
     return block.ordinal < capacity_ ? entry_of_[PlaceOf(block)] : -1;
   }
-  /// Lets some go, at least `count` if there are so many that this step did not use.
+  /// Lets some go, at least `count` if there are so many that this turn did not use.
   void Release(size_t count);
   /// Tells the device of places that changed.
   Status Update(DeviceStream& stream);
@@ -74,7 +74,7 @@ class ResidentBlocks {
   TieredStore& store_;
   Device& device_;
   const TieredStore::TopSlots slots_;
-  uint64_t step_ = 1;
+  uint64_t turn_ = 1;
   int64_t capacity_ = 0;           // ordinals of a partition
   std::vector<Entry> entries_;     // as payloads of pins_
   std::vector<int32_t> entry_of_;  // [partitions, capacity], −1: none

@@ -168,6 +168,35 @@ TEST_P(DeviceStepTest, StepsOfBothKindsTakeTurns) {
   ExpectSame(trace, expected, 1e-5);
 }
 
+// After a revert other blocks have the ordinals of those that are gone.
+TEST_P(DeviceStepTest, OtherBlocksTakeThePlaceOfRevertedOnes) {
+  const SessionShape shape = ShapeOf(GetParam(), DType::kF32);
+  const Problem first(shape, 60, 69), second(shape, 60, 70);
+  const SessionOptions options = OptionsOf(Selection::kPerToken);
+  Trace traces[2] = {Trace(second), Trace(second)};
+  for (const bool on_device : {false, true}) {
+    auto engine = on_device ? test::MemoryEngine(OnDevice(1 << 20)) : test::MemoryEngine();
+    auto session = engine->CreateSession("s", shape, options, "{}").value();
+    Trace ignored(first);
+    for (const Problem* problem : {&first, &second}) {
+      Trace& trace = problem == &first ? ignored : traces[on_device];
+      DeviceSteps steps(*problem);
+      const int64_t committed = session->rows();
+      for (const int64_t end : {int64_t{30}, int64_t{58}}) {
+        if (end < committed) continue;
+        if (on_device) {
+          ASSERT_GOOD(steps.RunSteps(*session, end, 3, &trace));
+        } else {
+          ASSERT_GOOD(RunSteps(*session, *problem, end, 3, &trace));
+        }
+        if (end == 30) ASSERT_GOOD(session->Commit("{}"));
+      }
+      if (problem == &first) ASSERT_GOOD(session->Revert());
+    }
+  }
+  ExpectSame(traces[1], traces[0].o, 1e-5);
+}
+
 TEST_P(DeviceStepTest, ASessionMadeOnADeviceIsThatOfTheHost) {
   const Problem problem(ShapeOf(GetParam(), DType::kQ8), 50, 66);
   const SessionOptions options = OptionsOf(Selection::kPerToken);
