@@ -201,7 +201,8 @@ Status DeviceStep::StageNearKeys() {
   return Ok();
 }
 
-// What every layer and row reads is known before the step.
+// What every layer and row reads is known before the step. Where that is much of the tier, layers
+// fetch it one by one.
 Status DeviceStep::FetchFixed() {
   wanted_.clear();
   for (const PlacedBlock& fixed : now_.plan.fixed) {
@@ -210,6 +211,7 @@ Status DeviceStep::FetchFixed() {
       if (!resident_.Use(block)) wanted_.push_back(block);
     }
   }
+  if (wanted_.size() > parts_.store.top_slots().count / 2) wanted_.clear();
   return resident_.Fetch(wanted_, parts_.blocks, stream_);  // also tells the table of changes
 }
 
@@ -327,6 +329,9 @@ Result<int32_t> DeviceStep::Settle() {
   if (noted_ < layers) {
     CAIRN_TRY(Fetch(noted_));
     return noted_++;
+  }
+  if (*reinterpret_cast<const int32_t*>(status_back_.data()) != 0) {
+    return Fail(Errc::kIo, "a layer lacked blocks that were fetched for it");
   }
   careful_ = lacking_ * kShareLacking > layers;
   return layers;

@@ -11,6 +11,7 @@ namespace {
 constexpr int64_t kLeastCapacity = 64;
 constexpr size_t kShareReleased = 8;  // of what is held, at least, so that it is rare
 constexpr size_t kShareLeft = 8;      // of the tier, to others
+constexpr size_t kMostAtOnce = 512;   // blocks of a fetch, for which tiers have room
 
 }  // namespace
 
@@ -73,6 +74,8 @@ void ResidentBlocks::Release(size_t count) {
 }
 
 Status ResidentBlocks::Update(DeviceStream& stream) {
+  if (unordered_) CAIRN_TRY(store_.OrderAfterCopies(stream));
+  unordered_ = false;
   if (all_changed_) {
     changed_.clear();
     for (const Entry& entry : entries_) {
@@ -125,10 +128,16 @@ Status ResidentBlocks::Fetch(std::span<const Block> wanted, const BlockMap& bloc
   const size_t need = ids.size() + slots_.count / kShareLeft;
   const size_t available = store_.top_slots().available;
   if (available < need) Release(need - available);
-  auto pins = store_.Fetch(ids);
-  if (!pins) {
-    CAIRN_TRY(Update(stream));
-    return pins.as_failure();
+  Pins pins;
+  for (size_t first = 0; first < ids.size(); first += kMostAtOnce) {
+    const size_t count = std::min(kMostAtOnce, ids.size() - first);
+    unordered_ = true;
+    auto some = store_.Fetch(std::span(ids).subspan(first, count));
+    if (!some) {
+      CAIRN_TRY(Update(stream));
+      return some.as_failure();
+    }
+    pins.Append(std::move(some).value());
   }
   for (const Entry& entry : fetched) {
     const size_t place = PlaceOf(entry.block);
@@ -136,8 +145,7 @@ Status ResidentBlocks::Fetch(std::span<const Block> wanted, const BlockMap& bloc
     changed_.push_back(static_cast<int64_t>(place));
     entries_.push_back(entry);
   }
-  pins_.Append(std::move(pins).value());
-  CAIRN_TRY(store_.OrderAfterCopies(stream));
+  pins_.Append(std::move(pins));
   return Update(stream);
 }
 

@@ -79,6 +79,7 @@ class ResidentBlocks {
   std::vector<Entry> entries_;     // as payloads of pins_
   std::vector<int32_t> entry_of_;  // [partitions, capacity], −1: none
   Pins pins_;
+  bool unordered_ = false;        // copies that no stream was ordered after
   bool all_changed_ = false;      // else:
   std::vector<int64_t> changed_;  // places
   DeviceBuffer table_;            // [partitions, capacity] u32

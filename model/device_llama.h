@@ -99,7 +99,13 @@ class DeviceLlama {
   Status AfterAttention(int32_t index, int32_t rows, const int32_t* stopped, DeviceStream& stream);
   Status Finish(int32_t rows, bool decodes, DeviceStream& stream);
   Status LayersByHost(int32_t rows, AttentionBackend& attention, Timeline* timeline);
-  Status StepOnDevice(int32_t rows, DeviceStep& step, bool decodes, Timeline* timeline);
+  bool Capture(int32_t rows, DeviceStep& step, Timeline* timeline);
+  Status LaunchUntilSettled(int32_t rows, DeviceStep& step, bool decodes, Timeline* timeline);
+  /// False if the backend cannot make it there, and nothing was done.
+  Result<bool> StepOnDevice(int32_t rows, AttentionBackend& attention, bool decodes,
+                            Timeline* timeline);
+  /// Ends a step that was `done`, or aborts it.
+  Status Ended(Status done, AttentionBackend& attention);
   Status StepByHost(int32_t rows, AttentionBackend& attention, bool decodes, Timeline* timeline);
 
   std::unique_ptr<Device> device_;
@@ -119,6 +125,7 @@ class DeviceLlama {
   std::vector<float> q_, k_, v_, o_;  // the same
   int64_t hidden_rows_ = 0;           // of the last step
   int64_t made_logits_ = 0;           // of them, rows that have logits on the device
+  bool captures_ = true;              // until that failed
   Captured last_;                     // step of one row
   std::optional<DeviceGraph> graph_;  // of last_
   DeviceStream stream_;               // goes first, and waits for what uses the rest

@@ -48,22 +48,27 @@ Status DeviceLlama::LaunchOrRun(int32_t rows, DeviceStep& step, bool decodes, Ti
     last_ = now;
     return Launch(0, rows, step, decodes, timeline);
   }
-  DeviceStream& stream = step.stream();
-  if (!graph_.has_value()) {
-    CAIRN_TRY(stream.BeginCapture());
-    const Status launched = Launch(0, rows, step, decodes, timeline);
-    auto graph = stream.EndCapture();
-    if (!launched) return launched;
-    if (!graph) return graph.as_failure();
-    graph_ = std::move(graph).value();
+  if (!graph_.has_value() && !Capture(rows, step, timeline)) {
+    return Launch(0, rows, step, decodes, timeline);
   }
-  return stream.Run(*graph_);
+  return step.stream().Run(*graph_);
 }
 
-Status DeviceLlama::StepOnDevice(int32_t rows, DeviceStep& step, bool decodes, Timeline* timeline) {
+// False if it cannot be: then nothing ran, and steps are launched one by one from now on.
+bool DeviceLlama::Capture(int32_t rows, DeviceStep& step, Timeline* timeline) {
   DeviceStream& stream = step.stream();
-  CAIRN_TRY(stream.CopyToDevice(reinterpret_cast<std::byte*>(at_.x), input_.data(),
-                                static_cast<size_t>(rows) * config_.hidden * sizeof(float)));
+  if (!captures_ || !stream.BeginCapture()) return captures_ = false;
+  const Status launched = Launch(0, rows, step, true, timeline);
+  auto graph = stream.EndCapture();
+  if (!launched || !graph) return captures_ = false;
+  graph_ = std::move(graph).value();
+  return true;
+}
+
+Status DeviceLlama::LaunchUntilSettled(int32_t rows, DeviceStep& step, bool decodes,
+                                       Timeline* timeline) {
+  CAIRN_TRY(step.stream().CopyToDevice(reinterpret_cast<std::byte*>(at_.x), input_.data(),
+                                       static_cast<size_t>(rows) * config_.hidden * sizeof(float)));
   CAIRN_TRY(LaunchOrRun(rows, step, decodes, timeline));
   while (true) {
     const Slice slice(timeline, "wait");
@@ -71,6 +76,22 @@ Status DeviceLlama::StepOnDevice(int32_t rows, DeviceStep& step, bool decodes, T
     if (from == config_.layers) return Ok();
     CAIRN_TRY(Launch(from, rows, step, decodes, timeline));
   }
+}
+
+Result<bool> DeviceLlama::StepOnDevice(int32_t rows, AttentionBackend& attention, bool decodes,
+                                       Timeline* timeline) {
+  CAIRN_TRY(DeviceStep* const step, attention.BeginStepOnDevice(rows));
+  if (step == nullptr) return false;
+  CAIRN_TRY(Ended(LaunchUntilSettled(rows, *step, decodes, timeline), attention));
+  return true;
+}
+
+Status DeviceLlama::Ended(Status done, AttentionBackend& attention) {
+  if (done) done = attention.EndStep();
+  if (done) return Ok();
+  attention.AbortStep();
+  (void)stream_.Wait().has_value();
+  return done;
 }
 
 Status DeviceLlama::LayersByHost(int32_t rows, AttentionBackend& attention, Timeline* timeline) {
@@ -106,11 +127,15 @@ Status DeviceLlama::LayersByHost(int32_t rows, AttentionBackend& attention, Time
 
 Status DeviceLlama::StepByHost(int32_t rows, AttentionBackend& attention, bool decodes,
                                Timeline* timeline) {
-  CAIRN_TRY(stream_.CopyToDevice(reinterpret_cast<std::byte*>(at_.x), input_.data(),
-                                 static_cast<size_t>(rows) * config_.hidden * sizeof(float)));
-  CAIRN_TRY(LayersByHost(rows, attention, timeline));
-  CAIRN_TRY(Finish(rows, decodes, stream_));
-  return stream_.Wait();
+  CAIRN_TRY(attention.BeginStep(rows));
+  const auto step = [&]() -> Status {
+    CAIRN_TRY(stream_.CopyToDevice(reinterpret_cast<std::byte*>(at_.x), input_.data(),
+                                   static_cast<size_t>(rows) * config_.hidden * sizeof(float)));
+    CAIRN_TRY(LayersByHost(rows, attention, timeline));
+    CAIRN_TRY(Finish(rows, decodes, stream_));
+    return stream_.Wait();
+  };
+  return Ended(step(), attention);
 }
 
 Result<const float*> DeviceLlama::Forward(int32_t rows, AttentionBackend& attention, bool decodes,
@@ -119,15 +144,12 @@ Result<const float*> DeviceLlama::Forward(int32_t rows, AttentionBackend& attent
   CAIRN_TRY(Reserve(rows, decodes ? rows : 1));
   CAIRN_TRY(device_->Use());
   made_logits_ = hidden_rows_ = 0;
-  CAIRN_TRY(DeviceStep* const step, attention.BeginStepOnDevice(rows));
-  if (step == nullptr) CAIRN_TRY(attention.BeginStep(rows));
-  Status done = step != nullptr ? StepOnDevice(rows, *step, decodes, timeline)
-                                : StepByHost(rows, attention, decodes, timeline);
-  if (done) done = attention.EndStep();
-  if (!done) {
-    attention.AbortStep();
-    (void)stream_.Wait().has_value();
-    return done.as_failure();
+  const auto there = StepOnDevice(rows, attention, decodes, timeline);
+  // What the host attends it fetches in smaller parts.
+  const bool too_much = !there && there.error().code == Errc::kResource;
+  if (!there && !too_much) return there.as_failure();
+  if (too_much || !there.value()) {
+    CAIRN_TRY(StepByHost(rows, attention, decodes, timeline));
   }
   hidden_rows_ = rows;
   made_logits_ = decodes ? rows : 0;

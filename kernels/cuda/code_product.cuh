@@ -18,7 +18,8 @@ inline constexpr int kProductQueries = 8;
 __device__ __forceinline__ void AddProducts(const uint32_t (&vectors)[4],
                                             const uint32_t (&query)[2], int (&sums)[4]) {
 #ifdef __CUDACC__
-  asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 "
+  asm volatile(
+      "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 "
       "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+r"(sums[0]), "+r"(sums[1]), "+r"(sums[2]), "+r"(sums[3])
       : "r"(vectors[0]), "r"(vectors[1]), "r"(vectors[2]), "r"(vectors[3]), "r"(query[0]),

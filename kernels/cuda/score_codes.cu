@@ -155,6 +155,7 @@ __global__ void __launch_bounds__(kThreads) ScoreCodesKernel(const ScoreCodesArg
   }
 #pragma unroll
   for (int tile = 0; tile < kTiles; ++tile) {
+    __syncwarp();  // lanes leave out unlike scores, and multiply together
     int upper[4] = {}, lower[4] = {};
 #pragma unroll
     for (int round = 0; round < kRounds; ++round) {

@@ -51,6 +51,7 @@ class TileStream {
     turn_ ^= 1;
     Advance();
     AskFor(tiles_ + turn_ * Numbers());
+    __syncwarp();  // lanes ask for unlike numbers of rows, and go on together
     return tile;
   }
 

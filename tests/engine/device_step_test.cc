@@ -166,6 +166,29 @@ TEST_P(DeviceStepTest, StepsOfBothKindsTakeTurns) {
   ExpectSame(trace, expected, 1e-5);
 }
 
+// The least tiers that a session may have are enough for one row, whatever it reads.
+TEST(DeviceStepRoom, ManyLayersOfFixedBlocksFitTheLeastTiers) {
+  SessionShape shape = test::MakeShape(AttentionMode::kUnmodified, 64, 4, 2, {4, 8, DType::kF32});
+  const Problem problem(shape, 62, 71);
+  SessionOptions options = OptionsOf(Selection::kPerToken);
+  options.recent_tokens = 16;
+  const uint64_t slot =
+      SlabPool::SlotBytes(problem.shape.block.payload_bytes()) + BlockTable::kBytesPerSlot;
+  const uint64_t pinned = StepAttention::MostBlocksPerFetch(problem.shape, options);
+  EngineOptions tight = OnDevice(pinned * slot);
+  tight.host_bytes = (pinned + 1) * slot;
+  auto engine = test::MemoryEngine(tight), host = test::MemoryEngine();
+  auto session = engine->CreateSession("s", shape, options, "{}").value();
+  auto on_host = host->CreateSession("s", shape, options, "{}").value();
+  Trace found(problem), expected(problem);
+  DeviceSteps steps(problem);
+  ASSERT_GOOD(RunSteps(*session, problem, 60, 20, &found));
+  ASSERT_GOOD(steps.RunSteps(*session, 62, 1, &found));
+  ASSERT_GOOD(RunSteps(*on_host, problem, 60, 20, &expected));
+  ASSERT_GOOD(RunSteps(*on_host, problem, 62, 1, &expected));
+  ExpectSame(found, expected.o, 1e-5);
+}
+
 // After a revert other blocks have the ordinals of those that are gone; the host made some of them.
 TEST_P(DeviceStepTest, OtherBlocksTakeThePlaceOfRevertedOnes) {
   const SessionShape shape = ShapeOf(GetParam(), DType::kF32);
