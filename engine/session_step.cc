@@ -59,7 +59,10 @@ Status Session::Plan(int32_t rows) {
 
 Status Session::BeginStep(int32_t rows) {
   CAIRN_TRY(Plan(rows));
-  if (on_device_ != nullptr) CAIRN_TRY(on_device_->BringBack(plan_.tail_rows, &local_));
+  if (on_device_ != nullptr) {
+    CAIRN_TRY(on_device_->BringBack(plan_.tail_rows, &local_));
+    on_device_->Release();  // this step may need the room
+  }
   if (certifies() && bounds_ == nullptr) CAIRN_TRY(LoadBounds());
   // What opening left of the index: for many rows it pays at once. For few it costs what some
   // hundred steps lose without it, so a little is done now and then.
