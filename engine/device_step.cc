@@ -11,7 +11,6 @@ namespace cairn {
 namespace {
 
 constexpr int32_t kShareLacking = 8;  // of layers: if more lack something, all are waited for
-constexpr size_t kMostScores = size_t{64} << 20;  // floats that a layer works in at once
 constexpr size_t kAlignment = 256;
 
 /// Sections of a buffer, one behind the other.
@@ -73,8 +72,8 @@ DeviceStep::Now DeviceStep::Plan(const SessionOptions& options, const StepPlan& 
   CAIRN_CHECK(now.near == 0 || parts_.index.representatives() == 1);
   const size_t each = static_cast<size_t>(now.sampled) * group *
                       (static_cast<size_t>(now.far) * parts_.index.representatives() + now.near);
-  now.heads_at_once =
-      static_cast<int32_t>(std::clamp<size_t>(kMostScores / std::max<size_t>(each, 1), 1, heads()));
+  now.heads_at_once = static_cast<int32_t>(
+      std::clamp<size_t>(most_scores_ / std::max<size_t>(each, 1), 1, heads()));
   now.inputs = PlanInputs(now);
   now.work = PlanWork(now);
   return now;
@@ -212,7 +211,9 @@ Status DeviceStep::FetchFixed() {
     }
   }
   if (wanted_.size() > parts_.store.top_slots().count / 2) wanted_.clear();
-  return resident_.Fetch(wanted_, parts_.blocks, stream_);  // also tells the table of changes
+  const Status fetched = resident_.Fetch(wanted_, parts_.blocks, stream_);  // or tells of changes
+  if (!fetched && fetched.error().code == Errc::kResource) return Ok();
+  return fetched;
 }
 
 void DeviceStep::NoteLaunches() {
@@ -221,6 +222,7 @@ void DeviceStep::NoteLaunches() {
                                     now_.groups,
                                     now_.sampled,
                                     now_.sample_stride,
+                                    now_.heads_at_once,
                                     now_.per_list,
                                     plan.choose,
                                     plan.far_begin,

@@ -77,6 +77,9 @@ class DeviceStep {
   }
   /// Lets go of all blocks.
   void Release() { resident_.Clear(); }
+  /// Floats of scores that a layer works in at once, from the next step on: where there are more,
+  /// KV heads take turns.
+  void LimitScores(size_t floats) { most_scores_ = floats; }
 
   DeviceStream& stream() { return stream_; }
   /// On the device: not 0 once a layer lacked blocks, until Settle.
@@ -141,6 +144,7 @@ class DeviceStep {
 
   const Parts parts_;
   Device& device_;
+  size_t most_scores_ = size_t{64} << 20;
   DeviceAttend attend_;
   DeviceLocalRows local_;
   bool current_ = false;  // local_ has what the host has of the tail
