@@ -22,11 +22,6 @@ constexpr int32_t kBlocksOfThreads = 2;  // of decode, that a multiprocessor hol
 
 Error Stopped() { return Fail(Errc::kInterrupted, "stopped; nothing was kept"); }
 
-Status AtLeast(const char* what, int64_t value, int64_t least) {
-  if (value >= least) return Ok();
-  return Fail(Errc::kInvalidArgument, "{} {}: use {} or more", what, value, least);
-}
-
 template <class T>
 T* As(const DeviceBuffer& buffer) {
   return reinterpret_cast<T*>(buffer.data());
@@ -359,17 +354,8 @@ Result<DeviceBenchResult> DeviceBench::Run() {
 }  // namespace
 
 Status DeviceBenchOptions::Validate() const {
-  CAIRN_TRY(AtLeast("--layers", layers, 1));
-  CAIRN_TRY(AtLeast("--kv-heads", kv_heads, 1));
-  CAIRN_TRY(AtLeast("--group", group, 1));
-  CAIRN_TRY(AtLeast("--retrieve", retrieve, 1));
+  CAIRN_TRY(DeviceShape::Validate());
   CAIRN_TRY(AtLeast("--rounds", rounds, 1));
-  CAIRN_TRY(AtLeast("--block-rows", block.block_rows, 2));
-  CAIRN_TRY(cuda::CheckShape(block));
-  if (block.head_dim % 8 != 0) {
-    return Fail(Errc::kInvalidArgument, "--head-dim {}: use a multiple of 8", block.head_dim);
-  }
-  CAIRN_TRY(AtLeast("--tokens", tokens, int64_t{retrieve} * block.block_rows));
   return AtLeast("--pool", static_cast<int64_t>(pool_bytes),
                  static_cast<int64_t>(2 * block.payload_bytes()));
 }

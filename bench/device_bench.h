@@ -8,17 +8,12 @@
 #include "base/device.h"
 #include "base/error.h"
 #include "base/parallel.h"
-#include "kernels/block_shape.h"
+#include "bench/device_shape.h"
 
 namespace cairn {
 
-struct DeviceBenchOptions {
-  int32_t layers = 32;  ///< L
-  int32_t kv_heads = 8;
-  int32_t group = 4;  ///< query heads of a KV head
-  BlockShape block = {64, 128, DType::kF16};
-  int64_t tokens = 1'000'000;        ///< of the past that is scored, a landmark for each block
-  int32_t retrieve = 32;             ///< blocks chosen per KV head
+/// The past is scored, a landmark for each block.
+struct DeviceBenchOptions : DeviceShape {
   uint64_t pool_bytes = 1ull << 30;  ///< memory on either side over which blocks are strewn
   int rounds = 5;                    ///< of which medians are taken
 

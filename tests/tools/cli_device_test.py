@@ -6,6 +6,7 @@ CAIRN_BINARY has those of this machine, or none.
 """
 
 import os
+import re
 import subprocess
 import unittest
 
@@ -122,6 +123,76 @@ class Device(CliTest):
                               ({"pool": "much"}, "--pool: .*much"),
                               ({"device": "cpu"}, "this measures a GPU; use cuda:N")):
             self.refused(*words(**changed), saying=said)
+
+    def decode(self, *options, **changed):
+        little = {"layers": 2, "kv_heads": 2, "group": 2, "head_dim": 8, "block_rows": 4,
+                  "hidden": 32, "ffn": 64, "vocab": 64, "context": 512, "recent": 8,
+                  "retrieve": 3, "tokens": 560, "chunk": 32, "kv_type": "f32", "warm_up": 4,
+                  "decode": 16}
+        words = {**little, **changed}
+        return on_device("bench", "decode", *options,
+                         *[word for name, value in words.items()
+                           for word in ("--" + name.replace("_", "-"), value)])
+
+    def test_a_whole_model_decodes_behind_a_long_past(self):
+        shares = ("hit_share", "chosen_hit_share", "outside_share")
+        for mode, index, rows in (("unmodified", "auto", 560), ("landmark", "int8", 746)):
+            with self.subTest(mode=mode):
+                done = self.decode("--json", mode=mode, index=index)
+                self.assertEqual(done.code, 0, done.stderr)
+                found = done.json
+                self.assertEqual((found["model"], found["mode"], found["weights"]),
+                                 ("CPU", mode, "random"))
+                self.assertEqual((found["read_tokens"], found["read_rows"]), (560, rows))
+                self.assertEqual(found["blocks_per_head"], rows // 4)
+                self.assertIn("int8" if index == "int8" else "device", found["index"])
+                if mode == "landmark":  # whose blocks of 4 rows are complete too often
+                    del found["graph_launches_per_token"]
+                for key, value in found.items():
+                    if key.endswith(("_bytes", "per_second", "_per_token", "_share")) or \
+                            "seconds" in key:
+                        self.assertGreater(value, 0, key)
+                for key in shares:
+                    self.assertLess(found[key], 1, key)
+                self.assertLessEqual(found["decode_seconds_p50"], found["decode_seconds_p90"])
+                self.assertLessEqual(found["decode_seconds_p90"], found["decode_seconds_p99"])
+                self.assertLessEqual(found["decode_seconds_p99"], found["decode_seconds_most"])
+                self.assertEqual(found["chosen_blocks_per_token"], 2 * 2 * 3)
+                parts = sum(found[key] for key in ("weight_bytes", "index_bytes",
+                                                   "compute_tier_bytes"))
+                self.assertGreaterEqual(found["device_bytes"], parts)
+                if mode == "unmodified":  # where rows do not repeat, choices do not persist
+                    other = self.decode("--json", repeat=0).json["chosen_hit_share"]
+                    self.assertGreater(found["chosen_hit_share"], other)
+
+    def test_reading_stops_in_time(self):
+        done = self.decode(tokens=100000, read_seconds=0.2)
+        self.assertEqual(done.code, 0, done.stderr)
+        tokens = int(re.search(r"read +(\d+) of 100000 tokens", done.stdout).group(1))
+        self.assertLess(tokens, 100000)
+        self.assertIn("weights and rows are random; 0.995 of a decoded row", done.stdout)
+
+    def test_decoding_that_cannot_be_is_refused(self):
+        for changed, said in (({"hidden": 7}, "--hidden 7: use 8 or more"),
+                              ({"decode": 0}, "--decode 0: use 1 or more"),
+                              ({"repeat": 1}, "--repeat 1: use a share"),
+                              ({"read_seconds": -1}, "--read-seconds -1: use 0 or more"),
+                              ({"index": "exact"}, "--index exact: .* auto or int8"),
+                              ({"mode": "dense"}, "--mode: dense not in"),
+                              ({"chunk": 500}, "exceed the model's context of 512"),
+                              ({"compute_memory": "much"}, "--compute-memory: .*much"),
+                              ({"compute_memory": "1KiB"}, "the compute tier must hold"),
+                              ({"host_memory": "64KiB"}, "--host-memory 64.0 KiB: .* which take"),
+                              ({"tokens": 10 ** 12}, "of the host's memory, a block in "),
+                              ({"hidden": 8192, "ffn": 8192, "vocab": 8192},
+                               "weights take .* and cuda:0 has 64.0 MiB free"),
+                              ({"tokens": 10000, "read_seconds": 1e-9, "retrieve": 20},
+                               "tokens were read in --read-seconds")):
+            with self.subTest(changed=changed):
+                done = self.decode(**changed)
+                self.assertNotEqual(done.code, 0)
+                self.assertRegex(done.stderr, said)
+        self.refused("bench", "decode", "--device", "cpu", saying="this measures a GPU; use cuda:N")
 
     def test_the_ladder_has_rungs_on_it(self):
         done = on_device("bench", "ladder", "--store", self.directory / "ladder", "--no-peers",

@@ -2,6 +2,7 @@
 """tools/gpu-check: what it packs, and what it reports where there is no GPU and where there is one
 (tests/support/cuda_on_cpu)."""
 
+import json
 import os
 import pathlib
 import re
@@ -13,6 +14,9 @@ from cli_harness import BINARY, CliTest, LANDMARK, MODEL, random_text
 
 SCRIPTS = pathlib.Path(os.environ["CAIRN_GPU_CHECK"])
 DEVICE_BINARY = os.environ["CAIRN_DEVICE_BINARY"]
+LITTLE_DECODE = "[bench decode]\n" + "".join(f"{name} = {value}\n" for name, value in {
+    "tokens": 500, "layers": 1, "kv-heads": 2, "head-dim": 8, "hidden": 32, "ffn": 64, "vocab": 64,
+    "block-rows": 8, "recent": 8, "decode": 8, "host-memory": "1MiB"}.items())
 
 
 class GpuCheck(CliTest):
@@ -55,9 +59,10 @@ class GpuCheck(CliTest):
         pack = self.directory / "unpacked"
         self.assertEqual(self.script(parts / "unpack.sh", pack).returncode, 0)
         # The tiny adapter was trained on little.
-        config = self.file("config", "chunk = 64\nretrieve = 3\nhost-memory = 64MiB\n")
+        config = self.file("config", "chunk = 64\nretrieve = 3\nhost-memory = 64MiB\n" +
+                           LITTLE_DECODE)
         results = self.directory / "results"
-        done = self.script(pack / "run.sh", results, "--only", "tests,sanitizer,parity",
+        done = self.script(pack / "run.sh", results, "--only", "tests,sanitizer,parity,decode",
                            CAIRN_CONFIG=str(config))
         summary = (results / "summary.md").read_text()
         self.assertEqual(done.returncode, 0, done.stderr + summary)
@@ -65,6 +70,9 @@ class GpuCheck(CliTest):
         for mode in ("landmark", "unmodified"):
             for what in ("reading", "answer"):
                 self.assertEqual(rows[f"parity | {mode}-{what}"], "passed", summary)
+        self.assertEqual(rows["decode | 1M-q8"], "passed", summary)
+        decoded = json.loads((results / "bench/decode-1M-q8.json").read_text())
+        self.assertEqual((decoded["read_tokens"], decoded["kv_type"]), (500, "q8"))
         for name in ("device", "kernels", "index", "session"):
             self.assertIn(f"tests | gpu_{name}_test", rows)
         for tool in ("memcheck", "racecheck", "synccheck"):

@@ -3,15 +3,15 @@
 #
 #   run.sh RESULTS [--only STEP[,STEP...]] [--minutes N]
 #
-# Steps: tests, sanitizer, parity, bench, passkey. RESULTS gets summary.md, to be read, and a file
-# for each step; bench/*.json is what `cairn bench` says. Takes 8 minutes at most, or N: steps for
-# which no time is left are skipped, and say so. Exit code 0: nothing failed; 1: something did; 77:
-# there is no GPU, and nothing was checked.
+# Steps: tests, sanitizer, parity, decode, bench, passkey. RESULTS gets summary.md, to be read, and
+# a file for each step; bench/*.json is what `cairn bench` says. Takes 8 minutes at most, or N:
+# steps for which no time is left are skipped, and say so. Exit code 0: nothing failed; 1: something
+# did; 77: there is no GPU, and nothing was checked.
 set -uo pipefail
 set -m # each step in a process group, to be ended as one
 
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-STEPS="tests,sanitizer,parity,bench,passkey"
+STEPS="tests,sanitizer,parity,decode,bench,passkey"
 MINUTES=8
 
 fail() {
@@ -32,7 +32,7 @@ while (($# > 0)); do
   shift 2
 done
 for step in ${STEPS//,/ }; do
-  [[ ",tests,sanitizer,parity,bench,passkey," == *",$step,"* ]] || fail "no step $step"
+  [[ ",tests,sanitizer,parity,decode,bench,passkey," == *",$step,"* ]] || fail "no step $step"
 done
 mkdir -p "$RESULTS" || fail "cannot make $RESULTS"
 RESULTS="$(cd "$RESULTS" && pwd)"
@@ -145,6 +145,18 @@ if wanted parity; then
       "$HERE/text.txt"
     check parity "$mode-answer" same_answer "$mode" "What happened in the beginning?"
   done
+fi
+
+# The shape is that of 8B. A million tokens are read in half of the time that is left, or fewer, as
+# the result says then (docs/gpu.md reckons how long it should take).
+decode() {
+  cairn bench decode --json --read-seconds $(($(seconds_left) / 2)) \
+    >"$RESULTS/bench/decode-1M-q8.json"
+}
+
+if wanted decode; then
+  mkdir -p "$RESULTS/bench"
+  check decode 1M-q8 decode
 fi
 
 if wanted bench; then
