@@ -18,6 +18,7 @@
 
 struct CUstream_st;
 struct CUevent_st;
+struct CUgraphExec_st;
 
 namespace cairn {
 
@@ -28,6 +29,7 @@ struct DeviceRelease {
   void operator()(std::byte* memory) const;
   void operator()(CUevent_st* event) const;
   void operator()(CUstream_st* stream) const;  ///< waits for what is on it
+  void operator()(CUgraphExec_st* graph) const;
   Device* device = nullptr;
 };
 struct PinnedRelease {
@@ -74,6 +76,26 @@ class DeviceEvent {
   std::unique_ptr<CUevent_st, DeviceRelease> event_;
 };
 
+/// What was asked of a device since it was opened.
+struct DeviceCounts {
+  uint64_t copies = 0;          ///< calls, one for a batch
+  uint64_t batched_blocks = 0;  ///< pieces of batches
+  uint64_t bytes_to_device = 0;
+  uint64_t bytes_to_host = 0;
+  uint64_t waits = 0;     ///< of the host
+  uint64_t launches = 0;  ///< of graphs
+};
+
+/// What a stream was given between BeginCapture and EndCapture, to be run again and again by one
+/// call. Addresses are those of then; what lies there is read when it runs.
+class DeviceGraph {
+ private:
+  friend class Device;
+  friend class DeviceStream;
+  std::unique_ptr<CUgraphExec_st, DeviceRelease> graph_;
+  DeviceCounts counts_;  // of one run
+};
+
 /// Runs what is put on it in order, beside other streams.
 class DeviceStream {
  public:
@@ -89,27 +111,31 @@ class DeviceStream {
   Status CopyPiecesToDevice(std::byte* target, const std::byte* pinned_source,
                             const Pieces& pieces);
   Status CopyPiecesOnDevice(std::byte* target, const std::byte* source, const Pieces& pieces);
+  Status CopyPiecesToHost(std::byte* pinned_target, const std::byte* source, const Pieces& pieces);
+  /// Sets each of `bytes` on the device to `value`.
+  Status Fill(std::byte* target, uint8_t value, size_t bytes);
   Status Record(DeviceEvent& event);
   /// What is put here from now on runs after the event's last Record. The host does not wait.
   Status WaitFor(const DeviceEvent& event);
   /// The host waits for all that is on it, counted. kIo with the reason if something failed.
   Status Wait();
 
+  /// What the calling thread puts here until EndCapture becomes a graph and does not run. Meanwhile
+  /// the thread neither allocates nor waits. After an error no capture is under way.
+  Status BeginCapture();
+  Result<DeviceGraph> EndCapture();
+  /// Puts all of a graph that a stream of the same device captured here.
+  Status Run(const DeviceGraph& graph);
+
   /// For launching kernels, which run on the device that the calling thread last used.
   CUstream_st* get() const { return stream_.get(); }
 
  private:
   friend class Device;
+  void Count(const DeviceCounts& more);
   std::unique_ptr<CUstream_st, DeviceRelease> stream_;
-};
-
-/// What was asked of a device since it was opened.
-struct DeviceCounts {
-  uint64_t copies = 0;          ///< calls, one for a batch
-  uint64_t batched_blocks = 0;  ///< pieces of batches
-  uint64_t bytes_to_device = 0;
-  uint64_t bytes_to_host = 0;
-  uint64_t waits = 0;  ///< of the host
+  bool capturing_ = false;
+  DeviceCounts captured_;
 };
 
 /// Must outlive all that it makes.
@@ -151,8 +177,9 @@ class Device {
   const int32_t number_;
   const std::string model_;
   const int32_t multiprocessors_;
+  void Count(const DeviceCounts& more);
   std::atomic<uint64_t> copies_ = 0, batched_blocks_ = 0, bytes_to_device_ = 0, bytes_to_host_ = 0,
-                        waits_ = 0;
+                        waits_ = 0, launches_ = 0;
 };
 
 }  // namespace cairn

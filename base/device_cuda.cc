@@ -59,6 +59,8 @@ void DeviceRelease::operator()(CUstream_st* stream) const {
   (void)cudaStreamDestroy(stream);
 }
 
+void DeviceRelease::operator()(CUgraphExec_st* graph) const { (void)cudaGraphExecDestroy(graph); }
+
 void PinnedRelease::operator()(std::byte* memory) const {
   (void)device->Use();
   (void)cudaFreeHost(memory);
@@ -79,18 +81,25 @@ Status DeviceEvent::Wait() const {
   return Check("waiting for an event", cudaEventSynchronize(event_.get()));
 }
 
+void DeviceStream::Count(const DeviceCounts& more) {
+  if (!capturing_) {
+    stream_.get_deleter().device->Count(more);
+    return;
+  }
+  captured_.copies += more.copies;
+  captured_.batched_blocks += more.batched_blocks;
+  captured_.bytes_to_device += more.bytes_to_device;
+  captured_.bytes_to_host += more.bytes_to_host;
+}
+
 Status DeviceStream::CopyToDevice(std::byte* target, const std::byte* pinned_source, size_t bytes) {
-  Device& device = *stream_.get_deleter().device;
-  ++device.copies_;
-  device.bytes_to_device_ += bytes;
+  Count({.copies = 1, .bytes_to_device = bytes});
   return Check("copying to the device",
                cudaMemcpyAsync(target, pinned_source, bytes, cudaMemcpyHostToDevice, get()));
 }
 
 Status DeviceStream::CopyToHost(std::byte* pinned_target, const std::byte* source, size_t bytes) {
-  Device& device = *stream_.get_deleter().device;
-  ++device.copies_;
-  device.bytes_to_host_ += bytes;
+  Count({.copies = 1, .bytes_to_host = bytes});
   return Check("copying to the host",
                cudaMemcpyAsync(pinned_target, source, bytes, cudaMemcpyDeviceToHost, get()));
 }
@@ -100,18 +109,13 @@ Status DeviceStream::CopyBatchToDevice(std::span<std::byte* const> targets,
                                        size_t bytes) {
   CAIRN_CHECK(targets.size() == pinned_sources.size());
   if (targets.empty()) return Ok();
-  Device& device = *stream_.get_deleter().device;
-  ++device.copies_;
-  device.batched_blocks_ += targets.size();
-  device.bytes_to_device_ += targets.size() * bytes;
+  Count({.copies = 1, .batched_blocks = targets.size(), .bytes_to_device = targets.size() * bytes});
   return Check("copying blocks to the device", CopyBatch(targets, pinned_sources, bytes, get()));
 }
 
 Status DeviceStream::CopyPiecesToDevice(std::byte* target, const std::byte* pinned_source,
                                         const Pieces& pieces) {
-  Device& device = *stream_.get_deleter().device;
-  ++device.copies_;
-  device.bytes_to_device_ += pieces.bytes * pieces.count;
+  Count({.copies = 1, .bytes_to_device = pieces.bytes * pieces.count});
   return Check("copying to the device",
                cudaMemcpy2DAsync(target, pieces.target_stride, pinned_source, pieces.source_stride,
                                  pieces.bytes, pieces.count, cudaMemcpyHostToDevice, get()));
@@ -119,10 +123,49 @@ Status DeviceStream::CopyPiecesToDevice(std::byte* target, const std::byte* pinn
 
 Status DeviceStream::CopyPiecesOnDevice(std::byte* target, const std::byte* source,
                                         const Pieces& pieces) {
-  ++stream_.get_deleter().device->copies_;
+  Count({.copies = 1});
   return Check("copying on the device",
                cudaMemcpy2DAsync(target, pieces.target_stride, source, pieces.source_stride,
                                  pieces.bytes, pieces.count, cudaMemcpyDeviceToDevice, get()));
+}
+
+Status DeviceStream::CopyPiecesToHost(std::byte* pinned_target, const std::byte* source,
+                                      const Pieces& pieces) {
+  Count({.copies = 1, .bytes_to_host = pieces.bytes * pieces.count});
+  return Check("copying to the host",
+               cudaMemcpy2DAsync(pinned_target, pieces.target_stride, source, pieces.source_stride,
+                                 pieces.bytes, pieces.count, cudaMemcpyDeviceToHost, get()));
+}
+
+Status DeviceStream::Fill(std::byte* target, uint8_t value, size_t bytes) {
+  return Check("filling memory", cudaMemsetAsync(target, value, bytes, get()));
+}
+
+Status DeviceStream::BeginCapture() {
+  CAIRN_TRY(Check("capturing", cudaStreamBeginCapture(get(), cudaStreamCaptureModeThreadLocal)));
+  captured_ = {};
+  capturing_ = true;
+  return Ok();
+}
+
+Result<DeviceGraph> DeviceStream::EndCapture() {
+  capturing_ = false;
+  cudaGraph_t captured = nullptr;
+  CAIRN_TRY(Check("capturing", cudaStreamEndCapture(get(), &captured)));
+  DeviceGraph graph;
+  cudaGraphExec_t made = nullptr;
+  const cudaError_t error = cudaGraphInstantiate(&made, captured, 0);
+  (void)cudaGraphDestroy(captured);
+  CAIRN_TRY(Check("making a graph", error));
+  graph.graph_ = {made, stream_.get_deleter()};
+  graph.counts_ = captured_;
+  graph.counts_.launches = 1;
+  return graph;
+}
+
+Status DeviceStream::Run(const DeviceGraph& graph) {
+  Count(graph.counts_);
+  return Check("launching a graph", cudaGraphLaunch(graph.graph_.get(), get()));
 }
 
 Status DeviceStream::Record(DeviceEvent& event) {
@@ -241,7 +284,15 @@ Result<DeviceEvent> Device::MakeEvent() {
 }
 
 DeviceCounts Device::Counts() const {
-  return {copies_, batched_blocks_, bytes_to_device_, bytes_to_host_, waits_};
+  return {copies_, batched_blocks_, bytes_to_device_, bytes_to_host_, waits_, launches_};
+}
+
+void Device::Count(const DeviceCounts& more) {
+  copies_ += more.copies;
+  batched_blocks_ += more.batched_blocks;
+  bytes_to_device_ += more.bytes_to_device;
+  bytes_to_host_ += more.bytes_to_host;
+  launches_ += more.launches;
 }
 
 }  // namespace cairn

@@ -16,6 +16,7 @@ Error NoCuda() {
 void DeviceRelease::operator()(std::byte*) const {}
 void DeviceRelease::operator()(CUevent_st*) const {}
 void DeviceRelease::operator()(CUstream_st*) const {}
+void DeviceRelease::operator()(CUgraphExec_st*) const {}
 void PinnedRelease::operator()(std::byte*) const {}
 
 Result<bool> DeviceEvent::Passed() const { return NoCuda(); }
@@ -33,6 +34,13 @@ Status DeviceStream::CopyPiecesToDevice(std::byte*, const std::byte*, const Piec
 Status DeviceStream::CopyPiecesOnDevice(std::byte*, const std::byte*, const Pieces&) {
   return NoCuda();
 }
+Status DeviceStream::CopyPiecesToHost(std::byte*, const std::byte*, const Pieces&) {
+  return NoCuda();
+}
+Status DeviceStream::Fill(std::byte*, uint8_t, size_t) { return NoCuda(); }
+Status DeviceStream::BeginCapture() { return NoCuda(); }
+Result<DeviceGraph> DeviceStream::EndCapture() { return NoCuda(); }
+Status DeviceStream::Run(const DeviceGraph&) { return NoCuda(); }
 Status DeviceStream::Record(DeviceEvent&) { return NoCuda(); }
 Status DeviceStream::WaitFor(const DeviceEvent&) { return NoCuda(); }
 Status DeviceStream::Wait() { return NoCuda(); }

@@ -9,6 +9,7 @@
 #include "bench/process_usage.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/blocks.h"
+#include "kernels/cuda/chunk_codes.h"
 #include "kernels/cuda/fold.h"
 #include "kernels/cuda/score.h"
 #include "kernels/rope.h"
@@ -20,11 +21,6 @@ constexpr int32_t kPosition = 4000;      // of the token; chosen blocks stand be
 constexpr int32_t kBlocksOfThreads = 2;  // of decode, that a multiprocessor holds
 
 Error Stopped() { return Fail(Errc::kInterrupted, "stopped; nothing was kept"); }
-
-Status AtLeast(const char* what, int64_t value, int64_t least) {
-  if (value >= least) return Ok();
-  return Fail(Errc::kInvalidArgument, "{} {}: use {} or more", what, value, least);
-}
 
 template <class T>
 T* As(const DeviceBuffer& buffer) {
@@ -45,12 +41,21 @@ class DeviceBench {
     return static_cast<int64_t>(options_.pool_bytes / options_.block.payload_bytes());
   }
   int32_t query_heads() const { return options_.kv_heads * options_.group; }
+  // Of codes of a layer and KV head.
+  int64_t chunks() const {
+    return (blocks() + cuda::kMostChunkVectors - 1) / cuda::kMostChunkVectors;
+  }
+  int64_t head_codes() const {
+    return chunks() * cuda::kMostChunkVectors * CodedDim(options_.block.head_dim);
+  }
+  int64_t head_scales() const { return chunks() * 2 * CodedDim(options_.block.head_dim); }
   size_t token_blocks() const {
     return static_cast<size_t>(options_.layers) * options_.kv_heads * options_.retrieve;
   }
 
   Status Open();
   Status OpenScan();
+  Status Fill(const DeviceBuffer& buffer);
   Status OpenAttention();
   template <class T>
   Result<DeviceBuffer> Put(const std::vector<T>& values);
@@ -58,7 +63,9 @@ class DeviceBench {
   template <class Work>
   Result<double> TimeOf(const char* what, Work work);
   Status MeasureCopies(DeviceBenchResult* result);
-  Status ScanLayer(int32_t layer);
+  Status ScoreLayer(int32_t layer);
+  Status ScoreCodedLayer(int32_t layer);
+  Status ChooseInLayer();
   Status AttendLayer(int32_t layer);
 
   Device& device_;
@@ -68,7 +75,8 @@ class DeviceBench {
   DeviceStream stream_;
   PinnedBuffer pinned_, back_;      // of pool_bytes, and for results
   DeviceBuffer pool_, other_pool_;  // the same on the device
-  DeviceBuffer landmarks_, queries_, lse_, scores_, scratch_, chosen_, log_weights_;
+  DeviceBuffer landmarks_, codes_, scales_, queries_, lse_, scores_, scratch_, chosen_,
+      log_weights_;
   DeviceBuffer rope_, positions_, placed_, counts_, o_;
   int32_t splits_ = 1;
 };
@@ -117,17 +125,26 @@ Status DeviceBench::Open() {
   return stream_.Wait();
 }
 
+Status DeviceBench::Fill(const DeviceBuffer& buffer) {
+  for (size_t at = 0; at < buffer.bytes();) {
+    const size_t piece = std::min(pinned_.bytes(), buffer.bytes() - at);
+    CAIRN_TRY(stream_.CopyToDevice(buffer.data() + at, pinned_.data(), piece));
+    at += piece;
+  }
+  return Ok();
+}
+
 Status DeviceBench::OpenScan() {
   const auto heads = static_cast<size_t>(options_.kv_heads);
   const auto rows = heads * static_cast<size_t>(options_.group);
   const auto dim = static_cast<size_t>(options_.block.head_dim);
   const size_t layer_bytes = heads * static_cast<size_t>(blocks()) * dim * sizeof(uint16_t);
+  const size_t all_heads = heads * static_cast<size_t>(options_.layers);
   CAIRN_TRY(landmarks_, device_.Allocate(layer_bytes * static_cast<size_t>(options_.layers)));
-  for (size_t at = 0; at < landmarks_.bytes();) {
-    const size_t piece = std::min(pinned_.bytes(), landmarks_.bytes() - at);
-    CAIRN_TRY(stream_.CopyToDevice(landmarks_.data() + at, pinned_.data(), piece));
-    at += piece;
-  }
+  CAIRN_TRY(codes_, device_.Allocate(all_heads * static_cast<size_t>(head_codes())));
+  CAIRN_TRY(Fill(landmarks_));
+  CAIRN_TRY(Fill(codes_));
+  CAIRN_TRY(scales_, Put(std::vector<float>(all_heads * static_cast<size_t>(head_scales()), 0.1f)));
   std::normal_distribution<float> normal;
   std::vector<float> queries(rows * dim);
   for (float& number : queries) number = normal(random_);
@@ -219,20 +236,39 @@ Status DeviceBench::MeasureCopies(DeviceBenchResult* result) {
   return Ok();
 }
 
-Status DeviceBench::ScanLayer(int32_t layer) {
+Status DeviceBench::ScoreLayer(int32_t layer) {
   const int32_t dim = options_.block.head_dim;
   const int64_t numbers = int64_t{options_.kv_heads} * blocks() * dim;
-  CAIRN_TRY(cuda::ScoreVectors({.partitions = options_.kv_heads,
-                                .rows = options_.group,
-                                .dim = dim,
-                                .padded_dim = dim,
-                                .vectors = blocks(),
-                                .dtype = DType::kBF16,
-                                .stored = As<uint16_t>(landmarks_) + layer * numbers,
-                                .partition_stride = blocks() * dim,
-                                .queries = As<float>(queries_),
-                                .scores = As<float>(scores_)},
-                               stream_.get()));
+  return cuda::ScoreVectors({.partitions = options_.kv_heads,
+                             .rows = options_.group,
+                             .dim = dim,
+                             .padded_dim = dim,
+                             .vectors = blocks(),
+                             .dtype = DType::kBF16,
+                             .stored = As<uint16_t>(landmarks_) + layer * numbers,
+                             .partition_stride = blocks() * dim,
+                             .queries = As<float>(queries_),
+                             .scores = As<float>(scores_)},
+                            stream_.get());
+}
+
+Status DeviceBench::ScoreCodedLayer(int32_t layer) {
+  const int64_t first = int64_t{layer} * options_.kv_heads;
+  return cuda::ScoreCodes({.partitions = options_.kv_heads,
+                           .rows = options_.group,
+                           .dim = options_.block.head_dim,
+                           .chunk_vectors = cuda::kMostChunkVectors,
+                           .vectors = blocks(),
+                           .codes = As<int8_t>(codes_) + first * head_codes(),
+                           .code_stride = head_codes(),
+                           .scales = As<float>(scales_) + first * head_scales(),
+                           .scale_stride = head_scales(),
+                           .queries = As<float>(queries_),
+                           .scores = As<float>(scores_)},
+                          stream_.get());
+}
+
+Status DeviceBench::ChooseInLayer() {
   return cuda::FoldScores({.partitions = options_.kv_heads,
                            .rows = options_.group,
                            .rows_per_group = options_.group,
@@ -279,14 +315,27 @@ Result<DeviceBenchResult> DeviceBench::Run() {
     return Ok();
   };
   CAIRN_TRY(result.scan_seconds, TimeOf("scores of landmarks", [&] {
-              return each_layer([this](int32_t layer) { return ScanLayer(layer); });
+              return each_layer([this](int32_t layer) -> Status {
+                CAIRN_TRY(ScoreLayer(layer));
+                return ChooseInLayer();
+              });
+            }));
+  CAIRN_TRY(result.coded_scan_seconds, TimeOf("scores of codes", [&] {
+              return each_layer([this](int32_t layer) -> Status {
+                CAIRN_TRY(ScoreCodedLayer(layer));
+                return ChooseInLayer();
+              });
+            }));
+  CAIRN_TRY(result.choose_seconds, TimeOf("choices", [&] {
+              return each_layer([this](int32_t) { return ChooseInLayer(); });
             }));
   CAIRN_TRY(result.attend_seconds, TimeOf("attention", [&] {
               return each_layer([this](int32_t layer) { return AttendLayer(layer); });
             }));
   CAIRN_TRY(result.layer_waits_seconds, TimeOf("layers that wait", [&] {
               return each_layer([this](int32_t layer) -> Status {
-                CAIRN_TRY(ScanLayer(layer));
+                CAIRN_TRY(ScoreLayer(layer));
+                CAIRN_TRY(ChooseInLayer());
                 CAIRN_TRY(stream_.CopyToHost(back_.data(), chosen_.data(), 16));
                 CAIRN_TRY(stream_.Wait());
                 CAIRN_TRY(AttendLayer(layer));
@@ -294,6 +343,8 @@ Result<DeviceBenchResult> DeviceBench::Run() {
               });
             }));
   result.scan_bytes_per_second = static_cast<double>(landmarks_.bytes()) / result.scan_seconds;
+  result.coded_scan_bytes_per_second =
+      static_cast<double>(codes_.bytes() + scales_.bytes()) / result.coded_scan_seconds;
   result.attend_bytes_per_second =
       static_cast<double>(token_blocks() * options_.block.payload_bytes()) / result.attend_seconds;
   result.attend_share = result.attend_bytes_per_second / result.memory_bytes_per_second;
@@ -303,17 +354,8 @@ Result<DeviceBenchResult> DeviceBench::Run() {
 }  // namespace
 
 Status DeviceBenchOptions::Validate() const {
-  CAIRN_TRY(AtLeast("--layers", layers, 1));
-  CAIRN_TRY(AtLeast("--kv-heads", kv_heads, 1));
-  CAIRN_TRY(AtLeast("--group", group, 1));
-  CAIRN_TRY(AtLeast("--retrieve", retrieve, 1));
+  CAIRN_TRY(DeviceShape::Validate());
   CAIRN_TRY(AtLeast("--rounds", rounds, 1));
-  CAIRN_TRY(AtLeast("--block-rows", block.block_rows, 2));
-  CAIRN_TRY(cuda::CheckShape(block));
-  if (block.head_dim % 8 != 0) {
-    return Fail(Errc::kInvalidArgument, "--head-dim {}: use a multiple of 8", block.head_dim);
-  }
-  CAIRN_TRY(AtLeast("--tokens", tokens, int64_t{retrieve} * block.block_rows));
   return AtLeast("--pool", static_cast<int64_t>(pool_bytes),
                  static_cast<int64_t>(2 * block.payload_bytes()));
 }

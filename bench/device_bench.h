@@ -8,17 +8,12 @@
 #include "base/device.h"
 #include "base/error.h"
 #include "base/parallel.h"
-#include "kernels/block_shape.h"
+#include "bench/device_shape.h"
 
 namespace cairn {
 
-struct DeviceBenchOptions {
-  int32_t layers = 32;  ///< L
-  int32_t kv_heads = 8;
-  int32_t group = 4;  ///< query heads of a KV head
-  BlockShape block = {64, 128, DType::kF16};
-  int64_t tokens = 1'000'000;        ///< of the past that is scored, a landmark for each block
-  int32_t retrieve = 32;             ///< blocks chosen per KV head
+/// The past is scored, a landmark for each block.
+struct DeviceBenchOptions : DeviceShape {
   uint64_t pool_bytes = 1ull << 30;  ///< memory on either side over which blocks are strewn
   int rounds = 5;                    ///< of which medians are taken
 
@@ -35,8 +30,11 @@ struct DeviceBenchResult {
   double gather_bytes_per_second = 0;  ///< the same by a kernel that reads pinned memory
   double batch_share = 0;              ///< of the long copy's rate
   double gather_share = 0;
-  double scan_seconds = 0;  ///< scores, log-sum-exps and choices of a token
+  double scan_seconds = 0;  ///< scores, log-sum-exps and choices of a token, of bf16
   double scan_bytes_per_second = 0;
+  double coded_scan_seconds = 0;  ///< the same of codes of 8 bits
+  double coded_scan_bytes_per_second = 0;
+  double choose_seconds = 0;  ///< of either, log-sum-exps and choices alone
   double attend_seconds = 0;  ///< chosen blocks of a token
   double attend_bytes_per_second = 0;
   double attend_share = 0;         ///< of memory_bytes_per_second

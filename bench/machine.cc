@@ -67,4 +67,29 @@ Machine Machine::Describe(const std::string& directory) {
   return machine;
 }
 
+std::optional<uint64_t> AvailableMemory() {
+  std::ifstream file("/proc/meminfo");
+  std::string name, unit;
+  for (uint64_t kib = 0; file >> name >> kib;) {
+    if (name == "MemAvailable:") return kib * 1024;
+    std::getline(file, unit);
+  }
+  return std::nullopt;
+}
+
+std::string GroupDirectory() {
+  std::ifstream file("/proc/self/cgroup");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("0::")) return "/sys/fs/cgroup" + line.substr(3);
+  }
+  return "/sys/fs/cgroup";
+}
+
+std::optional<uint64_t> GroupMemory() {
+  std::ifstream file(GroupDirectory() + "/memory.max");
+  uint64_t bytes = 0;
+  if (file >> bytes) return bytes;
+  return std::nullopt;
+}
+
 }  // namespace cairn

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace cairn {
@@ -18,5 +19,12 @@ struct Machine {
   /// As of now; `directory` is where files are measured.
   static Machine Describe(const std::string& directory);
 };
+
+/// What the kernel would give programs now; nothing if it does not say.
+std::optional<uint64_t> AvailableMemory();
+/// The directory of this process's group of processes, of cgroup v2.
+std::string GroupDirectory();
+/// A limit that a container has set; nothing without one.
+std::optional<uint64_t> GroupMemory();
 
 }  // namespace cairn

@@ -1,6 +1,8 @@
 # CAIRN_CUDA: AUTO takes an nvcc that works, from PATH or /usr/local/cuda/bin, and goes without
-# otherwise; ON ends without one. Sets CAIRN_HAS_CUDA, and with it CMake's CUDA language.
+# otherwise; ON ends without one. Sets CAIRN_HAS_CUDA, and with it CMake's CUDA language; and
+# CAIRN_HAS_CUBLASLT if the header for products is there too.
 set(CAIRN_HAS_CUDA OFF)
+set(CAIRN_HAS_CUBLASLT OFF)
 if(CAIRN_CUDA STREQUAL "OFF")
   return()
 endif()
@@ -51,3 +53,12 @@ set(CMAKE_CUDA_STANDARD_REQUIRED ON)
 set(CMAKE_CUDA_EXTENSIONS OFF)
 set(CAIRN_HAS_CUDA ON)
 message(STATUS "CUDA kernels: built by ${CAIRN_NVCC} ${CMAKE_CUDA_COMPILER_VERSION}")
+foreach(directory ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+  if(EXISTS ${directory}/cublasLt.h)
+    set(CAIRN_HAS_CUBLASLT ON)
+  endif()
+endforeach()
+if(NOT CAIRN_HAS_CUBLASLT)
+  message(STATUS "CUDA products: not built: no cublasLt.h in "
+    "${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES} (install libcublas-dev, or PyPI's nvidia-cublas)")
+endif()

@@ -1,16 +1,13 @@
 #include "engine/device_attention.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "engine/device_buffers.h"
-#include "kernels/cuda/attention.h"
 
 namespace cairn {
 namespace {
 
-constexpr int32_t kTileRows = 16;  // from so many rows on they share what they read
 constexpr size_t kAlignment = 256;
 
 size_t Aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
@@ -20,36 +17,16 @@ T* At(const DeviceBuffer& buffer, size_t place) {
   return reinterpret_cast<T*>(buffer.data() + place);
 }
 
-cuda::AttendParams ParamsOf(const SessionShape& shape) {
-  cuda::AttendParams params;
-  params.shape = shape.block;
-  params.mode =
-      shape.mode == AttentionMode::kLandmark ? SoftmaxMode::kGrouped : SoftmaxMode::kPlain;
-  params.scale =
-      shape.scale > 0 ? shape.scale : 1.0f / std::sqrt(static_cast<float>(shape.block.head_dim));
-  params.heads = shape.kv_heads;
-  params.group = shape.group();
-  params.q_row_stride = int64_t{shape.query_heads} * shape.block.head_dim;
-  params.o_row_stride = params.q_row_stride;
-  return params;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<DeviceAttention>> DeviceAttention::Open(const SessionShape& shape,
                                                                const RopeTable& rope,
                                                                TieredStore& store) {
-  std::unique_ptr<DeviceAttention> made(new DeviceAttention(shape, store));
-  Device& device = made->device_;
-  CAIRN_TRY(made->stream_, device.MakeStream());
-  const size_t bytes = static_cast<size_t>(rope.positions()) * rope.head_dim() * sizeof(float);
-  CAIRN_TRY(made->rope_, device.Allocate(bytes));
-  CAIRN_TRY(const PinnedBuffer table, device.AllocatePinned(bytes));
-  std::memcpy(table.data(), rope.at(0), bytes);
-  CAIRN_TRY(made->stream_.CopyToDevice(made->rope_.data(), table.data(), bytes));
-  CAIRN_TRY(made->stream_.Wait());
-  made->rope_positions_ = rope.positions();
-  return made;
+  Device& device = *store.device();
+  CAIRN_TRY(auto stream, device.MakeStream());
+  CAIRN_TRY(auto attend, DeviceAttend::Open(shape, rope, device, stream));
+  return std::unique_ptr<DeviceAttention>(
+      new DeviceAttention(shape, store, std::move(stream), std::move(attend)));
 }
 
 DeviceAttention::Places DeviceAttention::PlacesOf(const DeviceRead& read) const {
@@ -85,48 +62,25 @@ void DeviceAttention::Stage(const DeviceRead& read, const Places& places) {
               read.per_list);
 }
 
-int32_t DeviceAttention::Splits(int32_t rows, int32_t per_list) const {
-  constexpr int32_t kEach = 2;  // blocks of threads that a multiprocessor holds at once
-  const int32_t wanted = kEach * device_.multiprocessors();
-  return std::clamp(wanted / (rows * shape_.kv_heads), 1, per_list);
-}
-
-Status DeviceAttention::Launch(const DeviceRead& read, const Places& places, int32_t splits) {
-  cuda::AttendParams params = ParamsOf(shape_);
-  params.rope = {At<float>(rope_, 0), rope_positions_, shape_.rope_style};
-  params.rows = read.rows / read.groups;
-  params.block_stride = read.per_list;
-  const bool tiles = params.rows >= kTileRows && cuda::FitsPrefill(shape_.block);
-  for (int32_t group = 0; group < read.groups; ++group) {
-    params.q = At<float>(there_on_device_, 0) + group * params.q_row_stride;
-    params.q_positions = At<int32_t>(there_on_device_, places.positions) + group;
-    params.block_counts =
-        At<int32_t>(there_on_device_, places.counts) + int64_t{group} * shape_.kv_heads;
-    params.blocks = At<cuda::PlacedBlock>(there_on_device_, places.blocks) +
-                    int64_t{group} * shape_.kv_heads * read.per_list;
-    params.o = At<float>(back_on_device_, 0) + group * params.o_row_stride;
-    params.lse = At<float>(back_on_device_, places.lse) + int64_t{group} * shape_.query_heads;
-    if (tiles) {
-      CAIRN_TRY(cuda::AttendPrefill(params, stream_.get()));
-    } else {
-      CAIRN_TRY(cuda::AttendDecode(params, splits, At<float>(scratch_, 0), stream_.get()));
-    }
-  }
-  return Ok();
-}
-
 Status DeviceAttention::Attend(const DeviceRead& read) {
   const Places places = PlacesOf(read);
-  const int32_t rows = read.rows / read.groups;
-  const int32_t splits = Splits(rows, read.per_list);
-  cuda::AttendParams params = ParamsOf(shape_);
-  params.rows = rows;
+  DeviceAttendCall call = {.block = shape_.block,
+                           .q_row_stride = int64_t{shape_.query_heads} * shape_.block.head_dim,
+                           .rows = read.rows,
+                           .groups = read.groups,
+                           .per_list = read.per_list};
   CAIRN_TRY(device_.Use());
-  CAIRN_TRY(MakeRoom(places, cuda::DecodeScratchFloats(params, splits)));
+  CAIRN_TRY(MakeRoom(places, attend_.ScratchFloats(call)));
   Stage(read, places);
+  call.q = At<float>(there_on_device_, 0);
+  call.positions = At<int32_t>(there_on_device_, places.positions);
+  call.blocks = At<cuda::PlacedBlock>(there_on_device_, places.blocks);
+  call.counts = At<int32_t>(there_on_device_, places.counts);
+  call.o = At<float>(back_on_device_, 0);
+  call.lse = At<float>(back_on_device_, places.lse);
   CAIRN_TRY(stream_.CopyToDevice(there_on_device_.data(), there_.data(), places.bytes));
   CAIRN_TRY(store_.OrderAfterCopies(stream_));
-  CAIRN_TRY(Launch(read, places, splits));
+  CAIRN_TRY(attend_.Launch(call, At<float>(scratch_, 0), stream_));
   CAIRN_TRY(stream_.CopyToHost(back_.data(), back_on_device_.data(), places.back_bytes));
   CAIRN_TRY(stream_.Wait());
   const size_t lse_floats = static_cast<size_t>(read.rows) * shape_.query_heads;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/device.h"
+#include "engine/device_attend.h"
 #include "engine/options.h"
 #include "kernels/attention.h"
 #include "kernels/rope.h"
@@ -45,20 +46,21 @@ class DeviceAttention {
     size_t lse, back_bytes;                   // o is first
   };
 
-  DeviceAttention(const SessionShape& shape, TieredStore& store)
-      : shape_(shape), store_(store), device_(*store.device()) {}
+  DeviceAttention(const SessionShape& shape, TieredStore& store, DeviceStream stream,
+                  DeviceAttend attend)
+      : shape_(shape),
+        store_(store),
+        device_(*store.device()),
+        attend_(std::move(attend)),
+        stream_(std::move(stream)) {}
   Places PlacesOf(const DeviceRead& read) const;
   Status MakeRoom(const Places& places, size_t scratch_floats);
   void Stage(const DeviceRead& read, const Places& places);
-  /// So many blocks of threads share a list that all of the device has work.
-  int32_t Splits(int32_t rows, int32_t per_list) const;
-  Status Launch(const DeviceRead& read, const Places& places, int32_t splits);
 
   const SessionShape& shape_;
   TieredStore& store_;
   Device& device_;
-  DeviceBuffer rope_;
-  int32_t rope_positions_ = 0;
+  DeviceAttend attend_;
   PinnedBuffer there_, back_;                      // of the host
   DeviceBuffer there_on_device_, back_on_device_;  // the same
   DeviceBuffer scratch_;

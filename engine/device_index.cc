@@ -32,10 +32,14 @@ DeviceIndex::DeviceIndex(const IndexOptions& options, Device& device)
 Result<std::unique_ptr<LandmarkIndex>> DeviceIndex::Make(const IndexOptions& options,
                                                          Device& device) {
   std::unique_ptr<DeviceIndex> index(new DeviceIndex(options, device));
+  if (options.kind == IndexKind::kInt8) {
+    index->codes_ = std::make_unique<DeviceCodes>(options, device);
+  }
   // Refuses what it would refuse later.
   CAIRN_TRY(cuda::ScoreVectors(
       {.dim = options.dim, .padded_dim = index->padded_dim_, .dtype = options.dtype}, nullptr));
   CAIRN_TRY(index->stream_, device.MakeStream());
+  CAIRN_TRY(index->added_, device.MakeEvent());
   return std::unique_ptr<LandmarkIndex>(std::move(index));
 }
 
@@ -46,7 +50,12 @@ int64_t DeviceIndex::size(int32_t partition) const {
 
 uint64_t DeviceIndex::memory_bytes() const {
   const std::lock_guard lock(mutex_);
-  return stored_.bytes();
+  return stored_.bytes() + (codes_ == nullptr ? 0 : codes_->memory_bytes());
+}
+
+uint64_t DeviceIndex::version() const {
+  const std::lock_guard lock(mutex_);
+  return version_;
 }
 
 Status DeviceIndex::Wait() {
@@ -68,9 +77,16 @@ Result<std::byte*> DeviceIndex::Staging(size_t bytes) {
 
 // Room for so many blocks of every partition.
 Status DeviceIndex::Reserve(int64_t blocks) {
+  if (codes_ != nullptr) {
+    CAIRN_TRY(const bool moved, codes_->Reserve(blocks, stream_));
+    if (moved) ++version_;
+    blocks = codes_->chunk_blocks();
+  }
   if (blocks <= capacity_) return Ok();
   const int64_t capacity =
-      std::max({blocks, capacity_ + capacity_ / 2, kLeastVectors / options_.representatives});
+      codes_ != nullptr
+          ? blocks
+          : std::max({blocks, capacity_ + capacity_ / 2, kLeastVectors / options_.representatives});
   const auto partitions = static_cast<size_t>(options_.partitions);
   CAIRN_TRY(auto grown,
             device_.Allocate(partitions * static_cast<size_t>(capacity) * block_bytes()));
@@ -83,7 +99,33 @@ Status DeviceIndex::Reserve(int64_t blocks) {
   }
   stored_ = std::move(grown);
   capacity_ = capacity;
+  ++version_;
   return Ok();
+}
+
+Status DeviceIndex::Append(int32_t first_partition, int32_t partition_count, int64_t size,
+                           int64_t count, int64_t begin, int64_t end, const float* vectors) {
+  const size_t piece = static_cast<size_t>(end - begin) * block_bytes();
+  const size_t bytes = static_cast<size_t>(partition_count) * piece;
+  CAIRN_TRY(std::byte* const staged, Staging(bytes));
+  std::memset(staged, 0, bytes);
+  const size_t row_bytes = static_cast<size_t>(padded_dim_) * DTypeBytes(options_.dtype);
+  const int64_t rows = (end - begin) * options_.representatives;
+  for (int64_t p = 0; p < partition_count; ++p) {
+    const float* source = vectors + (p * count + begin) * options_.representatives * options_.dim;
+    std::byte* target = staged + static_cast<size_t>(p) * piece;
+    for (int64_t row = 0; row < rows; ++row, source += options_.dim, target += row_bytes) {
+      ConvertFromFloat(options_.dtype, source, target, static_cast<size_t>(options_.dim));
+    }
+  }
+  CAIRN_TRY(stream_.CopyPiecesToDevice(At(first_partition, size + begin), staged,
+                                       {piece, static_cast<size_t>(partition_count),
+                                        static_cast<size_t>(capacity_) * block_bytes(), piece}));
+  if (codes_ == nullptr || (size + end) % capacity_ != 0) return Ok();
+  ++version_;
+  CAIRN_TRY(device_.Use());
+  return codes_->Code(first_partition, partition_count, size + end, At(first_partition, 0),
+                      capacity_ * block_numbers(), stream_);
 }
 
 Status DeviceIndex::Add(int32_t first_partition, int32_t partition_count, int64_t count,
@@ -92,25 +134,25 @@ Status DeviceIndex::Add(int32_t first_partition, int32_t partition_count, int64_
   CAIRN_CHECK(first_partition >= 0 && first_partition + partition_count <= options_.partitions);
   if (count == 0) return Ok();
   const int64_t size = sizes_[static_cast<size_t>(first_partition)];
-  const int64_t rows = partition_count * count * options_.representatives;
-  CAIRN_TRY(CheckFinite({vectors, static_cast<size_t>(rows * options_.dim)}, options_.dtype,
-                        "the index's vectors"));
-  CAIRN_TRY(Reserve(size + count));
-  const size_t bytes = static_cast<size_t>(partition_count * count) * block_bytes();
-  CAIRN_TRY(std::byte* const staged, Staging(bytes));
-  std::memset(staged, 0, bytes);
-  const size_t row_bytes = static_cast<size_t>(padded_dim_) * DTypeBytes(options_.dtype);
-  for (int64_t row = 0; row < rows; ++row) {
-    ConvertFromFloat(options_.dtype, vectors + row * options_.dim,
-                     staged + static_cast<size_t>(row) * row_bytes,
-                     static_cast<size_t>(options_.dim));
-  }
-  const size_t piece = static_cast<size_t>(count) * block_bytes();
-  CAIRN_TRY(stream_.CopyPiecesToDevice(At(first_partition, size), staged,
-                                       {piece, static_cast<size_t>(partition_count),
-                                        static_cast<size_t>(capacity_) * block_bytes(), piece}));
   for (int32_t p = first_partition; p < first_partition + partition_count; ++p) {
     CAIRN_CHECK(sizes_[static_cast<size_t>(p)] == size);
+  }
+  const int64_t rows = partition_count * count * options_.representatives;
+  CAIRN_TRY(CheckFinite({vectors, static_cast<size_t>(rows * options_.dim)},
+                        codes_ == nullptr ? options_.dtype : DType::kBF16, "the index's vectors"));
+  CAIRN_TRY(Reserve(size + count));
+  for (int64_t begin = 0; begin < count;) {
+    const int64_t room = codes_ == nullptr ? count : capacity_ - (size + begin) % capacity_;
+    const int64_t end = std::min(count, begin + room);
+    const Status added = Append(first_partition, partition_count, size, count, begin, end, vectors);
+    if (!added) {
+      // Blocks that were there may have become codes; none was added.
+      TruncateCodes(first_partition, partition_count, size);
+      return added;
+    }
+    begin = end;
+  }
+  for (int32_t p = first_partition; p < first_partition + partition_count; ++p) {
     sizes_[static_cast<size_t>(p)] += count;
   }
   return Ok();
@@ -122,6 +164,71 @@ void DeviceIndex::Truncate(int32_t first_partition, int32_t partition_count, int
     int64_t& held = sizes_[static_cast<size_t>(p)];
     held = std::min(held, size);
   }
+  TruncateCodes(first_partition, partition_count, size);
+}
+
+void DeviceIndex::TruncateCodes(int32_t first_partition, int32_t partition_count, int64_t size) {
+  if (codes_ != nullptr && codes_->Truncate(first_partition, partition_count, size)) ++version_;
+}
+
+Status DeviceIndex::OrderAfterAdds(DeviceStream& stream) {
+  const std::lock_guard lock(mutex_);
+  CAIRN_TRY(stream_.Record(added_));
+  return stream.WaitFor(added_);
+}
+
+// Codes first, then what is behind them, in pieces of partitions that have as many codes.
+Status DeviceIndex::ScoreRange(int32_t first_partition, int32_t partition_count, int64_t begin,
+                               int64_t end, const float* queries, int32_t rows, float* scores,
+                               int64_t score_stride, CUstream_st* stream) {
+  const int64_t stride =
+      score_stride == 0 ? (end - begin) * options_.representatives : score_stride;
+  for (int32_t p = 0; p < partition_count;) {
+    const int32_t first = first_partition + p;
+    const int32_t left = partition_count - p;
+    const int32_t alike = codes_ == nullptr ? left : codes_->Alike(first, left);
+    const int64_t border = std::clamp(coded(first), begin, end);
+    const float* const own_queries = queries + int64_t{p} * rows * options_.dim;
+    float* const own_scores = scores + int64_t{p} * rows * stride;
+    if (begin < border) {
+      ScoreCodesParams params = codes_->ParamsOf(first, alike, begin, border);
+      params.rows = rows;
+      params.queries = own_queries;
+      params.scores = own_scores;
+      params.score_stride = stride;
+      CAIRN_TRY(cuda::ScoreCodes(params, stream));
+    }
+    if (border < end) {
+      CAIRN_TRY(
+          cuda::ScoreVectors({.partitions = alike,
+                              .rows = rows,
+                              .dim = options_.dim,
+                              .padded_dim = padded_dim_,
+                              .vectors = (end - border) * options_.representatives,
+                              .dtype = options_.dtype,
+                              .stored = At(first, border),
+                              .partition_stride = capacity_ * block_numbers(),
+                              .queries = own_queries,
+                              .scores = own_scores + (border - begin) * options_.representatives,
+                              .score_stride = stride},
+                             stream));
+    }
+    p += alike;
+  }
+  return Ok();
+}
+
+Status DeviceIndex::Score(int32_t first_partition, int32_t partition_count, int64_t begin,
+                          int64_t end, const float* queries, int32_t rows, float* scores,
+                          int64_t score_stride, DeviceStream& stream) {
+  const std::lock_guard lock(mutex_);
+  CAIRN_CHECK(first_partition >= 0 && first_partition + partition_count <= options_.partitions);
+  CAIRN_CHECK(begin >= 0 && begin <= end);
+  for (int32_t p = first_partition; p < first_partition + partition_count; ++p) {
+    CAIRN_CHECK(end <= sizes_[static_cast<size_t>(p)]);
+  }
+  return ScoreRange(first_partition, partition_count, begin, end, queries, rows, scores,
+                    score_stride, stream.get());
 }
 
 DeviceIndex::Places DeviceIndex::PlacesOf(const SearchRequest& request, const SearchResult& result,
@@ -144,17 +251,9 @@ DeviceIndex::Places DeviceIndex::PlacesOf(const SearchRequest& request, const Se
 Status DeviceIndex::Launch(const SearchRequest& request, int32_t first, int32_t count, int32_t k,
                            const Places& places) {
   const int64_t blocks = request.end - request.begin;
-  CAIRN_TRY(cuda::ScoreVectors({.partitions = count,
-                                .rows = request.rows,
-                                .dim = options_.dim,
-                                .padded_dim = padded_dim_,
-                                .vectors = blocks * options_.representatives,
-                                .dtype = options_.dtype,
-                                .stored = At(request.first_partition + first, request.begin),
-                                .partition_stride = capacity_ * block_numbers(),
-                                .queries = Floats(there_on_device_, 0),
-                                .scores = Floats(work_, 0)},
-                               stream_.get()));
+  CAIRN_TRY(ScoreRange(request.first_partition + first, count, request.begin, request.end,
+                       Floats(there_on_device_, 0), request.rows, Floats(work_, 0), 0,
+                       stream_.get()));
   return cuda::FoldScores(
       {.partitions = count,
        .rows = request.rows,
@@ -216,6 +315,9 @@ Status DeviceIndex::Search(const SearchRequest& request, SearchResult* result) {
   CAIRN_TRY(PrepareSearch(options_, request,
                           *std::min_element(first, first + request.partition_count), result));
   if (request.rows == 0 || request.begin == request.end) return Ok();
+  for (int32_t p = 0; p < request.partition_count; ++p) {
+    if (request.begin < coded(request.first_partition + p)) result->lse_exact = false;
+  }
   CAIRN_TRY(device_.Use());
   // Some partitions at a time where all scores would be too many.
   const size_t each = PlacesOf(request, *result, 1).work;

@@ -1,6 +1,7 @@
-// DeviceIndex: a LandmarkIndex whose representatives lie on a device. It scores all of them, so its
-// choices and log-sum-exps are exact up to the rounding of representatives, and returns what was
-// chosen to the host: one copy each way and one wait a search.
+// DeviceIndex: a LandmarkIndex whose representatives lie on a device, as they are or, of the kind
+// int8, as codes (device_codes.h). It scores all of them, so its choices and log-sum-exps are exact
+// up to the rounding of representatives, and returns what was chosen to the host: one copy each way
+// and one wait a search.
 #pragma once
 
 #include <memory>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "base/device.h"
+#include "engine/device_codes.h"
 #include "index/landmark_index.h"
 #include "kernels/cuda/fold.h"
 #include "kernels/cuda/score.h"
@@ -16,8 +18,8 @@ namespace cairn {
 
 class DeviceIndex final : public LandmarkIndex {
  public:
-  /// `device` must outlive it; `options` are valid, but for the kind. kUnsupported if a vector has
-  /// more numbers than the kernels take.
+  /// `device` must outlive it; `options` are valid, and every kind but kInt8 keeps vectors as they
+  /// are. kUnsupported if a vector has more numbers than the kernels take.
   static Result<std::unique_ptr<LandmarkIndex>> Make(const IndexOptions& options, Device& device);
 
   Status Add(int32_t first_partition, int32_t partition_count, int64_t count,
@@ -25,8 +27,26 @@ class DeviceIndex final : public LandmarkIndex {
   void Truncate(int32_t first_partition, int32_t partition_count, int64_t size) override;
   int64_t size(int32_t partition) const override;
   Status Search(const SearchRequest& request, SearchResult* result) override;
-  std::string_view name() const override { return "device"; }
+  std::string_view name() const override { return codes_ == nullptr ? "device" : "device int8"; }
   uint64_t memory_bytes() const override;
+
+  // For those who search on a stream of their own, without the host. They must be done with that
+  // stream before Add or Truncate.
+
+  int32_t representatives() const { return options_.representatives; }
+  /// Changes whenever vectors are somewhere else from then on, have become codes or will be none
+  /// any more, so that what was captured of Score is of no use.
+  uint64_t version() const;
+  /// What is put on `stream` from now on sees all that was added. The host does not wait.
+  Status OrderAfterAdds(DeviceStream& stream);
+  /// Launches on `stream`, of the device that the calling thread uses, the inner products of
+  /// `rows` queries of each partition with the vectors of its blocks [begin, end): `scores` is [P,
+  /// rows, (end − begin)·R] f32, rows score_stride apart (0: dense), `queries` [P, rows, D] f32,
+  /// both in device memory. Queries are taken as they are; Search rounds them to bf16 first, to
+  /// nearest even, unless vectors are f32. kUnsupported as Make; kIo with CUDA's words.
+  Status Score(int32_t first_partition, int32_t partition_count, int64_t begin, int64_t end,
+               const float* queries, int32_t rows, float* scores, int64_t score_stride,
+               DeviceStream& stream);
 
  private:
   /// Where parts of a search begin, in floats; what comes back lies together.
@@ -42,12 +62,24 @@ class DeviceIndex final : public LandmarkIndex {
   size_t block_bytes() const {
     return static_cast<size_t>(block_numbers()) * DTypeBytes(options_.dtype);
   }
+  /// Blocks that are codes; the first of those behind them lies where the chunk's first would.
+  int64_t coded(int32_t partition) const {
+    return codes_ == nullptr ? 0 : codes_->coded(partition);
+  }
   std::byte* At(int32_t partition, int64_t block) const {
+    if (codes_ != nullptr) block %= capacity_;
     return stored_.data() + static_cast<size_t>(partition * capacity_ + block) * block_bytes();
   }
   Status Wait();
   Result<std::byte*> Staging(size_t bytes);
   Status Reserve(int64_t blocks);
+  /// Blocks [begin, end) of the `count` that Add was given, which begin at `size`.
+  Status Append(int32_t first_partition, int32_t partition_count, int64_t size, int64_t count,
+                int64_t begin, int64_t end, const float* vectors);
+  void TruncateCodes(int32_t first_partition, int32_t partition_count, int64_t size);
+  Status ScoreRange(int32_t first_partition, int32_t partition_count, int64_t begin, int64_t end,
+                    const float* queries, int32_t rows, float* scores, int64_t score_stride,
+                    CUstream_st* stream);
   /// Of so many partitions of the request from `first` on.
   Places PlacesOf(const SearchRequest& request, const SearchResult& result, int32_t count) const;
   Status SearchSome(const SearchRequest& request, int32_t first, int32_t count,
@@ -60,13 +92,16 @@ class DeviceIndex final : public LandmarkIndex {
   const int32_t padded_dim_;
   Device& device_;
   mutable std::mutex mutex_;
-  std::vector<int64_t> sizes_;  // of partitions
-  int64_t capacity_ = 0;        // blocks of each
-  DeviceBuffer stored_;         // [partitions, capacity, R, padded_dim]
-  PinnedBuffer staged_;         // what is added
-  size_t staged_bytes_ = 0;     // of it, that may be on their way
-  PinnedBuffer there_, back_;   // of a search
+  std::vector<int64_t> sizes_;          // of partitions
+  std::unique_ptr<DeviceCodes> codes_;  // or null
+  int64_t capacity_ = 0;                // blocks of each; with codes, of a chunk
+  uint64_t version_ = 0;
+  DeviceBuffer stored_;        // [partitions, capacity, R, padded_dim]
+  PinnedBuffer staged_;        // what is added
+  size_t staged_bytes_ = 0;    // of it, that may be on their way
+  PinnedBuffer there_, back_;  // of a search
   DeviceBuffer there_on_device_, back_on_device_, work_;
+  DeviceEvent added_;
   DeviceStream stream_;  // goes first, and waits for what uses the rest
 };
 

@@ -9,8 +9,29 @@
 #include "engine/payload_chain.h"
 #include "engine/stored_shape.h"
 #include "engine/summary.h"
+#include "index/faiss_gpu_index.h"
 
 namespace cairn {
+namespace {
+
+// On the device there are two kinds; the others are on the CPU wherever blocks are attended.
+bool IsForDevice(IndexKind kind, const Device* device) {
+  return device != nullptr && (kind == IndexKind::kAuto || kind == IndexKind::kInt8);
+}
+
+Result<std::unique_ptr<LandmarkIndex>> IndexFor(const IndexOptions& options, int32_t kv_heads,
+                                                Device* device) {
+  if (IsForDevice(options.kind, device)) {
+    return DeviceIndex::Make(options, *device);
+  }
+  if (device != nullptr && options.kind == IndexKind::kFaiss) {
+    return MakeFaissGpuIndex(options, kv_heads, *device);
+  }
+  return MakeIndex(options);
+}
+
+}  // namespace
+
 Session::Session(const SessionShape& shape, const SessionOptions& options, TieredStore& store,
                  SessionCatalog& catalog, SessionRecord record,
                  std::unique_ptr<LandmarkIndex> index)
@@ -30,6 +51,7 @@ Session::Session(const SessionShape& shape, const SessionOptions& options, Tiere
 }
 
 Session::~Session() {
+  ReleaseDevice();
   // What was not committed could never be seen again; this frees its space now, not at next open.
   if (extent_ != 0) (void)store_.Discard(extent_, extent_committed_).has_value();
 }
@@ -45,11 +67,12 @@ Result<std::unique_ptr<Session>> Session::Load(const SessionShape& shape,
   index_options.dim = shape.block.head_dim;
   index_options.representatives = shape.representatives;
   index_options.dtype = shape.block.dtype == DType::kF32 ? DType::kF32 : DType::kBF16;
-  const bool on_device = store.device() != nullptr && options.index == IndexKind::kAuto;
-  CAIRN_TRY(auto index, on_device ? DeviceIndex::Make(index_options, *store.device())
-                                  : MakeIndex(index_options));
+  CAIRN_TRY(auto index, IndexFor(index_options, shape.kv_heads, store.device()));
   std::unique_ptr<Session> session(
       new Session(shape, options, store, catalog, std::move(record), std::move(index)));
+  if (IsForDevice(options.index, store.device())) {
+    session->device_index_ = static_cast<DeviceIndex*>(session->index_.get());
+  }
   CAIRN_TRY(session->LoadPast());
   return session;
 }
@@ -148,6 +171,8 @@ void Session::AddTokens(std::span<const uint32_t> tokens) {
 Status Session::Commit(const std::string& properties) {
   CAIRN_CHECK(step_rows_ == 0);
   const Slice slice(store_.timeline(), "commit");
+  const auto tail_rows = static_cast<int32_t>(rows_ % shape_.block.block_rows);
+  if (on_device_ != nullptr) CAIRN_TRY(on_device_->BringBack(tail_rows, &local_));
   if (extent_ != 0) CAIRN_TRY(store_.Flush(extent_));
   SessionCommit commit;
   commit.record = record_;
@@ -159,7 +184,7 @@ Status Session::Commit(const std::string& properties) {
   commit.replaces = replacing_.has_value();
   if (commit.replaces) commit.new_tokens = *replacing_;
   commit.new_tokens.insert(commit.new_tokens.end(), new_tokens_.begin(), new_tokens_.end());
-  commit.tail = local_.SaveTail(static_cast<int32_t>(rows_ % shape_.block.block_rows));
+  commit.tail = local_.SaveTail(tail_rows);
   commit.record.tail_bytes = commit.tail.size();
   for (const SummarySection& section : new_sections_) {
     if (section.count > 0) commit.sections.push_back(section);
@@ -182,8 +207,10 @@ Status Session::Commit(const std::string& properties) {
 }
 
 Status Session::Revert() {
-  step_rows_ = 0;
+  AbortStep();
+  ReleaseDevice();
   if (extent_ != 0) CAIRN_TRY(store_.Discard(extent_, extent_committed_));
+  if (on_device_ != nullptr) on_device_->Outdate();
   extent_ = 0;  // a cut extent is never written to again
   extent_blocks_ = extent_committed_ = 0;
   index_->Truncate(0, shape_.partitions(), committed_blocks_.size());

@@ -22,6 +22,7 @@
 #include "base/error.h"
 #include "engine/block_map.h"
 #include "engine/certificate.h"
+#include "engine/device_step.h"
 #include "engine/key_bounds.h"
 #include "engine/local_rows.h"
 #include "engine/near_keys.h"
@@ -46,13 +47,19 @@ class Session {
   /// Freezes what the step may see: blocks complete now are memory, its positions are fixed.
   /// kInvalidArgument if `rows` is not in [1, max_step_rows] or reaches past the context.
   Status BeginStep(int32_t rows);
+  /// Whether BeginStepOnDevice can be called: representatives and blocks are on a device, and
+  /// nobody wants to know what steps read or miss.
+  bool StepsOnDevice() const;
+  /// As BeginStep, but layers are attended by what is returned, in device memory, and not by
+  /// Attend. It is the session's, for this step. Call its Settle until all layers are complete.
+  Result<DeviceStep*> BeginStepOnDevice(int32_t rows);
   /// Appends the step's keys and values to `layer` and attends. `q`, `o`: [rows, Hq, D]; `k`, `v`:
   /// [rows, Hkv, D]; dense f32, un-rotated. Layers in any order, each once a step.
   Status Attend(int32_t layer, const float* q, const float* k, const float* v, float* o);
   /// Seals the blocks the step completed. On an error the step is still open: abort it.
   Status EndStep();
   /// Undoes an open step on all layers; nothing else changes.
-  void AbortStep() { step_rows_ = 0; }
+  void AbortStep();
 
   /// Tokens the finished steps stood for (landmark rows are none).
   void AddTokens(std::span<const uint32_t> tokens);
@@ -80,7 +87,7 @@ class Session {
   /// Changes how the past is used from the next step on.
   Status SetOptions(const SessionOptions& options);
 
-  /// Blocks chosen by the last Attend.
+  /// Blocks chosen by the last Attend; steps on a device keep theirs there.
   const Choice& last_choice() const { return choice_; }
   /// From now on each Attend adds to `log` what it reads of the past (null: stop). Results stay the
   /// same bits.
@@ -98,6 +105,10 @@ class Session {
   Status LoadPast();
   Status LoadRepresentatives(int32_t layer);
   Status CheckReach(int32_t rows) const;
+  /// Plans a step.
+  Status Plan(int32_t rows);
+  /// Lets go of blocks that a device holds.
+  void ReleaseDevice();
   int32_t FirstPosition(const StepPlan& plan) const {
     return plan.local_slot * shape_.block.block_rows + plan.tail_rows;
   }
@@ -166,7 +177,11 @@ class Session {
   std::optional<std::vector<uint32_t>> replacing_;  // tokens before new_tokens_ in the next commit
   std::vector<SummarySection> new_sections_;  // one per layer, growing; then those of sketches
 
-  int32_t step_rows_ = 0;  // 0: no step is open
+  DeviceIndex* device_index_ = nullptr;    // index_, if it is one
+  std::unique_ptr<DeviceStep> on_device_;  // once a step was made there
+  bool step_on_device_ = false;            // the open step is
+
+  int32_t step_rows_ = 0;      // 0: no step is open
   int64_t few_row_steps_ = 0;  // since it was opened
   StepPlan plan_;
   Choice choice_;

@@ -47,14 +47,22 @@ Status Session::CheckReach(int32_t rows) const {
               rows, reach, shape_.context_rows);
 }
 
-Status Session::BeginStep(int32_t rows) {
+Status Session::Plan(int32_t rows) {
   CAIRN_CHECK(step_rows_ == 0);
   if (rows < 1 || rows > options_.max_step_rows) {
     return Fail(Errc::kInvalidArgument, "a step of {} rows: the session takes 1 to {}", rows,
                 options_.max_step_rows);
   }
   plan_ = PlanStep(shape_, options_, rows_);
-  CAIRN_TRY(CheckReach(rows));
+  return CheckReach(rows);
+}
+
+Status Session::BeginStep(int32_t rows) {
+  CAIRN_TRY(Plan(rows));
+  if (on_device_ != nullptr) {
+    CAIRN_TRY(on_device_->BringBack(plan_.tail_rows, &local_));
+    on_device_->Release();  // this step may need the room
+  }
   if (certifies() && bounds_ == nullptr) CAIRN_TRY(LoadBounds());
   // What opening left of the index: for many rows it pays at once. For few it costs what some
   // hundred steps lose without it, so a little is done now and then.
@@ -68,8 +76,47 @@ Status Session::BeginStep(int32_t rows) {
   return Ok();
 }
 
+bool Session::StepsOnDevice() const {
+  return device_index_ != nullptr && DeviceStep::Takes(options_) && log_ == nullptr &&
+         !certifies() && !store_.traces();
+}
+
+Result<DeviceStep*> Session::BeginStepOnDevice(int32_t rows) {
+  CAIRN_CHECK(StepsOnDevice());
+  CAIRN_TRY(Plan(rows));
+  if (on_device_ == nullptr) {
+    CAIRN_TRY(on_device_, DeviceStep::Open({.shape = shape_,
+                                            .rope = rope_,
+                                            .store = store_,
+                                            .index = *device_index_,
+                                            .near_keys = near_keys_,
+                                            .blocks = blocks_},
+                                           local_));
+  }
+  const Status begun = on_device_->Begin(options_, plan_, rows, FirstPosition(plan_), local_);
+  if (!begun) {
+    on_device_->Abandon();
+    return begun.as_failure();
+  }
+  step_rows_ = rows;
+  step_on_device_ = true;
+  return on_device_.get();
+}
+
+void Session::AbortStep() {
+  if (step_on_device_) on_device_->Abandon();
+  step_on_device_ = false;
+  step_rows_ = 0;
+}
+
+void Session::ReleaseDevice() {
+  if (on_device_ == nullptr) return;
+  on_device_->Abandon();
+  on_device_->Release();
+}
+
 Status Session::Attend(int32_t layer, const float* q, const float* k, const float* v, float* o) {
-  CAIRN_CHECK(step_rows_ > 0 && layer >= 0 && layer < shape_.layers);
+  CAIRN_CHECK(step_rows_ > 0 && !step_on_device_ && layer >= 0 && layer < shape_.layers);
   const Slice slice(store_.timeline(), "attention", layer);
   const int64_t stride = static_cast<int64_t>(shape_.kv_heads) * shape_.block.head_dim;
   ParallelFor(step_rows_ < 16 ? 1 : shape_.kv_heads, [&](int64_t task) {
@@ -165,6 +212,10 @@ Status Session::EndStep() {
   CAIRN_CHECK(step_rows_ > 0);
   const int32_t local_rows = plan_.tail_rows + step_rows_;
   const int32_t complete = local_rows / shape_.block.block_rows;
+  if (step_on_device_) {
+    on_device_->End();
+    if (complete > 0) CAIRN_TRY(on_device_->BringBack(local_rows, &local_));
+  }
   if (complete > 0) {
     const Slice slice(store_.timeline(), "seal", complete);
     local_.Seal(complete);
@@ -183,8 +234,10 @@ Status Session::EndStep() {
     extent_blocks_ += static_cast<uint32_t>(complete);
     local_.DropBlocks(complete, local_rows % shape_.block.block_rows);
   }
+  if (on_device_ != nullptr && (complete > 0 || !step_on_device_)) on_device_->Outdate();
   rows_ += step_rows_;
   step_rows_ = 0;
+  step_on_device_ = false;
   return Ok();
 }
 

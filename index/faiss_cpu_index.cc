@@ -15,8 +15,8 @@
 
 #include "base/check.h"
 #include "base/parallel.h"
+#include "index/candidates.h"
 #include "index/search_request.h"
-#include "index/top_blocks.h"
 
 // OpenBLAS with threads of its own would compete with ParallelFor's. Other BLAS lack the function.
 extern "C" void openblas_set_num_threads(int threads) __attribute__((weak));
@@ -28,23 +28,13 @@ constexpr float kEmpty = -std::numeric_limits<float>::infinity();
 constexpr int64_t kTileRows = 64;    // rows of one call to FAISS
 constexpr int64_t kLeastFetch = 64;  // blocks' worth of candidates fetched per row, if there are
 
-struct Candidate {
-  int64_t block;  // from the first block of the search
-  float score;
-};
-
 // One task's memory.
 struct RowScratch {
-  std::vector<float> distances;   // [rows, fetch]
-  std::vector<int64_t> labels;    // [rows, fetch]
-  std::vector<Candidate> blocks;  // of one row
-  std::vector<float> scores;      // of one row for every block
-  TopBlocks top;
+  std::vector<float> distances;  // [rows, fetch]
+  std::vector<int64_t> labels;   // [rows, fetch]
+  std::vector<int64_t> found;    // blocks, of one row
 };
 
-// A group's k best are among its rows' k best: if block b's weight comes from row r and k blocks
-// come before b in that row, they weigh at least as much as b in the group, so b is not chosen.
-// So each row's k best candidates, with its lse, are all that the fold needs.
 class FaissCpuIndex final : public LandmarkIndex {
  public:
   explicit FaissCpuIndex(const IndexOptions& options) : options_(options) {
@@ -70,8 +60,6 @@ class FaissCpuIndex final : public LandmarkIndex {
                   int64_t first, int64_t rows, SearchResult* result, Candidate* chosen) const;
   bool SearchRow(const float* query, const float* vectors, int64_t blocks, int64_t fetched,
                  const int64_t* labels, int32_t k, float* lse, Candidate* chosen) const;
-  void ScoreAll(const float* query, const float* vectors, int64_t blocks, int32_t k, float* lse,
-                Candidate* chosen) const;
   float BlockScore(const float* query, const float* vectors, int64_t block) const;
 
   const IndexOptions options_;
@@ -82,15 +70,6 @@ class FaissCpuIndex final : public LandmarkIndex {
 thread_local RowScratch row_scratch;
 
 uint64_t BytesOf(const faiss::IndexFlatIP& store) { return store.codes.capacity(); }
-
-// log Σ exp(score) over candidates.
-float LseOf(const std::vector<Candidate>& candidates) {
-  float top = kEmpty;
-  for (const Candidate& c : candidates) top = std::max(top, c.score);
-  double sum = 0;
-  for (const Candidate& c : candidates) sum += std::exp(static_cast<double>(c.score) - top);
-  return top + static_cast<float>(std::log(sum));
-}
 
 // As the representatives are rounded to bf16 if the options say so, queries are: then both kinds of
 // index score the same numbers. FAISS keeps f32.
@@ -154,55 +133,28 @@ float FaissCpuIndex::BlockScore(const float* query, const float* vectors, int64_
   return best;
 }
 
-// The k best blocks of all and the exact lse, without FAISS's search.
-void FaissCpuIndex::ScoreAll(const float* query, const float* vectors, int64_t blocks, int32_t k,
-                             float* lse, Candidate* chosen) const {
-  std::vector<Candidate>& all = row_scratch.blocks;
-  all.clear();
-  for (int64_t b = 0; b < blocks; ++b) all.push_back({b, BlockScore(query, vectors, b)});
-  *lse = LseOf(all);
-  const auto before = [](const Candidate& a, const Candidate& b) {
-    return a.score > b.score || (a.score == b.score && a.block < b.block);
-  };
-  std::partial_sort(all.begin(), all.begin() + k, all.end(), before);
-  std::copy_n(all.begin(), k, chosen);
-}
-
-// One row: folds its candidates into blocks, scores those again one by one (products of matrices
-// may round equal vectors differently), and takes the k best. True if every block was looked at.
+// One row. Products of matrices may round equal vectors differently, so that a tie at the border,
+// or one within rounding, may hide blocks with lower ordinals.
 bool FaissCpuIndex::SearchRow(const float* query, const float* vectors, int64_t blocks,
                               int64_t fetched, const int64_t* labels, int32_t k, float* lse,
                               Candidate* chosen) const {
-  std::vector<Candidate>& found = row_scratch.blocks;
+  std::vector<int64_t>& found = row_scratch.found;
   found.clear();
-  const bool everything = fetched == blocks * options_.representatives;
-  std::vector<int64_t> ordinals;
   float border = -kEmpty;  // no vector that was not fetched scores more, but for rounding
   for (int64_t i = 0; i < fetched; ++i) {
     const int64_t vector = labels[i];
     if (vector < 0) continue;
-    ordinals.push_back(vector / options_.representatives);
+    found.push_back(vector / options_.representatives);
     border = std::min(border, faiss::fvec_inner_product(query, vectors + vector * options_.dim,
                                                         static_cast<size_t>(options_.dim)));
   }
-  std::sort(ordinals.begin(), ordinals.end());
-  ordinals.erase(std::unique(ordinals.begin(), ordinals.end()), ordinals.end());
-  for (const int64_t block : ordinals) found.push_back({block, BlockScore(query, vectors, block)});
-  const auto before = [](const Candidate& a, const Candidate& b) {
-    return a.score > b.score || (a.score == b.score && a.block < b.block);
-  };
-  std::sort(found.begin(), found.end(), before);
-  // A tie at the border, or one within rounding, may hide blocks with lower ordinals.
   const float margin = 1e-4f * (1.0f + std::fabs(border));
-  const bool certain = static_cast<int64_t>(found.size()) >= k &&
-                       (k == 0 || found[static_cast<size_t>(k) - 1].score > border + margin);
-  if (!everything && !certain) {
-    ScoreAll(query, vectors, blocks, k, lse, chosen);
-    return true;
-  }
-  *lse = LseOf(found);
-  std::copy_n(found.begin(), k, chosen);
-  return everything;
+  return ChooseOfRow(
+      blocks, k, &found, border + margin,
+      [&](int64_t first, int64_t count, float* scores) {
+        for (int64_t b = 0; b < count; ++b) scores[b] = BlockScore(query, vectors, first + b);
+      },
+      lse, chosen);
 }
 
 // Rows [first, first + rows) of a partition; `chosen` is [rows, k]. True if every block was looked
@@ -234,35 +186,6 @@ bool FaissCpuIndex::SearchTile(const SearchRequest& request, const float* querie
     joined = JoinLse(lse, joined);
   }
   return everything;
-}
-
-// Folds the rows' candidates of one group and writes its choice.
-void FoldGroup(const SearchRequest& request, int64_t partition, int64_t group,
-               const Candidate* chosen, SearchResult* result) {
-  const int64_t k = result->k;
-  const int64_t base = partition * request.rows;
-  const int64_t begin = base + group * request.rows_per_group;
-  const int64_t end = std::min(begin + request.rows_per_group, base + request.rows);
-  std::vector<Candidate>& all = row_scratch.blocks;
-  all.clear();
-  for (int64_t row = begin; row < end; ++row) {
-    for (int64_t i = 0; i < k; ++i) {
-      const Candidate& c = chosen[row * k + i];
-      all.push_back({c.block, c.score - result->lse[static_cast<size_t>(row)]});
-    }
-  }
-  std::sort(all.begin(), all.end(), [](const Candidate& a, const Candidate& b) {
-    return a.block < b.block || (a.block == b.block && a.score > b.score);
-  });
-  row_scratch.top.Reset(result->k);
-  for (size_t i = 0; i < all.size(); ++i) {
-    if (i == 0 || all[i].block != all[i - 1].block) {
-      row_scratch.top.Offer(all[i].score, all[i].block);
-    }
-  }
-  const int64_t at = (partition * result->groups + group) * k;
-  row_scratch.top.Write(request.begin, result->ordinals.data() + at,
-                        result->log_weights.data() + at);
 }
 
 Status FaissCpuIndex::Search(const SearchRequest& request, SearchResult* result) {

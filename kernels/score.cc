@@ -16,7 +16,7 @@ void ScoreVectors(const ScoreParams& params) {
         const float* query = params.queries + (p * params.rows + row) * params.dim;
         float sum = 0.0f;
         for (int32_t d = 0; d < params.dim; ++d) sum += query[d] * vector[static_cast<size_t>(d)];
-        params.scores[(p * params.rows + row) * params.vectors + v] = sum;
+        params.scores[(p * params.rows + row) * params.row_stride() + v] = sum;
       }
     }
   }

@@ -19,6 +19,9 @@ struct ScoreParams {
   int64_t partition_stride = 0;    ///< numbers from one partition's first vector to the next one's
   const float* queries = nullptr;  ///< [P, rows, D]
   float* scores = nullptr;         ///< [P, rows, n]: inner products
+  int64_t score_stride = 0;        ///< from a row's first to the next one's; 0: n
+
+  int64_t row_stride() const { return score_stride == 0 ? vectors : score_stride; }
 };
 
 void ScoreVectors(const ScoreParams& params);

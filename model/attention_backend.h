@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "base/error.h"
+#include "engine/device_step.h"
 
 namespace cairn {
 
@@ -12,6 +13,9 @@ class AttentionBackend {
  public:
   virtual ~AttentionBackend() = default;
   virtual Status BeginStep(int32_t rows) = 0;
+  /// As BeginStep, but layers are attended by the result, in device memory. Null if this backend
+  /// cannot now, and nothing was begun.
+  virtual Result<DeviceStep*> BeginStepOnDevice(int32_t /*rows*/) { return nullptr; }
   /// `q`, `o`: [rows, Hq, D]; `k`, `v`: [rows, Hkv, D]; dense f32, un-rotated.
   virtual Status Attend(int32_t layer, const float* q, const float* k, const float* v,
                         float* o) = 0;

@@ -14,6 +14,7 @@ constexpr int64_t kRowsPerTask = 16;  // element-wise work below this is not wor
 }  // namespace
 
 uint64_t Llama::weight_bytes() const {
+  if (on_device_ != nullptr) return on_device_->weight_bytes();
   uint64_t sum = output_.bytes();
   for (const Layer& layer : layers_) {
     sum += layer.qkv.bytes() + layer.output.bytes() + layer.gate_up.bytes() + layer.down.bytes();
@@ -35,10 +36,10 @@ void Llama::ResizeBuffers(int64_t rows) {
   resize(activated_, config_.ffn);
 }
 
-Status Llama::Embed(std::span<const int32_t> ids) {
+Status Llama::Embed(std::span<const int32_t> ids, float* rows) const {
   const uint64_t row_bytes = embedding_->bytes / embedding_->Rows();
   for (size_t i = 0; i < ids.size(); ++i) {
-    float* target = x_.data() + static_cast<int64_t>(i) * config_.hidden;
+    float* target = rows + static_cast<int64_t>(i) * config_.hidden;
     if (ids[i] == kLandmarkRow) {
       CAIRN_CHECK(std::ssize(landmark_embedding_) == config_.hidden);
       std::copy(landmark_embedding_.begin(), landmark_embedding_.end(), target);
@@ -105,8 +106,13 @@ Result<const float*> Llama::Forward(std::span<const int32_t> ids, AttentionBacke
                                     StepKind kind) {
   const auto rows = static_cast<int32_t>(ids.size());
   const Slice slice(timeline_, "step", rows);
+  if (on_device_ != nullptr) {
+    CAIRN_TRY(float* const input, on_device_->Input(rows));
+    CAIRN_TRY(Embed(ids, input));
+    return on_device_->Forward(rows, attention, kind == StepKind::kDecode, timeline_);
+  }
   ResizeBuffers(rows);
-  CAIRN_TRY(Embed(ids));
+  CAIRN_TRY(Embed(ids, x_.data()));
   CAIRN_TRY(attention.BeginStep(rows));
   for (int32_t i = 0; i < config_.layers; ++i) {
     const Status done = RunLayer(i, rows, attention, kind);

@@ -17,6 +17,7 @@
 #include "kernels/rope.h"
 #include "model/adapter_set.h"
 #include "model/attention_backend.h"
+#include "model/device_llama.h"
 #include "model/gguf.h"
 #include "model/linear.h"
 #include "model/quant_linear.h"
@@ -55,13 +56,15 @@ class Llama {
 
   /// `file` must outlive the model (the token embedding is read from it); `adapters` may go.
   /// kUnsupported names an architecture, RoPE scaling or tensor it does not know; kCorruption names
-  /// a tensor that is missing or of the wrong shape.
+  /// a tensor that is missing or of the wrong shape. With the number of a device, weights are there
+  /// and so is the work: in bf16 for kFast, else f32.
   static Result<std::unique_ptr<Llama>> Load(const GgufFile& file, const AdapterSet& adapters,
-                                             LinearKind kind);
+                                             LinearKind kind,
+                                             std::optional<int32_t> device = std::nullopt);
 
   /// Makes steps of kDecode fast; without it they are computed as kRead. Products whose tensors are
-  /// not quantised stay as they are, and all of them unless the model was loaded as kFast.
-  /// `adapters` are those it was loaded with, and may go after. Does nothing the second time.
+  /// not quantised stay as they are, and all of them unless the model was loaded as kFast, for the
+  /// CPU. `adapters` are those it was loaded with, and may go after. Does nothing the second time.
   Status PackForDecode(const AdapterSet& adapters);
 
   const LlamaConfig& config() const { return config_; }
@@ -74,10 +77,17 @@ class Llama {
   Result<const float*> Forward(std::span<const int32_t> ids, AttentionBackend& attention,
                                StepKind kind = StepKind::kRead);
 
-  /// Logits [rows, vocab] of hidden rows.
-  void Logits(const float* hidden, int64_t rows, float* logits,
-              StepKind kind = StepKind::kRead) const {
+  /// Logits [rows, vocab] of hidden rows. Fails only on a device.
+  Status Logits(const float* hidden, int64_t rows, float* logits, StepKind kind = StepKind::kRead) {
+    if (on_device_ != nullptr) return on_device_->Logits(hidden, rows, logits);
     output_.For(kind).Apply(hidden, rows, logits);
+    return Ok();
+  }
+
+  /// The token of the largest logit of a hidden row of the last Forward, where that came with it:
+  /// on a device, of a step to decode.
+  std::optional<uint32_t> Likeliest(const float* hidden) const {
+    return on_device_ == nullptr ? std::nullopt : on_device_->Likeliest(hidden);
   }
 
  private:
@@ -88,6 +98,7 @@ class Llama {
     }
     uint64_t bytes() const { return packed->bytes() + (quantised ? quantised->bytes() : 0); }
 
+    DeviceMatrix on_device;  // and nothing else, where the model is on one
     std::unique_ptr<Linear> packed;
     std::unique_ptr<Linear> quantised;       // or null
     std::vector<const GgufTensor*> tensors;  // of the file, one above the other
@@ -103,7 +114,8 @@ class Llama {
   struct Loader;
 
   Llama(const GgufFile& file, LinearKind kind) : file_(file), kind_(kind) {}
-  Status Embed(std::span<const int32_t> ids);
+  /// Rows of `ids` to [ids, hidden].
+  Status Embed(std::span<const int32_t> ids, float* rows) const;
   Status RunLayer(int32_t index, int32_t rows, AttentionBackend& attention, StepKind kind);
   void ResizeBuffers(int64_t rows);
 
@@ -117,7 +129,8 @@ class Llama {
   std::vector<float> output_norm_;
   std::vector<Layer> layers_;
   Product output_;
-  std::optional<PageBuffer> quantised_;  // the memory of all quantised weights
+  std::optional<PageBuffer> quantised_;     // the memory of all quantised weights
+  std::unique_ptr<DeviceLlama> on_device_;  // or null
 
   std::vector<float> x_, normed_, qkv_, q_, k_, v_, attended_, projected_, gate_up_, activated_,
       hidden_;

@@ -126,6 +126,7 @@ struct Llama::Loader {
   const GgufFile& file;
   const AdapterSet& adapters;
   LinearKind kind;
+  DeviceLlama* device;  // where products go, or null
 
   /// Appends the [n, k] weight `name` to `out`.
   Status Append(const std::string& name, int64_t n, int64_t k, std::vector<float>* out) const {
@@ -160,9 +161,15 @@ struct Llama::Loader {
       product.tensors.push_back(file.Find(name));
       n += rows;
     }
-    product.packed = Pack(weights, n, k);
+    if (device != nullptr) {
+      CAIRN_TRY(product.on_device, device->Upload(weights, n, k));
+    } else {
+      product.packed = Pack(weights, n, k);
+    }
     return product;
   }
+
+  Status MoveToDevice(Layer& layer) const;
 
   Result<Layer> ReadLayer(const LlamaConfig& c, int32_t index) const {
     const std::string prefix = fmt::format("blk.{}.", index);
@@ -184,8 +191,20 @@ struct Llama::Loader {
   }
 };
 
+Status Llama::Loader::MoveToDevice(Layer& layer) const {
+  DeviceLlama::Layer moved;
+  CAIRN_TRY(moved.attention_norm, device->UploadNorm(layer.attention_norm));
+  CAIRN_TRY(moved.ffn_norm, device->UploadNorm(layer.ffn_norm));
+  moved.qkv = std::move(layer.qkv.on_device);
+  moved.output = std::move(layer.output.on_device);
+  moved.gate_up = std::move(layer.gate_up.on_device);
+  moved.down = std::move(layer.down.on_device);
+  device->Add(std::move(moved));
+  return Ok();
+}
+
 Result<std::unique_ptr<Llama>> Llama::Load(const GgufFile& file, const AdapterSet& adapters,
-                                           LinearKind kind) {
+                                           LinearKind kind, std::optional<int32_t> device) {
   CAIRN_TRY(CheckSupported(file));
   std::unique_ptr<Llama> model(new Llama(file, kind));
   CAIRN_TRY(model->config_, ReadConfig(file));
@@ -203,7 +222,11 @@ Result<std::unique_ptr<Llama>> Llama::Load(const GgufFile& file, const AdapterSe
                 kTokenEmbedding, GgmlTypeName(model->embedding_->type));
   }
   config.vocab = static_cast<int32_t>(model->embedding_->Rows());
-  const Loader loader{file, adapters, kind};
+  if (device.has_value()) {
+    const DType type = kind == LinearKind::kFast ? DType::kBF16 : DType::kF32;
+    CAIRN_TRY(model->on_device_, DeviceLlama::Open(*device, config, type));
+  }
+  const Loader loader{file, adapters, kind, model->on_device_.get()};
   if (adapters.Has(kTokenEmbedding)) {
     CAIRN_TRY(
         loader.Append(kTokenEmbedding, config.vocab, config.hidden, &model->merged_embedding_));
@@ -214,7 +237,15 @@ Result<std::unique_ptr<Llama>> Llama::Load(const GgufFile& file, const AdapterSe
             loader.Read({{tied ? kTokenEmbedding : "output.weight", config.vocab}}, config.hidden));
   for (int32_t i = 0; i < config.layers; ++i) {
     CAIRN_TRY(auto layer, loader.ReadLayer(config, i));
-    model->layers_.push_back(std::move(layer));
+    if (model->on_device_ != nullptr) {
+      CAIRN_TRY(loader.MoveToDevice(layer));
+    } else {
+      model->layers_.push_back(std::move(layer));
+    }
+  }
+  if (model->on_device_ != nullptr) {
+    CAIRN_TRY(auto norm, model->on_device_->UploadNorm(model->output_norm_));
+    model->on_device_->SetOutput(std::move(norm), std::move(model->output_.on_device));
   }
   if (const LandmarkInfo* landmark = adapters.landmark()) {
     model->landmark_embedding_ = landmark->embedding;
@@ -223,7 +254,7 @@ Result<std::unique_ptr<Llama>> Llama::Load(const GgufFile& file, const AdapterSe
 }
 
 Status Llama::PackForDecode(const AdapterSet& adapters) {
-  if (kind_ != LinearKind::kFast || quantised_.has_value()) return Ok();
+  if (kind_ != LinearKind::kFast || on_device_ != nullptr || quantised_.has_value()) return Ok();
   std::vector<Product*> products{&output_};
   for (Layer& layer : layers_) {
     for (Product* product : {&layer.qkv, &layer.output, &layer.gate_up, &layer.down}) {

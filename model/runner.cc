@@ -46,16 +46,34 @@ Status Runner::Step(std::span<const uint32_t> tokens, StepKind kind) {
   return Ok();
 }
 
-Status Runner::Feed(std::span<const uint32_t> tokens, std::vector<float>* logits, StepKind kind) {
+Status Runner::Steps(std::span<const uint32_t> tokens, StepKind kind) {
   while (!tokens.empty()) {
     const int64_t count = NextStep(tokens);
     CAIRN_TRY(Step(tokens.first(static_cast<size_t>(count)), kind));
     tokens = tokens.subspan(static_cast<size_t>(count));
-    if (tokens.empty() && logits != nullptr) {
-      logits->resize(static_cast<size_t>(model_.config().vocab));
-      model_.Logits(row(count - 1), 1, logits->data(), kind);
-    }
   }
+  return Ok();
+}
+
+Status Runner::Feed(std::span<const uint32_t> tokens, std::vector<float>* logits, StepKind kind) {
+  CAIRN_TRY(Steps(tokens, kind));
+  if (tokens.empty() || logits == nullptr) return Ok();
+  logits->resize(static_cast<size_t>(model_.config().vocab));
+  return model_.Logits(last_row(), 1, logits->data(), kind);
+}
+
+Status Runner::Feed(std::span<const uint32_t> tokens, Sampler& sampler, uint32_t* next,
+                    StepKind kind) {
+  CAIRN_CHECK(!tokens.empty());
+  CAIRN_TRY(Steps(tokens, kind));
+  const auto likeliest = sampler.greedy() ? model_.Likeliest(last_row()) : std::nullopt;
+  if (likeliest.has_value()) {
+    *next = *likeliest;
+    return Ok();
+  }
+  logits_.resize(static_cast<size_t>(model_.config().vocab));
+  CAIRN_TRY(model_.Logits(last_row(), 1, logits_.data(), kind));
+  *next = sampler.Pick(logits_);
   return Ok();
 }
 

@@ -10,6 +10,7 @@
 #include "model/adapter.h"
 #include "model/attention_backend.h"
 #include "model/llama.h"
+#include "model/sampler.h"
 
 namespace cairn {
 
@@ -33,11 +34,17 @@ class Runner {
   /// All of `tokens` in steps; `logits` (may be null) gets those after the last token [vocab].
   Status Feed(std::span<const uint32_t> tokens, std::vector<float>* logits,
               StepKind kind = StepKind::kRead);
+  /// The same; `next` gets what `sampler` picks after the last token.
+  Status Feed(std::span<const uint32_t> tokens, Sampler& sampler, uint32_t* next,
+              StepKind kind = StepKind::kRead);
 
  private:
   bool IsLandmark(int64_t row) const {
     return block_rows_ > 0 && row % block_rows_ == block_rows_ - 1;
   }
+
+  Status Steps(std::span<const uint32_t> tokens, StepKind kind);
+  const float* last_row() const { return row(std::ssize(output_rows_) - 1); }
 
   Llama& model_;
   AttentionBackend& attention_;
@@ -45,6 +52,7 @@ class Runner {
   bool in_loss_;
   int32_t max_rows_;
   const float* hidden_ = nullptr;
+  std::vector<float> logits_;
   std::vector<int32_t> ids_;
   std::vector<int64_t> output_rows_;  // per token of the last step
 };

@@ -11,7 +11,7 @@ uint32_t Sampler::Pick(std::span<const float> logits) {
   CAIRN_CHECK(!logits.empty());
   const auto highest = std::max_element(logits.begin(), logits.end());
   const auto best = static_cast<uint32_t>(highest - logits.begin());
-  if (temperature_ <= 0) return best;
+  if (greedy()) return best;
   double total = 0;
   for (const float logit : logits) total += std::exp((logit - *highest) / temperature_);
   // 53 random bits as a number in [0, 1): the same on every standard library.

@@ -13,6 +13,7 @@ class Sampler {
   explicit Sampler(float temperature = 0, uint64_t seed = 0)
       : temperature_(temperature), random_(seed) {}
 
+  bool greedy() const { return temperature_ <= 0; }
   /// Ties go to the lowest id. `logits` is not empty.
   uint32_t Pick(std::span<const float> logits);
 

@@ -12,6 +12,10 @@ class SessionAttention : public AttentionBackend {
   explicit SessionAttention(Session& session) : session_(session) {}
 
   Status BeginStep(int32_t rows) override { return session_.BeginStep(rows); }
+  Result<DeviceStep*> BeginStepOnDevice(int32_t rows) override {
+    if (!session_.StepsOnDevice()) return nullptr;
+    return session_.BeginStepOnDevice(rows);
+  }
   Status Attend(int32_t layer, const float* q, const float* k, const float* v, float* o) override {
     return session_.Attend(layer, q, k, v, o);
   }

@@ -77,6 +77,38 @@ Pins::~Pins() {
   impl.Unpin(on_host_ ? impl.host : impl.top(), slots_);
 }
 
+void Pins::Append(Pins&& other) {
+  if (store_ == nullptr) {
+    *this = std::move(other);
+    return;
+  }
+  CAIRN_CHECK(other.store_ == nullptr || (other.store_ == store_ && other.on_host_ == on_host_));
+  slots_.insert(slots_.end(), other.slots_.begin(), other.slots_.end());
+  payloads_.insert(payloads_.end(), other.payloads_.begin(), other.payloads_.end());
+  other.store_ = nullptr;
+  other.slots_.clear();
+  other.payloads_.clear();
+}
+
+void Pins::Filter(std::span<const uint8_t> keep) {
+  CAIRN_CHECK(keep.size() == payloads_.size());
+  std::vector<uint32_t> released;
+  size_t kept = 0;
+  for (size_t i = 0; i < keep.size(); ++i) {
+    if (keep[i] == 0) {
+      released.push_back(slots_[i]);
+      continue;
+    }
+    slots_[kept] = slots_[i];
+    payloads_[kept++] = payloads_[i];
+  }
+  slots_.resize(kept);
+  payloads_.resize(kept);
+  if (released.empty()) return;
+  TieredStore::Impl& impl = *store_->impl_;
+  impl.Unpin(on_host_ ? impl.host : impl.top(), released);
+}
+
 /// Counts the time until its end as waited.
 class TieredStore::WaitClock {
  public:
@@ -254,6 +286,21 @@ TieredStore::Ticket TieredStore::StartFetch(std::span<const BlockId> ids) {
 }
 
 void TieredStore::ReadAhead(std::span<const BlockId> ids) { impl_->StartReadAhead(ids); }
+
+TieredStore::TopSlots TieredStore::top_slots() const {
+  const std::lock_guard lock(impl_->mutex);
+  const MemoryTier& tier = impl_->top();
+  return {tier.pool.At(0), SlabPool::SlotBytes(impl_->options.payload_bytes), tier.pool.slots(),
+          tier.available()};
+}
+
+void TieredStore::CountHits(uint64_t blocks) {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->top_counters().fetched_blocks += blocks;
+  impl_->top_counters().hit_blocks += blocks;
+}
+
+bool TieredStore::traces() const { return impl_->options.trace != nullptr; }
 
 Timeline* TieredStore::timeline() const { return impl_->options.timeline; }
 

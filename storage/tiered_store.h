@@ -81,6 +81,12 @@ class Pins {
   /// Payloads in the order of the ids that were fetched.
   std::span<const std::byte* const> payloads() const { return payloads_; }
 
+  /// Takes over the blocks of `other`, of the same store and tier, behind its own.
+  void Append(Pins&& other);
+  /// Gives back those that `keep` has 0 for; keep.size() == payloads().size(). Others keep their
+  /// order.
+  void Filter(std::span<const uint8_t> keep);
+
  private:
   friend class TieredStore;
   TieredStore* store_ = nullptr;
@@ -160,6 +166,19 @@ class TieredStore {
   Device* device() const;
   /// What is put on `stream`, of that device, from now on sees all blocks fetched so far.
   Status OrderAfterCopies(DeviceStream& stream);
+
+  /// The slots of the fastest tier, where payloads of Fetch's pins lie, slot_bytes apart.
+  struct TopSlots {
+    const std::byte* first;
+    size_t slot_bytes;
+    uint32_t count;
+    uint32_t available;  ///< that a Fetch could take now
+  };
+  TopSlots top_slots() const;
+  /// Counts so many blocks as found in the fastest tier, that a caller held and looked up itself.
+  void CountHits(uint64_t blocks);
+  /// Whether an AccessTrace is told of accesses, which those of CountHits are not.
+  bool traces() const;
 
   /// The fastest tier that each of `ids` is in now; a block on its way into one counts as there.
   /// What is in no memory counts as cold. Not a use. tiers.size() == ids.size().

@@ -10,9 +10,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 preset=${1:?asan-ubsan or tsan}
 shift
 programs=("$@")
-with_fibers=(cuda_kernels_test device_test device_index_test device_session_test)
+with_fibers=(cuda_kernels_test device_test device_index_test device_llama_test
+  device_session_test)
 if [ ${#programs[@]} -eq 0 ]; then
-  programs=(base_test kernels_test index_test storage_test engine_test model_test device_tier_test)
+  programs=(base_test kernels_test index_test storage_test engine_test model_test device_tier_test
+    faiss_gpu_index_test)
   # Fibers tell the address sanitizer of their stacks, and the thread sanitizer nothing.
   if [ "$preset" = asan-ubsan ]; then programs+=("${with_fibers[@]}"); fi
 fi

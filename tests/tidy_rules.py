@@ -17,14 +17,15 @@ MAY_SEE_ALL_BELOW = {"tests": True, "examples": False}  # value: tools and capi 
 
 # Header prefix (regular expression) -> the adapter files that may include it.
 FOREIGN = [
-    (r"faiss/", r"(index/faiss_cpu_index|bench/flat_faiss)\.cc$"),
+    (r"faiss/", r"(index/faiss_cpu_index|index/faiss_gpu|bench/flat_faiss)\.cc$"),
     (r"rocksdb/", r"(storage/rocks_\w+|bench/rocks_peer|tests/support/power_cut_\w+)\.(h|cc)$"),
     (r"httplib\.h", r"tools/http_\w+\.(h|cc)$"),
     (r"prometheus/", r"tools/metrics_server\.cc$"),
     (r"(oneapi/dnnl/|oneapi/dnnl\.|dnnl)", r"base/matmul\.cc$"),
     (r"(oneapi/tbb|tbb/)", r"base/parallel\.cc$"),
     (r"(cuda|cublas|cub/|thrust/|cooperative_groups)",
-     r"(base/device_cuda\.cc|kernels/cuda/\w+\.(cu|cuh)|tests/support/gpu/cuda_\w+\.cc)$"),
+     r"(base/device_cuda\.cc|base/cublas_lt\.h|index/(faiss_gpu|cublas_at_run_time)\.cc|"
+     r"kernels/cuda/\w+\.(cu|cuh)|tests/support/gpu/cuda_\w+\.cc)$"),
 ]
 LARGE_DATA = r"(tests/data/[\w.-]+\.jsonl|model/adapters/[\w.-]+\.gguf)$"
 THROWERS = r"(index/faiss_cpu_index\.cc|storage/rocks_\w+\.cc)$"

@@ -42,6 +42,8 @@ CASES = [
     ("base/a.h", "#include <tbb/parallel_for.h>\n", "adapter"),
     ("engine/a.h", "#include <cuda_runtime.h>\n", "adapter"),
     ("kernels/attention.h", "#include <cuda_runtime.h>\n", "adapter"),
+    ("base/device_matmul.h", "#include <cublasLt.h>\n", "adapter"),
+    ("base/cublas_lt.h", "#include <cublasLt.h>\n", None),
     ("storage/rocks_store.h", "#include <rocksdb/db.h>\n", None),
     ("base/a.h", "int x;\n" * 501, "501 lines"),
     ("base/a.h", "int x;\n" * 500, None),

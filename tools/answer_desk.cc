@@ -24,7 +24,8 @@ Result<std::unique_ptr<AnswerDesk>> AnswerDesk::Open(const Flags& flags,
   CAIRN_TRY(desk->model_, flags.OpenModel());
   desk->loaded_ = desk->model_.get();
   desk->fingerprint_ = desk->loaded_->file().Fingerprint();
-  CAIRN_TRY(desk->model_->LoadWeights());
+  CAIRN_TRY(const auto engine_options, flags.ToEngineOptions());
+  CAIRN_TRY(desk->model_->LoadWeights(engine_options.device));
   CAIRN_TRY(desk->model_->PackForDecode());
   desk->thread_ = std::thread([raw = desk.get()] { raw->Work(); });
   return desk;

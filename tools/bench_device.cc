@@ -9,6 +9,7 @@
 #include "base/byte_size.h"
 #include "base/progress.h"
 #include "bench/device_bench.h"
+#include "tools/device_shape_flags.h"
 #include "tools/flags.h"
 #include "tools/interrupt.h"
 #include "tools/print_json.h"
@@ -21,44 +22,26 @@ class DeviceBenchCommand final : public Command {
   CLI::App* Add(CLI::App& app) override {
     CLI::App* command = app.add_subcommand(
         "device", "A GPU: blocks moved there, landmarks scored and blocks attended for a token");
-    const auto number = [&](const char* name, auto& value, const char* what) {
-      command->add_option(name, value, what)->type_name("N")->capture_default_str();
-    };
-    command->add_option("--device", device_, "Which, as for --device elsewhere")
-        ->type_name("NAME")
-        ->capture_default_str();
-    number("--layers", options_.layers, "Layers of the model");
-    number("--kv-heads", options_.kv_heads, "KV heads of a layer");
-    number("--group", options_.group, "Query heads of a KV head");
-    number("--head-dim", options_.block.head_dim, "Numbers of a head, a multiple of 8");
-    number("--block-rows", options_.block.block_rows, "Rows of a block");
-    command->add_option("--kv-type", kv_type_, "Stored keys and values, as for --kv-type elsewhere")
-        ->type_name("TYPE")
-        ->capture_default_str();
-    number("--tokens", options_.tokens, "Tokens of the past that is searched");
-    number("--retrieve", options_.retrieve, "Blocks chosen per KV head");
+    shape_.Add(*command, options_);
     command->add_option("--pool", pool_, "Memory over which blocks are strewn, on either side")
         ->type_name("SIZE")
         ->capture_default_str();
-    number("--rounds", options_.rounds, "Of which medians are taken");
+    AddNumber(*command, "--rounds", options_.rounds, "Of which medians are taken");
     flags_.AddOutput(*command);
     return command;
   }
 
   Status Run() override {
     CAIRN_TRY(flags_.Apply());
-    CAIRN_TRY(options_.block.dtype, ParseKvType(kv_type_));
+    CAIRN_TRY(shape_.Read());
     auto pool = ParseByteSize(pool_);
     if (!pool.has_value()) {
       return Fail(Errc::kInvalidArgument, "--pool: {}", pool.error().message);
     }
     options_.pool_bytes = pool.value();
-    CAIRN_TRY(const auto number, ParseDevice(device_));
-    if (!number.has_value()) {
-      return Fail(Errc::kInvalidArgument, "--device {}: this measures a GPU; use cuda:N", device_);
-    }
+    CAIRN_TRY(const int32_t number, shape_.Number());
     CAIRN_TRY(options_.Validate());
-    CAIRN_TRY(const auto device, Device::Open(*number));
+    CAIRN_TRY(const auto device, Device::Open(number));
     Progress progress(flags_.quiet);
     CAIRN_TRY(const DeviceBenchResult result,
               RunDeviceBench(*device, options_, [&](const std::string& what) {
@@ -72,32 +55,26 @@ class DeviceBenchCommand final : public Command {
 
  private:
   void PrintAsJson(const Device& device, const DeviceBenchResult& r) const {
-    PrintJson(nlohmann::json{{"device", device.Name()},
-                             {"model", device.model()},
-                             {"multiprocessors", device.multiprocessors()},
-                             {"layers", options_.layers},
-                             {"kv_heads", options_.kv_heads},
-                             {"group", options_.group},
-                             {"head_dim", options_.block.head_dim},
-                             {"block_rows", options_.block.block_rows},
-                             {"kv_type", DTypeName(options_.block.dtype)},
-                             {"tokens", options_.tokens},
-                             {"retrieve", options_.retrieve},
-                             {"pool_bytes", options_.pool_bytes},
-                             {"rounds", options_.rounds},
-                             {"wait_seconds", r.wait_seconds},
-                             {"memory_bytes_per_second", r.memory_bytes_per_second},
-                             {"copy_bytes_per_second", r.copy_bytes_per_second},
-                             {"batch_bytes_per_second", r.batch_bytes_per_second},
-                             {"batch_share_of_copy", r.batch_share},
-                             {"gather_bytes_per_second", r.gather_bytes_per_second},
-                             {"gather_share_of_copy", r.gather_share},
-                             {"scan_seconds", r.scan_seconds},
-                             {"scan_bytes_per_second", r.scan_bytes_per_second},
-                             {"attend_seconds", r.attend_seconds},
-                             {"attend_bytes_per_second", r.attend_bytes_per_second},
-                             {"attend_share_of_memory", r.attend_share},
-                             {"layer_waits_seconds", r.layer_waits_seconds}});
+    nlohmann::json json = ShapeJson(device, options_);
+    json.update(nlohmann::json{{"pool_bytes", options_.pool_bytes},
+                               {"rounds", options_.rounds},
+                               {"wait_seconds", r.wait_seconds},
+                               {"memory_bytes_per_second", r.memory_bytes_per_second},
+                               {"copy_bytes_per_second", r.copy_bytes_per_second},
+                               {"batch_bytes_per_second", r.batch_bytes_per_second},
+                               {"batch_share_of_copy", r.batch_share},
+                               {"gather_bytes_per_second", r.gather_bytes_per_second},
+                               {"gather_share_of_copy", r.gather_share},
+                               {"scan_seconds", r.scan_seconds},
+                               {"scan_bytes_per_second", r.scan_bytes_per_second},
+                               {"coded_scan_seconds", r.coded_scan_seconds},
+                               {"coded_scan_bytes_per_second", r.coded_scan_bytes_per_second},
+                               {"choose_seconds", r.choose_seconds},
+                               {"attend_seconds", r.attend_seconds},
+                               {"attend_bytes_per_second", r.attend_bytes_per_second},
+                               {"attend_share_of_memory", r.attend_share},
+                               {"layer_waits_seconds", r.layer_waits_seconds}});
+    PrintJson(json);
   }
 
   void Print(const Device& device, const DeviceBenchResult& r) const {
@@ -114,6 +91,9 @@ class DeviceBenchCommand final : public Command {
     fmt::print("a wait of the host            {:8.1f} us\n", 1e6 * r.wait_seconds);
     fmt::print("a token: landmarks of {} tokens scored {:.3f} ms, {:.1f} GB/s\n", options_.tokens,
                1e3 * r.scan_seconds, r.scan_bytes_per_second / 1e9);
+    fmt::print("a token: the same of 8 bits {:.3f} ms, {:.1f} GB/s; of it choices {:.3f} ms\n",
+               1e3 * r.coded_scan_seconds, r.coded_scan_bytes_per_second / 1e9,
+               1e3 * r.choose_seconds);
     fmt::print(
         "a token: {} blocks of each head attended {:.3f} ms, {:.1f} GB/s, {:.2f} of the "
         "memory's\n",
@@ -122,8 +102,7 @@ class DeviceBenchCommand final : public Command {
   }
 
   DeviceBenchOptions options_;
-  std::string device_ = "cuda:0";
-  std::string kv_type_ = "f16";
+  DeviceShapeFlags shape_;
   std::string pool_ = "1GiB";
   Flags flags_;
 };

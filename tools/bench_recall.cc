@@ -92,7 +92,7 @@ Result<Recording> RecallBench::Record() {
   CAIRN_TRY(auto profile, flags_.NewProfile(*model));
   CAIRN_TRY(auto options, flags_.ToSessionOptions(profile));
   CAIRN_TRY(auto engine_options, flags_.ToEngineOptions());
-  CAIRN_TRY(model->LoadWeights());
+  CAIRN_TRY(model->LoadWeights(engine_options.device));
   RecallText made = PlainRecallText(*model, text, tokens_);
   if (planted_ > 0) {
     CAIRN_TRY(made, PlantedRecallText(*model, text, tokens_, planted_));

@@ -5,6 +5,7 @@
 #include "tools/bench_attention.h"
 #include "tools/bench_cache.h"
 #include "tools/bench_compare.h"
+#include "tools/bench_decode.h"
 #include "tools/bench_device.h"
 #include "tools/bench_ladder.h"
 #include "tools/bench_recall.h"
@@ -22,8 +23,8 @@ class BenchCommand final : public Command {
     CLI::App* command = app.add_subcommand("bench", "Measure what this machine gives");
     command->require_subcommand(1);
     for (auto make :
-         {MakeAttentionBench, MakeCacheBench, MakeCompareBench, MakeDeviceBench, MakeLadderBench,
-          MakeRecallBench, MakeReplayBench, MakeSearchBench, MakeStorageBench}) {
+         {MakeAttentionBench, MakeCacheBench, MakeCompareBench, MakeDecodeBench, MakeDeviceBench,
+          MakeLadderBench, MakeRecallBench, MakeReplayBench, MakeSearchBench, MakeStorageBench}) {
       auto bench = make();
       CLI::App* added = bench->Add(*command);
       benches_.emplace_back(added, std::move(bench));

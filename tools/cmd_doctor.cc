@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/plain_text.h"
+#include "index/faiss_gpu.h"
 #include "tools/doctor_machine.h"
 #include "tools/doctor_store.h"
 #include "tools/flags.h"
@@ -19,6 +20,7 @@ Findings LookAtLibraries() {
   for (const auto& [name, version] : LinkedLibraries()) {
     libraries += fmt::format("{}{} {}", libraries.empty() ? "" : ", ", name, version);
   }
+  libraries += FaissGpuKind().empty() ? "; no FAISS for GPUs" : "; FAISS for GPUs too";
   return {{Grade::kGood, "libraries", "linked", libraries, ""}};
 }
 

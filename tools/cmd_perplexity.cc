@@ -77,7 +77,8 @@ class PerplexityCommand : public Command {
     CAIRN_TRY(auto text, ReadText(text_path_));
     CAIRN_TRY(auto model, flags_.OpenModel());
     CAIRN_TRY(auto profile, flags_.NewProfile(*model));
-    CAIRN_TRY(model->LoadWeights());
+    CAIRN_TRY(auto engine_options, flags_.ToEngineOptions());
+    CAIRN_TRY(model->LoadWeights(engine_options.device));
     const std::vector<uint32_t> tokens = Tokens(model->tokenizer(), text, true);
     if (tokens.size() < 2) {
       return Fail(Errc::kInvalidArgument, "{} holds {} token; perplexity needs two", text_path_,
@@ -85,7 +86,6 @@ class PerplexityCommand : public Command {
     }
     if (attention_ == "retrieval") {
       CAIRN_TRY(auto options, flags_.ToSessionOptions(profile));
-      CAIRN_TRY(auto engine_options, flags_.ToEngineOptions());
       CAIRN_TRY(auto session, MemorySession::Make(*model, profile, options, engine_options));
       return Score(*model, session->runner(), tokens);
     }
@@ -159,7 +159,7 @@ class PerplexityCommand : public Command {
     CAIRN_TRY(auto options, ToGridOptions(session));
     const std::vector<uint32_t> tokens = Tokens(model->tokenizer(), text, false);
     CAIRN_TRY(options.Check(std::ssize(tokens)));
-    CAIRN_TRY(model->LoadWeights());
+    CAIRN_TRY(model->LoadWeights(engine_options.device));
     CAIRN_TRY(auto grid, PerplexityGrid::Make(*model, profile, options, session, engine_options));
     if (options.dense()) {
       NoteIfBeyond(model->llama().config().context,

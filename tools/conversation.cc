@@ -71,12 +71,17 @@ std::vector<uint32_t> Conversation::Frame(std::span<const Turn> turns) const {
   return tokens;
 }
 
-Status Conversation::FeedAndRecord(const std::vector<uint32_t>& tokens, std::vector<float>* logits,
-                                   StepKind kind) {
+Result<uint32_t> Conversation::FeedAndRecord(const std::vector<uint32_t>& tokens, Sampler* sampler,
+                                             StepKind kind) {
   Runner& runner = workspace_.runner();
+  uint32_t next = 0;
   for (std::span<const uint32_t> rest(tokens); !rest.empty();) {
     const auto count = static_cast<size_t>(runner.NextStep(rest));
-    CAIRN_TRY(runner.Feed(rest.first(count), count == rest.size() ? logits : nullptr, kind));
+    if (sampler != nullptr && count == rest.size()) {
+      CAIRN_TRY(runner.Feed(rest, *sampler, &next, kind));
+    } else {
+      CAIRN_TRY(runner.Feed(rest.first(count), nullptr, kind));
+    }
     rest = rest.subspan(count);
     if (!rest.empty() && ShouldEnd()) {
       return Fail(Errc::kInterrupted, "nobody waits for the answer any more");
@@ -85,19 +90,19 @@ Status Conversation::FeedAndRecord(const std::vector<uint32_t>& tokens, std::vec
   workspace_.session().AddTokens(tokens);
   RunCounters& counters = workspace_.counters();
   (kind == StepKind::kDecode ? counters.tokens_generated : counters.tokens_read) += tokens.size();
-  return Ok();
+  return next;
 }
 
-Result<Answer> Conversation::Generate(std::vector<float> logits, int64_t max_tokens,
-                                      Sampler& sampler, const Sink& sink) {
+Result<Answer> Conversation::Generate(uint32_t first, int64_t max_tokens, Sampler& sampler,
+                                      const Sink& sink) {
   LoadedModel& model = workspace_.model();
   Answer answer;
   std::string waiting;  // bytes of a character that is not complete yet
   const auto start = Clock::now();
   answer.cut = true;
+  uint32_t token = first;
   while (answer.answer_tokens < max_tokens) {
     if (Interrupted()) return Fail(Errc::kInterrupted, "stopped; the session is as it was");
-    const uint32_t token = sampler.Pick(logits);
     const bool ends = model.IsEnd(token) || (chat_.has_value() && chat_->IsStop(token));
     if (ends || ShouldEnd()) {
       answer.cut = false;
@@ -111,7 +116,7 @@ Result<Answer> Conversation::Generate(std::vector<float> logits, int64_t max_tok
     sink(std::string_view(waiting).substr(0, complete));
     answer.text += waiting.substr(0, complete);
     waiting.erase(0, complete);
-    CAIRN_TRY(FeedAndRecord({token}, &logits, StepKind::kDecode));
+    CAIRN_TRY(token, FeedAndRecord({token}, &sampler, StepKind::kDecode));
   }
   sink(waiting);
   answer.text += waiting;
@@ -156,11 +161,10 @@ Result<Answer> Conversation::AskObserved(std::span<const Turn> turns, int64_t ma
     mass_log_->heads.clear();
     mass_log_->from_row = workspace_.session().rows() + std::ssize(tokens) - 1;
   }
-  std::vector<float> logits;
-  CAIRN_TRY(FeedAndRecord(tokens, &logits));
+  CAIRN_TRY(const uint32_t next, FeedAndRecord(tokens, &sampler));
   const double first = SecondsSince(start);
   const int64_t first_token = workspace_.session().tokens();
-  CAIRN_TRY(auto made, Generate(std::move(logits), max_tokens, sampler, sink));
+  CAIRN_TRY(auto made, Generate(next, max_tokens, sampler, sink));
   made.first_token = first_token;
   made.question_tokens = std::ssize(tokens);
   made.seconds_to_first = first;
@@ -172,7 +176,8 @@ Result<Answer> Conversation::AskObserved(std::span<const Turn> turns, int64_t ma
 Status Conversation::CloseAnswer() {
   if (!answer_open_) return Ok();
   answer_open_ = false;
-  return chat_.has_value() ? FeedAndRecord(chat_->TurnClose(), nullptr) : Ok();
+  if (chat_.has_value()) CAIRN_TRY(FeedAndRecord(chat_->TurnClose(), nullptr));
+  return Ok();
 }
 
 Status Conversation::Keep() {

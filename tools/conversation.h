@@ -67,10 +67,11 @@ class Conversation {
  private:
   Conversation(Workspace& workspace, std::optional<ChatTemplate> chat)
       : workspace_(workspace), chat_(std::move(chat)) {}
-  Status FeedAndRecord(const std::vector<uint32_t>& tokens, std::vector<float>* logits,
-                       StepKind kind = StepKind::kRead);
-  Result<Answer> Generate(std::vector<float> logits, int64_t max_tokens, Sampler& sampler,
-                          const Sink& sink);
+  /// What `sampler`, if there is one, picks after the last of `tokens`; else 0.
+  Result<uint32_t> FeedAndRecord(const std::vector<uint32_t>& tokens, Sampler* sampler,
+                                 StepKind kind = StepKind::kRead);
+  /// From `first` on.
+  Result<Answer> Generate(uint32_t first, int64_t max_tokens, Sampler& sampler, const Sink& sink);
   Result<Answer> AskObserved(std::span<const Turn> turns, int64_t max_tokens, Sampler& sampler,
                              const Sink& sink, StepLog* log);
   bool ShouldEnd() const { return end_ != nullptr && end_(); }

@@ -30,35 +30,6 @@ std::string FirstLine(const std::string& path) {
   return line;
 }
 
-/// What the kernel would give programs now; nothing if it does not say.
-std::optional<uint64_t> AvailableMemory() {
-  std::ifstream file("/proc/meminfo");
-  std::string name, unit;
-  for (uint64_t kib = 0; file >> name >> kib;) {
-    if (name == "MemAvailable:") return kib * kKiB;
-    std::getline(file, unit);
-  }
-  return std::nullopt;
-}
-
-/// The directory of this process's group of processes, of cgroup v2.
-std::string GroupDirectory() {
-  std::ifstream file("/proc/self/cgroup");
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("0::")) return "/sys/fs/cgroup" + line.substr(3);
-  }
-  return "/sys/fs/cgroup";
-}
-
-/// A limit that a container has set; nothing without one.
-std::optional<uint64_t> GroupMemory() {
-  const std::string text = FirstLine(GroupDirectory() + "/memory.max");
-  uint64_t bytes = 0;
-  std::istringstream number(text);
-  if (number >> bytes) return bytes;
-  return std::nullopt;
-}
-
 std::optional<double> GroupCores() {
   std::istringstream text(FirstLine(GroupDirectory() + "/cpu.max"));
   double quota = 0, period = 0;

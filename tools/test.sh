@@ -6,6 +6,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 install_packages
 fetch_model
+fetch_faiss_source
 build all
 say "running the tests"
 export CAIRN_MODEL CAIRN_ADAPTER

@@ -24,18 +24,18 @@ Status TokenScorer::Score(Runner& runner, std::span<const uint32_t> tokens, int6
     CAIRN_TRY(runner.Step(left.first(static_cast<size_t>(count))));
     const int64_t begin = std::max<int64_t>(first - 1 - fed, 0);
     if (begin < count) {
-      ScoreStep(
+      CAIRN_TRY(ScoreStep(
           runner, begin,
           tokens.subspan(static_cast<size_t>(fed + begin + 1), static_cast<size_t>(count - begin)),
-          losses);
+          losses));
     }
     fed += count;
   }
   return Ok();
 }
 
-void TokenScorer::ScoreStep(const Runner& runner, int64_t begin, std::span<const uint32_t> next,
-                            std::vector<float>* losses) {
+Status TokenScorer::ScoreStep(const Runner& runner, int64_t begin, std::span<const uint32_t> next,
+                              std::vector<float>* losses) {
   const int64_t vocab = model_.config().vocab, hidden = model_.config().hidden;
   for (int64_t first = 0; first < std::ssize(next); first += kLogitRows) {
     const int64_t rows = std::min(kLogitRows, std::ssize(next) - first);
@@ -44,7 +44,7 @@ void TokenScorer::ScoreStep(const Runner& runner, int64_t begin, std::span<const
     for (int64_t i = 0; i < rows; ++i) {
       std::copy_n(runner.row(begin + first + i), hidden, rows_.data() + i * hidden);
     }
-    model_.Logits(rows_.data(), rows, logits_.data());
+    CAIRN_TRY(model_.Logits(rows_.data(), rows, logits_.data()));
     const size_t before = losses->size();
     losses->resize(before + static_cast<size_t>(rows));
     ParallelFor(rows, [&](int64_t i) {
@@ -52,6 +52,7 @@ void TokenScorer::ScoreStep(const Runner& runner, int64_t begin, std::span<const
       (*losses)[before + i] = LogSumExp(row, vocab) - row[next[first + i]];
     });
   }
+  return Ok();
 }
 
 }  // namespace cairn

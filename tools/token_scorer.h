@@ -18,7 +18,7 @@ class TokenScorer {
   using BeforeStep = std::function<Status(int64_t fed)>;
 
   /// `model` must outlive it.
-  explicit TokenScorer(const Llama& model) : model_(model) {}
+  explicit TokenScorer(Llama& model) : model_(model) {}
 
   /// Feeds all of `tokens` but the last to `runner`, a runner of the same model, in its steps, and
   /// appends the losses of tokens[first], tokens[first + 1] … to `losses`; 1 ≤ first < |tokens|.
@@ -27,10 +27,10 @@ class TokenScorer {
 
  private:
   /// Appends the losses of `next`, predicted by the last step's tokens from number `begin` on.
-  void ScoreStep(const Runner& runner, int64_t begin, std::span<const uint32_t> next,
+  Status ScoreStep(const Runner& runner, int64_t begin, std::span<const uint32_t> next,
                  std::vector<float>* losses);
 
-  const Llama& model_;
+  Llama& model_;
   std::vector<float> rows_, logits_;
 };
 

@@ -7,6 +7,7 @@
 #include "base/device.h"
 #include "base/library_versions.h"
 #include "index/faiss_cpu_index.h"
+#include "index/faiss_gpu.h"
 #include "index/tile_dots.h"
 #include "kernels/attention.h"
 #include "storage/rocks_version.h"
@@ -39,8 +40,9 @@ std::vector<Instructions> InstructionsInUse() {
 
 std::string VersionText() {
   std::string text = fmt::format("cairn {}\ncommit        {}\n", CAIRN_VERSION, CAIRN_COMMIT);
-  text += fmt::format("built in      metrics{}; {}\n", kSanitizers ? ", sanitizers" : "",
-                      Device::Api().empty() ? "no GPU code" : Device::Api());
+  text += fmt::format("built in      metrics{}; {}{}\n", kSanitizers ? ", sanitizers" : "",
+                      Device::Api().empty() ? "no GPU code" : Device::Api(),
+                      FaissGpuKind().empty() ? "" : ", FAISS for GPUs");
   std::string instructions, libraries;
   for (const auto& [part, name] : InstructionsInUse()) {
     instructions += fmt::format("{}{} {}", instructions.empty() ? "" : ", ", part, name);
@@ -52,11 +54,13 @@ std::string VersionText() {
 }
 
 nlohmann::json VersionJson() {
-  nlohmann::json json{
-      {"version", CAIRN_VERSION},
-      {"commit", CAIRN_COMMIT},
-      {"features",
-       {{"metrics", true}, {"gpu", !Device::Api().empty()}, {"sanitizers", kSanitizers}}}};
+  nlohmann::json json{{"version", CAIRN_VERSION},
+                      {"commit", CAIRN_COMMIT},
+                      {"features",
+                       {{"metrics", true},
+                        {"gpu", !Device::Api().empty()},
+                        {"faiss_gpu", !FaissGpuKind().empty()},
+                        {"sanitizers", kSanitizers}}}};
   for (const auto& [part, name] : InstructionsInUse()) json["instructions"][part] = name;
   for (const auto& [name, version] : LinkedLibraries()) json["libraries"][name] = version;
   return json;

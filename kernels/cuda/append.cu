@@ -9,9 +9,11 @@ namespace {
 __global__ void __launch_bounds__(kThreads) AppendKernel(const AppendArgs args) {
   const Layout& layout = args.layout;
   const int dim = layout.head_dim;
-  const int row = args.first_row + static_cast<int>(blockIdx.x);
+  const int place = *args.first_row + static_cast<int>(blockIdx.x);
+  const int row = place % layout.block_rows;
   const int64_t source = blockIdx.x * args.stride + static_cast<int64_t>(blockIdx.y) * dim;
-  std::byte* payload = args.payloads[blockIdx.y];
+  std::byte* payload =
+      args.blocks + blockIdx.y * args.head_stride + place / layout.block_rows * args.block_stride;
   std::byte* key = payload + row * layout.row_bytes;
   std::byte* value = payload + layout.values_at + row * layout.row_bytes;
   for (int c = static_cast<int>(threadIdx.x); c < dim / 2; c += kThreads) {

@@ -19,11 +19,22 @@ Status CheckParams(const AttendParams& params) {
   return Ok();
 }
 
+// As many as have the 24 bits of f32, unless rounding is allowed: f16 has 11, bf16 8.
+int32_t TermsOf(DType type, bool rounded) {
+  if (rounded) return 1;
+  return type == DType::kBF16 ? 3 : 2;
+}
+
+bool FitsTensor(const Layout& layout, int32_t terms) {
+  return layout.element != Element::kF32 && TensorSharedBytes(layout, terms) <= kMostSharedBytes;
+}
+
 AttendArgs ArgsOf(const AttendParams& params) {
   AttendArgs args = {};
   args.layout = LayoutOf(params.shape);
   args.rotation = RotationOf(params.rope);
   args.grouped = params.mode == SoftmaxMode::kGrouped;
+  args.terms = TermsOf(params.shape.dtype, params.bf16);
   args.scale = params.scale;
   args.heads = params.heads;
   args.rows = params.rows;
@@ -63,11 +74,19 @@ Status AttendDecode(const AttendParams& params, int32_t splits, float* scratch, 
   }
   CAIRN_TRY(Launched("attention of few rows", LaunchDecode(args, parts, stream)));
   if (splits == 1) return Ok();
-  return Launched("merging of parts", LaunchMerge(args, parts, stream));
+  return MergeParts(params, splits, parts.o, parts.lse, stream);
+}
+
+Status MergeParts(const AttendParams& params, int32_t parts, float* o, float* lse, Stream stream) {
+  CAIRN_TRY(CheckParams(params));
+  if (params.rows == 0) return Ok();
+  return Launched("merging of parts", LaunchMerge(ArgsOf(params), {parts, o, lse}, stream));
 }
 
 bool FitsPrefill(const BlockShape& shape) {
-  return PrefillSharedBytes(LayoutOf(shape)) <= kMostSharedBytes;
+  const Layout layout = LayoutOf(shape);
+  return PrefillSharedBytes(layout) <= kMostSharedBytes ||
+         FitsTensor(layout, TermsOf(shape.dtype, false));
 }
 
 Status AttendPrefill(const AttendParams& params, Stream stream) {
@@ -80,7 +99,9 @@ Status AttendPrefill(const AttendParams& params, Stream stream) {
                 "smaller blocks",
                 params.shape.block_rows, params.shape.head_dim);
   }
-  return Launched("attention of many rows", LaunchPrefill(args, stream));
+  const bool tensor = FitsTensor(args.layout, args.terms);
+  return Launched("attention of many rows",
+                  tensor ? LaunchTensorPrefill(args, stream) : LaunchPrefill(args, stream));
 }
 
 }  // namespace cairn::cuda

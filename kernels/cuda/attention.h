@@ -34,6 +34,9 @@ struct AttendParams {
   BlockShape shape;
   SoftmaxMode mode = SoftmaxMode::kPlain;
   float scale = 1.0f;
+  /// Products of many queries with 16-bit payloads and codes may be of queries and weights rounded
+  /// to 16 bits (bf16 with bf16 payloads, f16 otherwise), summed in f32.
+  bool bf16 = false;
   DeviceRope rope;
   int32_t heads = 1;                      ///< Hkv
   int32_t rows = 0;                       ///< T
@@ -55,10 +58,14 @@ struct AttendParams {
 size_t DecodeScratchFloats(const AttendParams& params, int32_t splits);
 Status AttendDecode(const AttendParams& params, int32_t splits, float* scratch, Stream stream);
 
+/// Attention over `parts` lists, each attended apart, to that over all of them: `o` is
+/// [parts, T, Hq, D], `lse` [parts, T, Hq]; the result goes to the o and lse of `params`.
+Status MergeParts(const AttendParams& params, int32_t parts, float* o, float* lse, Stream stream);
+
 /// Whether blocks of this shape fit the shared memory that AttendPrefill works in.
 bool FitsPrefill(const BlockShape& shape);
-/// For many rows: a block of threads for each KV head and 32 queries. kUnsupported for what does
-/// not fit, as above.
+/// For many rows: a block of threads for each KV head and 32 queries, on tensor cores unless
+/// payloads are f32 or blocks are too large for that. kUnsupported for what does not fit, as above.
 Status AttendPrefill(const AttendParams& params, Stream stream);
 
 }  // namespace cairn::cuda

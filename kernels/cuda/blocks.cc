@@ -10,16 +10,16 @@ constexpr int32_t kMostBlocks = 65535;  // of a call
 
 }  // namespace
 
-Status AppendRows(const BlockShape& shape, const DeviceRope& rope, int32_t heads, int32_t first_row,
-                  int32_t rows, const float* k, const float* v, int64_t stride,
-                  std::byte* const* payloads, Stream stream) {
+Status AppendRows(const BlockShape& shape, const DeviceRope& rope, const LocalBlocks& local,
+                  const int32_t* first_row, int32_t rows, const float* k, const float* v,
+                  int64_t stride, Stream stream) {
   CAIRN_TRY(CheckShape(shape));
-  CAIRN_CHECK(shape.dtype != DType::kQ8 && heads >= 1 && heads <= kMostBlocks);
-  CAIRN_CHECK(first_row >= 0 && rows >= 0 && first_row + rows <= shape.block_rows);
-  CAIRN_CHECK(rope.positions >= first_row + rows);
+  CAIRN_CHECK(shape.dtype != DType::kQ8 && local.heads >= 1 && local.heads <= kMostBlocks);
+  CAIRN_CHECK(rope.positions >= shape.block_rows && rows >= 0);
   if (rows == 0) return Ok();
-  const AppendArgs args = {LayoutOf(shape), RotationOf(rope), heads, first_row, rows, k, v,
-                           stride,          payloads};
+  const AppendArgs args = {
+      LayoutOf(shape), RotationOf(rope),  local.heads,       rows, first_row, k, v, stride,
+      local.blocks,    local.head_stride, local.block_stride};
   return Launched("appending rows", LaunchAppend(args, stream));
 }
 

@@ -14,11 +14,20 @@
 
 namespace cairn::cuda {
 
-/// AppendRows for `heads` KV heads: k and v are [rows, heads, D] f32, un-rotated, `stride` elements
-/// between rows; `payloads` [heads] are their unfinished blocks.
-Status AppendRows(const BlockShape& shape, const DeviceRope& rope, int32_t heads, int32_t first_row,
-                  int32_t rows, const float* k, const float* v, int64_t stride,
-                  std::byte* const* payloads, Stream stream);
+/// Unfinished blocks of a layer, one behind the other for each KV head.
+struct LocalBlocks {
+  int32_t heads = 1;
+  std::byte* blocks = nullptr;
+  int64_t head_stride = 0;   ///< bytes
+  int64_t block_stride = 0;  ///< bytes
+};
+
+/// AppendRows for all heads: k and v are [rows, heads, D] f32, un-rotated, `stride` elements
+/// between rows. The first goes to row *first_row, which is read on the device, of each head's
+/// blocks: row first_row % B of block first_row / B; the rest behind it.
+Status AppendRows(const BlockShape& shape, const DeviceRope& rope, const LocalBlocks& local,
+                  const int32_t* first_row, int32_t rows, const float* k, const float* v,
+                  int64_t stride, Stream stream);
 
 /// LandmarkKey of `blocks` payloads: `keys` is [blocks, D].
 Status LandmarkKeys(const BlockShape& shape, int32_t blocks, const std::byte* const* payloads,

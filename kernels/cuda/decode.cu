@@ -1,5 +1,6 @@
 // Attention of one row's query group over its blocks, read in place. A block of threads takes one
 // row, up to kQueries heads of a group, and one part of the list; merge.cu puts parts together.
+#include "kernels/cuda/async_copy.cuh"
 #include "kernels/cuda/block_softmax.cuh"
 #include "kernels/cuda/elements.cuh"
 #include "kernels/cuda/rotate.cuh"
@@ -43,6 +44,16 @@ int64_t DecodeSharedBytes(const Layout& layout, int numbers) {
   const int64_t sums = int64_t{kThreads} * numbers;
   const int64_t scores = (int64_t{kQueries} * layout.block_rows + 3) / 4 * 4;
   return (3 * kQueries + scores + (queries > sums ? queries : sums)) * 4;
+}
+
+// What the row sees of a block. Registers hold 8 KiB of loads of a block of threads, and none while
+// it rotates and weighs: too few to keep memory busy. So blocks are asked for one ahead.
+__device__ __forceinline__ void PrefetchBlock(const AttendArgs& args, const PlacedBlock& block,
+                                              int offset) {
+  const Layout& layout = args.layout;
+  const Sight sight = SightOf(args, block, offset);
+  PrefetchBytes(block.payload, KeyRows(sight) * layout.row_bytes);
+  PrefetchBytes(ValueRow(layout, block.payload, 0), sight.rows * layout.row_bytes);
 }
 
 // The queries as this block's keys want them: rotated, times scale, of codes times K's scales.
@@ -221,8 +232,17 @@ __global__ void __launch_bounds__(kThreads, R::kQueries == 4 ? 3 : 2)
     memory.sum[threadIdx.x] = 0.0f;
   }
   ValueSums<R> sums(args.layout);
+  PlacedBlock next = {};
+  if (begin < end) {
+    next = blocks[begin];
+    PrefetchBlock(args, next, position - next.position);
+  }
   for (int b = begin; b < end; ++b) {
-    const PlacedBlock block = blocks[b];
+    const PlacedBlock block = next;
+    if (b + 1 < end) {
+      next = blocks[b + 1];
+      PrefetchBlock(args, next, position - next.position);
+    }
     const int offset = position - block.position;
     const Sight sight = SightOf(args, block, offset);
     if (KeyRows(sight) == 0) continue;  // as all threads of the block

@@ -93,7 +93,9 @@ const char* Launch(void (*kernel)(Parameters...), dim3 grid, int64_t shared_byte
                                  static_cast<int>(shared_bytes));
   }
   if (error == cudaSuccess) error = cudaLaunchKernelEx(&config, kernel, arguments...);
-  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
+  if (error == cudaSuccess) return nullptr;
+  (void)cudaGetLastError();  // else who asks next takes it for theirs
+  return cudaGetErrorString(error);
 }
 
 }  // namespace cairn::cuda

@@ -1,4 +1,8 @@
 // Scores of representatives to each row's log-sum-exp, and to the blocks that a group chooses.
+//
+// Of a long past a block of threads has a share: parts of log-sum-exps where rows are few, then the
+// heaviest of the share, and then of several lists of such. More than kThreads blocks are chosen
+// one after the other by one block of threads.
 #include "kernels/cuda/device.cuh"
 #include "kernels/cuda/launch.h"
 
@@ -40,6 +44,186 @@ __global__ void __launch_bounds__(kThreads) RowKernel(const FoldArgs args) {
   float total = top == MinusInfinity() ? 0.0f : __expf(other - top);
   for (int i = 0; i < kWarps; ++i) total += sums[i];
   args.lse[row] = total > 0.0f ? top + logf(total) : MinusInfinity();
+}
+
+constexpr int kEach = 8;                      // blocks of a thread
+constexpr int kShare = kEach * kThreads;      // of a block of threads
+constexpr int kMostSplitRows = 2 * kThreads;  // of all partitions, that shares make parts for
+constexpr int kMostGroups = 65535;
+
+// Of a row and share, the largest score and the sum of exp(score − that). Blocks of threads are
+// [shares, rows, P].
+__global__ void __launch_bounds__(kThreads) PartKernel(const FoldArgs args, float* parts) {
+  __shared__ float tops[kWarps];
+  __shared__ float sums[kWarps];
+  const int64_t row = static_cast<int64_t>(blockIdx.z) * args.rows + blockIdx.y;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int first = static_cast<int>(blockIdx.x * kShare + threadIdx.x);
+  float scores[kEach];
+  float top = MinusInfinity();
+#pragma unroll
+  for (int i = 0; i < kEach; ++i) {
+    const int b = first + i * kThreads;
+    scores[i] = b < args.blocks ? BlockScore(args, row, b) : MinusInfinity();
+    top = fmaxf(top, scores[i]);
+  }
+  top = MaxOverWarp(top);
+  if (threadIdx.x % kWarp == 0) tops[warp] = top;
+  __syncthreads();
+  for (int i = 0; i < kWarps; ++i) top = fmaxf(top, tops[i]);
+  float sum = 0.0f;
+  if (top != MinusInfinity()) {
+#pragma unroll
+    for (int i = 0; i < kEach; ++i) sum += __expf(scores[i] - top);
+  }
+  sum = SumOverLanes(sum, kWarp);
+  if (threadIdx.x % kWarp == 0) sums[warp] = sum;
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  float total = 0.0f;
+  for (int i = 0; i < kWarps; ++i) total += sums[i];
+  parts[2 * (row * gridDim.x + blockIdx.x)] = top;
+  parts[2 * (row * gridDim.x + blockIdx.x) + 1] = total;
+}
+
+// By a warp.
+__device__ float JoinParts(const FoldArgs& args, const float* parts, int shares, int64_t row) {
+  const float* own = parts + 2 * row * shares;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const float other = args.other_lse == nullptr ? MinusInfinity() : args.other_lse[row];
+  float top = other;
+  for (int i = lane; i < shares; i += kWarp) top = fmaxf(top, own[2 * i]);
+  top = MaxOverWarp(top);
+  if (top == MinusInfinity()) return top;
+  float sum = 0.0f;
+  for (int i = lane; i < shares; i += kWarp) sum += own[2 * i + 1] * __expf(own[2 * i] - top);
+  sum = SumOverLanes(sum, kWarp) + __expf(other - top);
+  return top + logf(sum);
+}
+
+// A weight and its block in one number, which is larger the heavier the block is, and of equal ones
+// for the first. 0 is none.
+__device__ __forceinline__ uint64_t KeyOf(float weight, int block) {
+  const uint32_t bits = __float_as_uint(__fadd_rn(weight, 0.0f));  // −0 is 0
+  const uint32_t ordered = (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
+  return uint64_t{ordered} << 32 | (0xffffffffu - static_cast<uint32_t>(block));
+}
+
+// Where the heaviest go: `k` for each list, or what the caller asked for if there is one list.
+struct Heaviest {
+  const FoldArgs& args;
+  uint32_t* lists;
+  int count;
+
+  __device__ void Write(int64_t group, int list, int place, uint64_t key) const {
+    const auto upper = static_cast<uint32_t>(key >> 32), lower = static_cast<uint32_t>(key);
+    if (count > 1) {
+      uint32_t* to = lists + 2 * ((group * count + list) * args.k + place);
+      to[0] = upper;
+      to[1] = lower;
+    } else {
+      const uint32_t bits = (upper & 0x80000000u) != 0 ? upper & 0x7fffffffu : ~upper;
+      args.chosen[group * args.k + place] = static_cast<int32_t>(0xffffffffu - lower);
+      args.log_weights[group * args.k + place] = __uint_as_float(bits);
+    }
+  }
+};
+
+struct Selection {
+  uint64_t tops[kThreads];
+  uint64_t found[kShare];
+  uint64_t least;
+  int count;
+};
+
+// The k largest of all threads' keys, in order. At least k keys are not below the k-th largest of
+// the threads' own largest ones, and rarely many more: each of them counts the larger ones.
+__device__ void Select(const uint64_t (&keys)[kEach], Selection& shared, const Heaviest& to,
+                       int64_t group, int list) {
+  const int k = to.args.k;
+  uint64_t top = 0;
+#pragma unroll
+  for (int i = 0; i < kEach; ++i) top = keys[i] > top ? keys[i] : top;
+  shared.tops[threadIdx.x] = top;
+  if (threadIdx.x == 0) {
+    shared.least = 1;
+    shared.count = 0;
+  }
+  __syncthreads();
+  int larger = 0;
+  for (int i = 0; i < kThreads; ++i) larger += shared.tops[i] > top ? 1 : 0;
+  if (larger == k - 1 && top != 0) shared.least = top;
+  __syncthreads();
+#pragma unroll
+  for (int i = 0; i < kEach; ++i) {
+    if (keys[i] >= shared.least) shared.found[atomicAdd(&shared.count, 1)] = keys[i];
+  }
+  __syncthreads();
+  const int count = shared.count;
+  for (int i = static_cast<int>(threadIdx.x); i < count || i < k; i += kThreads) {
+    const uint64_t key = i < count ? shared.found[i] : 0;
+    int place = i;
+    if (i < count) {
+      place = 0;
+      for (int j = 0; j < count; ++j) place += shared.found[j] > key ? 1 : 0;
+    }
+    if (place < k) to.Write(group, list, place, key);
+  }
+}
+
+// Blocks of threads are [shares, groups, P]. With parts the group's log-sum-exps are made of them.
+__global__ void __launch_bounds__(kThreads)
+    ShareKernel(const FoldArgs args, const float* parts, uint32_t* lists) {
+  __shared__ Selection selection;
+  __shared__ float joined[kMostSplitRows];
+  const int64_t group = static_cast<int64_t>(blockIdx.z) * gridDim.y + blockIdx.y;
+  const int first = static_cast<int>(blockIdx.y) * args.rows_per_group;
+  const int left = args.rows - first;
+  const int rows = left < args.rows_per_group ? left : args.rows_per_group;
+  const int64_t first_row = static_cast<int64_t>(blockIdx.z) * args.rows + first;
+  const int shares = static_cast<int>(gridDim.x);
+  if (parts != nullptr) {
+    for (int r = static_cast<int>(threadIdx.x) / kWarp; r < rows; r += kWarps) {
+      const float lse = JoinParts(args, parts, shares, first_row + r);
+      if (threadIdx.x % kWarp != 0) continue;
+      joined[r] = lse;
+      if (blockIdx.x == 0) args.lse[first_row + r] = lse;
+    }
+    __syncthreads();
+  }
+  const float* lse = parts != nullptr ? joined : args.lse + first_row;
+  uint64_t keys[kEach];
+#pragma unroll
+  for (int i = 0; i < kEach; ++i) {
+    const int b = static_cast<int>(blockIdx.x * kShare + threadIdx.x) + i * kThreads;
+    float largest = MinusInfinity();
+    for (int r = 0; r < rows && b < args.blocks; ++r) {
+      const float score = BlockScore(args, first_row + r, b);
+      if (score != MinusInfinity()) largest = fmaxf(largest, score - lse[r]);
+    }
+    keys[i] = b < args.blocks ? KeyOf(largest, b) : 0;
+  }
+  Select(keys, selection, {args, lists, shares}, group, static_cast<int>(blockIdx.x));
+}
+
+// Blocks of threads are [lists that are made, groups, P]; one is made of kShare / k that there are.
+__global__ void __launch_bounds__(kThreads)
+    ListKernel(const FoldArgs args, const uint32_t* from, int lists, uint32_t* to) {
+  __shared__ Selection selection;
+  const int64_t group = static_cast<int64_t>(blockIdx.z) * gridDim.y + blockIdx.y;
+  const int each = kShare / args.k;
+  const int first = static_cast<int>(blockIdx.x) * each;
+  const int left = lists - first;
+  const int count = (left < each ? left : each) * args.k;
+  const uint32_t* own = from + 2 * (group * lists + first) * args.k;
+  uint64_t keys[kEach];
+#pragma unroll
+  for (int i = 0; i < kEach; ++i) {
+    const int at = static_cast<int>(threadIdx.x) + i * kThreads;
+    keys[i] = at < count ? uint64_t{own[2 * at]} << 32 | own[2 * at + 1] : 0;
+  }
+  Select(keys, selection, {args, to, static_cast<int>(gridDim.x)}, group,
+         static_cast<int>(blockIdx.x));
 }
 
 struct Candidate {
@@ -113,12 +297,43 @@ __global__ void __launch_bounds__(kThreads) ChooseKernel(const FoldArgs args) {
 
 const char* LaunchFold(const FoldArgs& args, CUstream_st* stream) {
   const auto partitions = static_cast<unsigned>(args.partitions);
-  const dim3 rows{static_cast<unsigned>(args.rows), partitions, 1};
-  if (const char* error = Launch(RowKernel, rows, 0, stream, args)) return error;
-  if (args.k == 0) return nullptr;
+  const auto rows = static_cast<unsigned>(args.rows);
   const int groups = (args.rows + args.rows_per_group - 1) / args.rows_per_group;
-  const dim3 choices{static_cast<unsigned>(groups), partitions, 1};
-  return Launch(ChooseKernel, choices, 0, stream, args);
+  if (args.k == 0 || args.k > kThreads || groups > kMostGroups) {
+    const char* error = Launch(RowKernel, dim3{rows, partitions, 1}, 0, stream, args);
+    if (error != nullptr || args.k == 0) return error;
+    const dim3 grid{static_cast<unsigned>(groups), partitions, 1};
+    return Launch(ChooseKernel, grid, 0, stream, args);
+  }
+  // Lists, k times 64 bits each, take three quarters at most of what there is to work in.
+  const int each = kShare / args.k;  // that one is made of
+  int lists = (args.blocks + kShare - 1) / kShare;
+  const int64_t list_words = 2 * int64_t{args.partitions} * groups * args.k;
+  const int64_t words = (lists + (lists + each - 1) / each) * list_words;
+  auto* from = reinterpret_cast<uint32_t*>(args.weights);
+  uint32_t* to = from + lists * list_words;
+  const int64_t part_words = 2 * int64_t{args.partitions} * args.rows * lists;
+  const bool splits = lists > 1 && args.partitions * args.rows <= kMostSplitRows &&
+                      words + part_words <= int64_t{args.partitions} * groups * args.blocks;
+  float* const parts = splits ? args.weights + words : nullptr;
+  const auto shares = static_cast<unsigned>(lists);
+  const char* error =
+      splits ? Launch(PartKernel, dim3{shares, rows, partitions}, 0, stream, args, parts)
+             : Launch(RowKernel, dim3{rows, partitions, 1}, 0, stream, args);
+  const dim3 grid{shares, static_cast<unsigned>(groups), partitions};
+  const float* made = parts;
+  if (error == nullptr) error = Launch(ShareKernel, grid, 0, stream, args, made, from);
+  while (error == nullptr && lists > 1) {
+    const int fewer = (lists + each - 1) / each;
+    const dim3 joins{static_cast<unsigned>(fewer), static_cast<unsigned>(groups), partitions};
+    const uint32_t* read = from;
+    error = Launch(ListKernel, joins, 0, stream, args, read, lists, to);
+    uint32_t* const read_already = from;
+    from = to;
+    to = read_already;
+    lists = fewer;
+  }
+  return error;
 }
 
 }  // namespace cairn::cuda

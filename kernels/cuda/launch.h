@@ -46,6 +46,7 @@ struct AttendArgs {
   Layout layout;
   Rotation rotation;
   bool grouped;
+  int32_t terms;  ///< of a query or weight in products of 16-bit numbers
   float scale;
   int32_t heads, rows, group;
   const float* q;
@@ -72,16 +73,21 @@ const char* LaunchMerge(const AttendArgs& args, const Parts& parts, CUstream_st*
 const char* LaunchPrefill(const AttendArgs& args, CUstream_st* stream);
 /// Shared memory that a prefill of this shape takes in bytes.
 int64_t PrefillSharedBytes(const Layout& layout);
+/// The same on tensor cores, of what is not f32.
+const char* LaunchTensorPrefill(const AttendArgs& args, CUstream_st* stream);
+int64_t TensorSharedBytes(const Layout& layout, int32_t terms);
 inline constexpr int64_t kMostSharedBytes = int64_t{163} << 10;  // of compute capability 8.0
 
 struct AppendArgs {
   Layout layout;
   Rotation rotation;
-  int32_t heads, first_row, rows;
+  int32_t heads, rows;
+  const int32_t* first_row;
   const float* k;
   const float* v;
   int64_t stride;
-  std::byte* const* payloads;
+  std::byte* blocks;
+  int64_t head_stride, block_stride;  ///< bytes
 };
 const char* LaunchAppend(const AppendArgs& args, CUstream_st* stream);
 
@@ -115,8 +121,38 @@ struct ScoreArgs {
   int64_t partition_stride;
   const float* queries;
   float* scores;
+  int64_t score_stride;
 };
 const char* LaunchScore(const ScoreArgs& args, CUstream_st* stream);
+
+struct CodeArgs {
+  int32_t partitions, vectors, dim, coded_dim, kept;
+  Element element;  ///< kF32 or kBF16
+  const std::byte* plain;
+  int64_t row_bytes, plain_stride;  ///< bytes
+  int8_t* codes;
+  int64_t code_stride;
+  float* scales;
+  int64_t scale_stride;
+};
+const char* LaunchCodeChunk(const CodeArgs& args, CUstream_st* stream);
+
+struct ScoreCodesArgs {
+  int32_t partitions, rows, dim, coded_dim;
+  int32_t chunks, chunk_vectors;
+  int32_t first;    ///< vector of the first chunk that is scored
+  int64_t vectors;  ///< from it on
+  Element element;  ///< of vectors before they were coded
+  float units, no_query;
+  const int8_t* codes;  ///< of the first chunk, as scales
+  int64_t code_stride;
+  const float* scales;
+  int64_t scale_stride;
+  const float* queries;
+  float* scores;
+  int64_t score_stride;
+};
+const char* LaunchScoreCodes(const ScoreCodesArgs& args, CUstream_st* stream);
 
 struct FoldArgs {
   int32_t partitions, rows, rows_per_group, blocks, representatives, k;
@@ -128,5 +164,106 @@ struct FoldArgs {
   float* weights;  ///< [P, groups, n], to work in
 };
 const char* LaunchFold(const FoldArgs& args, CUstream_st* stream);
+
+/// Rows of queries that a step's choice looks at: row first + i·stride is its i-th.
+struct Sampled {
+  int32_t heads, group, dim, rows;
+  const float* q;
+  int64_t q_row_stride;
+  const int32_t* positions;
+  int32_t first, stride;
+  float scale;
+};
+
+struct SearchQueriesArgs {
+  Sampled sampled;
+  Rotation rotation;
+  int32_t slot_position;
+  bool bf16;
+  float* queries;
+  int32_t* missing;
+};
+const char* LaunchSearchQueries(const SearchQueriesArgs& args, CUstream_st* stream);
+
+struct NearScoresArgs {
+  Sampled sampled;
+  Rotation rotation;
+  int32_t near, block_rows;
+  const float* keys;
+  float* scores;
+  int64_t score_stride;
+};
+const char* LaunchNearScores(const NearScoresArgs& args, CUstream_st* stream);
+
+struct PlaceArgs {
+  int32_t heads, groups, k, fixed, sinks, block_rows;
+  const int32_t* chosen;
+  int32_t far_begin, far_count, near_begin, near_end, first_slot, crowd;
+  const int32_t* fixed_blocks;
+  const int32_t* fixed_slots;
+  const uint32_t* table;
+  int64_t table_stride;
+  const std::byte* slots;
+  int64_t slot_bytes;
+  PlacedBlock* placed;
+  int32_t* counts;
+  int32_t* ordinals;
+  int32_t* missing;
+  int32_t* stopped;
+};
+const char* LaunchPlace(const PlaceArgs& args, CUstream_st* stream);
+
+const char* LaunchUpdateTable(int32_t count, const int64_t* places, const uint32_t* values,
+                              uint32_t* table, CUstream_st* stream);
+
+// By fours: rows have a multiple of four numbers, and all begin at multiples of 16 bytes.
+struct NormArgs {
+  int64_t rows;
+  int32_t n;
+  bool by_fours;
+  Element element;  ///< of y: kF32 or kBF16
+  float epsilon;
+  const float* x;
+  const float* weight;
+  std::byte* y;
+};
+const char* LaunchNorm(const NormArgs& args, CUstream_st* stream);
+
+struct AddArgs {
+  int64_t count;
+  bool by_fours;
+  float* x;
+  const float* y;
+  const int32_t* stopped;  ///< or null
+};
+const char* LaunchAdd(const AddArgs& args, CUstream_st* stream);
+
+struct SwiGluArgs {
+  int64_t rows;
+  int32_t ffn;
+  bool by_fours;
+  Element element;
+  const float* gate_up;
+  std::byte* y;
+};
+const char* LaunchSwiGlu(const SwiGluArgs& args, CUstream_st* stream);
+
+struct ConvertArgs {
+  int64_t count;
+  bool by_fours;
+  Element element;
+  const float* x;
+  std::byte* y;
+};
+const char* LaunchConvert(const ConvertArgs& args, CUstream_st* stream);
+
+struct GreedyArgs {
+  int64_t rows;
+  int32_t vocab;
+  bool by_fours;
+  const float* logits;
+  int32_t* ids;
+};
+const char* LaunchGreedy(const GreedyArgs& args, CUstream_st* stream);
 
 }  // namespace cairn::cuda

@@ -1,9 +1,10 @@
-// Attention of many rows: a block of threads takes a tile of queries, row t and head g of a group
-// being query t·G + g, and goes over the blocks of its KV head, keys and values by tiles through
-// shared memory. Scores of a whole block are kept, as an earlier block of the grouped softmax is
-// weighed by its own sum.
+// Attention of many rows: a block of threads takes a tile of queries and goes over the blocks of
+// its KV head, keys and values by tiles through shared memory. Scores of a whole block are kept, as
+// an earlier block of the grouped softmax is weighed by its own sum. Of f32; of other numbers where
+// prefill_tensor.cu lacks the memory.
 #include "kernels/cuda/block_softmax.cuh"
 #include "kernels/cuda/elements.cuh"
+#include "kernels/cuda/prefill_tile.cuh"
 #include "kernels/cuda/rotate.cuh"
 #include "kernels/cuda/tile_product.cuh"
 
@@ -36,20 +37,6 @@ struct PrefillMemory {
   int* positions;  // [kTileRows]
   float* end;
 };
-
-// The queries of a tile.
-struct Tile {
-  int head;
-  int64_t first;  // of the head's T·G queries
-  int queries;
-};
-
-__device__ const float* QueryAt(const AttendArgs& args, const Tile& tile, int i) {
-  const int64_t query = tile.first + i;
-  const int64_t row = query / args.group;
-  const int64_t head = static_cast<int64_t>(tile.head) * args.group + query % args.group;
-  return args.q + row * args.q_row_stride + head * args.layout.head_dim;
-}
 
 // Rotated by the distance from the block and times scale; zeros for those that stand before it.
 __device__ void RotateTile(const AttendArgs& args, const Tile& tile, const PlacedBlock& block,
@@ -167,18 +154,15 @@ __device__ void WriteTile(const AttendArgs& args, const Tile& tile, const Prefil
   for (int i = 0; i < kOwnRows; ++i) {
     const int own = FirstOwnRow() + i;
     if (own >= tile.queries) continue;
-    const int64_t query = tile.first + own;
-    const int64_t head = static_cast<int64_t>(tile.head) * args.group + query % args.group;
-    const int64_t row = query / args.group;
     const float inverse = Inverse(memory.sum[own]);
-    float* o = args.o + row * args.o_row_stride + head * dim;
+    float* o = OutputAt(args, tile, own);
 #pragma unroll
     for (int j = 0; j < kColumns; ++j) {
       const int column = FirstOwnColumn() + j * kColumnThreads;
       if (column < dim) o[column] = sums[i][j] * inverse;
     }
     if (FirstOwnColumn() == 0) {
-      args.lse[row * args.heads * args.group + head] = LogSumExp(memory.max[own], memory.sum[own]);
+      *LseAt(args, tile, own) = LogSumExp(memory.max[own], memory.sum[own]);
     }
   }
 }
@@ -187,17 +171,12 @@ __device__ void WriteTile(const AttendArgs& args, const Tile& tile, const Prefil
 template <int kColumns>
 __global__ void __launch_bounds__(kThreads, 4) PrefillKernel(const AttendArgs args) {
   const PrefillMemory memory(args.layout, SharedFloats());
-  const int64_t queries = static_cast<int64_t>(args.rows) * args.group;
-  Tile tile;
-  tile.head = static_cast<int>(blockIdx.y);
-  tile.first = static_cast<int64_t>(blockIdx.x) * kTileRows;
-  tile.queries =
-      static_cast<int>(queries - tile.first < kTileRows ? queries - tile.first : kTileRows);
+  const Tile tile = OwnTile(args);
   if (threadIdx.x < kTileRows) {
     const auto i = static_cast<int>(threadIdx.x);
     memory.max[i] = MinusInfinity();
     memory.sum[i] = 0.0f;
-    if (i < tile.queries) memory.positions[i] = args.q_positions[(tile.first + i) / args.group];
+    if (i < tile.queries) memory.positions[i] = PositionOf(args, tile, i);
   }
   __syncthreads();
   float sums[kOwnRows][kColumns] = {};
@@ -209,10 +188,8 @@ __global__ void __launch_bounds__(kThreads, 4) PrefillKernel(const AttendArgs ar
 
 template <int kColumns>
 const char* LaunchColumns(const AttendArgs& args, CUstream_st* stream) {
-  const int64_t queries = static_cast<int64_t>(args.rows) * args.group;
-  const dim3 grid{static_cast<unsigned>((queries + kTileRows - 1) / kTileRows),
-                  static_cast<unsigned>(args.heads), 1};
-  return Launch(PrefillKernel<kColumns>, grid, PrefillSharedBytes(args.layout), stream, args);
+  return Launch(PrefillKernel<kColumns>, TileGrid(args), PrefillSharedBytes(args.layout), stream,
+                args);
 }
 
 }  // namespace

@@ -15,6 +15,7 @@ Status ScoreVectors(const ScoreParams& params, Stream stream) {
   CAIRN_CHECK(params.dtype == DType::kF32 || params.dtype == DType::kBF16);
   CAIRN_CHECK(params.padded_dim % 8 == 0 && params.padded_dim >= params.dim);
   CAIRN_CHECK(params.partitions >= 1 && params.partitions <= 65535);
+  CAIRN_CHECK(params.row_stride() >= params.vectors);
   if (params.padded_dim > kMostDim || params.rows > kMostRows) {
     return Fail(Errc::kUnsupported,
                 "{} vectors of {} numbers are not for a CUDA device, which takes up to {}; use the "
@@ -33,6 +34,7 @@ Status ScoreVectors(const ScoreParams& params, Stream stream) {
   args.partition_stride = params.partition_stride;
   args.queries = params.queries;
   args.scores = params.scores;
+  args.score_stride = params.row_stride();
   return Launched("scoring of vectors", LaunchScore(args, stream));
 }
 

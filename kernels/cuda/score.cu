@@ -85,7 +85,7 @@ __global__ void __launch_bounds__(kThreads) ScoreKernel(const ScoreArgs args) {
     const float sum = SumOfOwnRow(sums[i], lane);
     const int row = first_row + lane;
     if (first + i < args.vectors && row < args.rows) {
-      args.scores[(partition * args.rows + row) * args.vectors + first + i] = sum;
+      args.scores[(partition * args.rows + row) * args.score_stride + first + i] = sum;
     }
   }
 }

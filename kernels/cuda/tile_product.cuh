@@ -1,14 +1,13 @@
 // Products of tiles in shared memory, added up in registers: queries · keysᵀ and weights · values.
-// Plain multiply-adds; what would use tensor cores stands here and nowhere else.
+// Plain multiply-adds, for numbers that tensor cores do not take.
 //
 // A thread has 4 rows, 4·(thread / 16) + i, and the columns thread % 16 + 16·j.
 #pragma once
 
-#include "kernels/cuda/device.cuh"
+#include "kernels/cuda/prefill_tile.cuh"
 
 namespace cairn::cuda {
 
-inline constexpr int kTileRows = 32;  // queries of a tile
 inline constexpr int kTileKeys = 32;  // keys or values of a tile
 inline constexpr int kOwnRows = 4;
 inline constexpr int kColumnThreads = 16;

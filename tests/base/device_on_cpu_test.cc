@@ -123,6 +123,21 @@ TEST_F(DeviceOnCpuTest, EveryWaitAndCopyIsCounted) {
   EXPECT_EQ(device_->Counts().copies, after.copies - before.copies);
 }
 
+TEST_F(DeviceOnCpuTest, WhatAGraphCannotHaveBreaksItsCapture) {
+  DeviceEvent event = device_->MakeEvent().value();
+  const auto broken = [&](auto&& work) {
+    EXPECT_TRUE(stream_.BeginCapture());
+    work();
+    return !stream_.EndCapture().has_value();
+  };
+  EXPECT_TRUE(broken([&] { (void)device_->Allocate(8).has_value(); }));
+  EXPECT_TRUE(broken([&] { (void)device_->AllocatePinned(8).has_value(); }));
+  EXPECT_TRUE(broken([&] { (void)stream_.Wait(); }));
+  EXPECT_TRUE(broken([&] { (void)event.Wait(); }));
+  EXPECT_TRUE(broken([&] { (void)stream_.WaitFor(event); }));
+  EXPECT_FALSE(broken([&] { (void)stream_.Fill(on_device_.data(), 0, 8); }));
+}
+
 TEST(DeviceOnCpu, NothingIsLeft) {
   const size_t before = cuda_on_cpu::Leftovers();
   {

@@ -103,6 +103,38 @@ TEST_F(DeviceTest, ABatchIsOneCopy) {
   EXPECT_EQ(device_->Counts().copies, 2u);
 }
 
+TEST_F(DeviceTest, AGraphRunsAgainOnWhatIsThereThen) {
+  ASSERT_TRUE(stream_.BeginCapture());
+  ASSERT_TRUE(stream_.CopyToDevice(on_device_.data(), pinned_.data(), kBytes));
+  ASSERT_TRUE(stream_.CopyToHost(back_.data(), on_device_.data(), kBytes));
+  auto graph = stream_.EndCapture();
+  ASSERT_TRUE(graph.has_value()) << graph.error().message;
+  EXPECT_EQ(device_->Counts().copies, 0u);
+  for (int with = 2; with < 5; ++with) {
+    Fill(with);
+    ASSERT_TRUE(stream_.Run(graph.value()));
+    ASSERT_TRUE(stream_.Wait());
+    EXPECT_TRUE(BackIs(with));
+  }
+  const DeviceCounts counts = device_->Counts();
+  EXPECT_EQ(counts.launches, 3u);
+  EXPECT_EQ(counts.copies, 6u);
+  EXPECT_EQ(counts.bytes_to_host, 3 * kBytes);
+}
+
+TEST_F(DeviceTest, FilledMemoryComesBackInPieces) {
+  ASSERT_TRUE(stream_.CopyToDevice(on_device_.data(), pinned_.data(), kBytes));
+  ASSERT_TRUE(stream_.Fill(on_device_.data() + 100, 7, 10));
+  std::memset(back_.data(), 0, kBytes);
+  ASSERT_TRUE(stream_.CopyPiecesToHost(back_.data(), on_device_.data() + 96, {8, 3, 20, 10}));
+  ASSERT_TRUE(stream_.Wait());
+  std::vector<uint8_t> expected(kBytes);
+  const uint8_t pieces[3][8] = {
+      {1, 1, 1, 1, 7, 7, 7, 7}, {7, 7, 7, 7, 1, 1, 1, 1}, {1, 1, 1, 1, 1, 1, 1, 1}};
+  for (int i = 0; i < 3; ++i) std::memcpy(expected.data() + 20 * i, pieces[i], 8);
+  EXPECT_EQ(std::memcmp(back_.data(), expected.data(), kBytes), 0);
+}
+
 TEST_F(DeviceTest, ADeviceThatIsNotThereIsNamed) {
   const auto device = Device::Open(Device::Count());
   ASSERT_FALSE(device.has_value());

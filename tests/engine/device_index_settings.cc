@@ -11,7 +11,12 @@ std::vector<IndexSetting> ExactSettings() {
           {IndexKind::kExact, DType::kBF16, 3}};
 }
 
-std::vector<IndexSetting> AllSettings() { return ExactSettings(); }
+std::vector<IndexSetting> AllSettings() {
+  std::vector<IndexSetting> settings = ExactSettings();
+  settings.push_back({IndexKind::kInt8, DType::kBF16, 1});
+  settings.push_back({IndexKind::kInt8, DType::kBF16, 3});
+  return settings;
+}
 
 std::unique_ptr<LandmarkIndex> MakeIndexUnderTest(const IndexOptions& options) {
   static const std::unique_ptr<Device> device = Device::Open(0).value();

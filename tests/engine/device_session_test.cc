@@ -9,6 +9,7 @@
 
 #include "engine/certificate.h"
 #include "engine/engine.h"
+#include "index/faiss_gpu.h"
 #include "storage/block_table.h"
 #include "storage/slab_pool.h"
 #include "tests/support/cuda_on_cpu/thread_block.h"
@@ -61,6 +62,25 @@ TEST_P(DeviceSessionTest, ReadsWhatItReadsOnTheHost) {
         ExpectSame(on_device, on_host, dtype == DType::kF32 ? 1e-5 : 5e-2);
       }
     }
+  }
+}
+
+TEST_P(DeviceSessionTest, FaissChoosesTheSame) {
+  if (const Status usable = CheckFaissGpu(); !usable.has_value()) {
+    GTEST_SKIP() << usable.error().message;
+  }
+  const Problem problem(ShapeOf(GetParam(), DType::kF16), 90, 57);
+  for (const Selection selection : {Selection::kPerToken, Selection::kPerChunk}) {
+    SessionOptions options = OptionsOf(selection);
+    Trace traces[2] = {Trace(problem), Trace(problem)};
+    for (const IndexKind kind : {IndexKind::kAuto, IndexKind::kFaiss}) {
+      options.index = kind;
+      auto engine = test::MemoryEngine(OnDevice(1 << 20));
+      auto session = engine->CreateSession("s", problem.shape, options, "{}").value();
+      ASSERT_GOOD(
+          RunSteps(*session, problem, problem.rows, 5, &traces[kind == IndexKind::kFaiss ? 1 : 0]));
+    }
+    ExpectSame(traces[1], traces[0], 1e-5);
   }
 }
 
@@ -123,6 +143,42 @@ TEST_P(DeviceSessionTest, LogsAndCertificatesAreThoseOfTheHost) {
     EXPECT_NEAR(missed[0].heads[i].bound, missed[1].heads[i].bound, 1e-5);
     EXPECT_NEAR(missed[0].heads[i].truth, missed[1].heads[i].truth, 1e-5);
   }
+}
+
+// Behind chunks of codes, and back into one: of what is chosen nearly all is what exact search
+// chooses.
+TEST_P(DeviceSessionTest, CodesChooseNearlyTheSame) {
+  constexpr int64_t kRows = 1120, kReverted = 1060;
+  const Problem problem(ShapeOf(GetParam(), DType::kF16), kRows, 58);
+  SessionOptions options = OptionsOf(Selection::kPerChunk);
+  options.retrieve = 6;
+  Trace traces[2] = {Trace(problem), Trace(problem)};
+  for (const bool on_device : {false, true}) {
+    auto engine =
+        test::MemoryEngine(on_device ? OnDevice(1 << 20) : EngineOptions{.host_bytes = 8 << 20});
+    options.index = on_device ? IndexKind::kInt8 : IndexKind::kExact;
+    auto session = engine->CreateSession("s", problem.shape, options, "{}").value();
+    EXPECT_EQ(session->index_name(), on_device ? "device int8" : "exact");
+    Trace& trace = traces[on_device ? 1 : 0];
+    ASSERT_GOOD(RunSteps(*session, problem, 1000, 20, &trace));
+    ASSERT_GOOD(session->Commit("{}"));
+    ASSERT_GOOD(RunSteps(*session, problem, kReverted, 20, &trace));
+    ASSERT_GOOD(session->Revert());
+    ASSERT_EQ(session->rows(), 1000);
+    ASSERT_GOOD(RunSteps(*session, problem, kRows, 20, &trace));
+  }
+  int64_t all = 0, same = 0;
+  ASSERT_EQ(traces[0].choices.size(), traces[1].choices.size());
+  for (size_t step = 0; step < traces[0].choices.size(); ++step) {
+    for (size_t layer = 0; layer < kLayers; ++layer) {
+      const auto& expected = traces[0].choices[step][layer].blocks;
+      const auto& found = traces[1].choices[step][layer].blocks;
+      ASSERT_EQ(found.size(), expected.size());
+      for (size_t i = 0; i < found.size(); ++i) same += found[i] == expected[i] ? 1 : 0;
+      all += static_cast<int64_t>(found.size());
+    }
+  }
+  EXPECT_GT(same, all * 9 / 10);
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, DeviceSessionTest,

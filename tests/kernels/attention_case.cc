@@ -45,6 +45,8 @@ AttentionData::AttentionData(const AttentionCase& c, uint64_t seed)
   keys = random.Normals(static_cast<size_t>(c.blocks * block_floats));
   values = random.Normals(static_cast<size_t>(c.blocks * block_floats));
   queries = random.Normals(static_cast<size_t>(c.rows * stride()));
+  for (float& number : queries) number *= c.query_factor;
+  for (float& number : keys) number /= c.query_factor;
   for (int32_t b = 0; b < c.blocks; ++b) {
     // What was never written is NaN in every type.
     std::vector<std::byte> payload(shape.payload_bytes(), std::byte{0xff});

@@ -29,6 +29,7 @@ struct AttentionCase {
   int32_t first_slot = 0;
   int32_t back = 0;
   bool bf16 = false;
+  float query_factor = 1.0f;  ///< of queries; keys are divided by it
 };
 
 inline void PrintTo(const AttentionCase& from, std::ostream* os) { *os << from.name; }

@@ -33,7 +33,15 @@ inline std::vector<FoldCase> FoldCases() {
           {"few_blocks", 2, 6, 2, 5, 4, 3},
           {"choose_none", 2, 3, 3, 20, 2, 0, true},
           {"no_blocks", 1, 3, 3, 0, 1, 0, true},
-          {"no_rows", 2, 0, 3, 20, 1, 4}};
+          {"no_rows", 2, 0, 3, 20, 1, 4},
+          {"long_past", 2, 4, 4, 2100, 1, 100, true},
+          {"equal_in_long_past", 2, 1, 1, 2100, 1, 60, false, true},
+          {"groups_of_long_past", 2, 5, 2, 1300, 1, 33, true},
+          {"representatives_of_long_past", 1, 3, 3, 1500, 3, 20, true},
+          {"many_rows_of_long_past", 1, 300, 300, 1100, 1, 9},
+          {"lists_of_lists", 1, 2, 2, 9300, 1, 128, true},
+          {"two_shares", 1, 1, 1, 1025, 1, 128},
+          {"more_than_threads", 1, 2, 2, 1400, 1, 140, true}};
 }
 
 struct FoldOutcome {

@@ -162,7 +162,7 @@ TEST_F(AdapterSetTest, TheTokenEmbeddingMayBeAdapted) {
     if (name == "untied") rows = model.file->ReadFloats("output.weight").value();
     std::vector<float> hidden(kWidth), logits(static_cast<size_t>(vocab));
     for (int64_t i = 0; i < kWidth; ++i) hidden[i] = std::sin(static_cast<float>(i));
-    model.llama->Logits(hidden.data(), 1, logits.data());
+    EXPECT_TRUE(model.llama->Logits(hidden.data(), 1, logits.data()).has_value());
     for (int64_t id = 0; id < vocab; ++id) {
       double sum = 0;
       for (int64_t i = 0; i < kWidth; ++i) sum += double{hidden[i]} * rows[id * kWidth + i];

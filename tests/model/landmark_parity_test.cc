@@ -89,8 +89,8 @@ class LandmarkParityTest : public testing::Test {
       if (!hidden.has_value()) return logits;
       for (; token < token_rows_.size() && token_rows_[token] < end; ++token) {
         const size_t row = token_rows_[token] - first;
-        model_.llama->Logits(hidden.value() + row * static_cast<size_t>(config.hidden), 1,
-                             logits.data() + token * vocab);
+        const float* at = hidden.value() + row * static_cast<size_t>(config.hidden);
+        EXPECT_TRUE(model_.llama->Logits(at, 1, logits.data() + token * vocab).has_value());
       }
     }
     return logits;

@@ -174,6 +174,45 @@ TEST_F(DeviceTierTest, AFetchThatFailsLeavesNothingInUse) {
   EXPECT_GT(failures, 20);
 }
 
+TEST_F(DeviceTierTest, PinsAreJoinedAndLetGoOneByOne) {
+  const std::vector<BlockId> ids = BlocksOf(1, 0, 20, 1, 1);
+  SealAll(ids);
+  Pins held;
+  for (size_t i = 0; i < 9; i += 3) {
+    auto more = store_->Fetch({ids.data() + i, 3}).value();
+    held.Append(std::move(more));
+  }
+  ExpectOnDevice(held, {ids.begin(), ids.begin() + 9});
+  EXPECT_EQ(store_->top_slots().available, 3u);
+
+  held.Filter(std::vector<uint8_t>{0, 1, 1, 0, 0, 1, 0, 0, 1});
+  const std::vector<BlockId> kept = {ids[1], ids[2], ids[5], ids[8]};
+  ASSERT_EQ(held.payloads().size(), kept.size());
+  const TieredStore::TopSlots slots = store_->top_slots();
+  EXPECT_EQ(slots.count, 12u);
+  EXPECT_EQ(slots.available, 8u);
+  for (const std::byte* payload : held.payloads()) {
+    const auto at = static_cast<size_t>(payload - slots.first);
+    EXPECT_EQ(at % slots.slot_bytes, 0u);
+    EXPECT_LT(at / slots.slot_bytes, slots.count);
+  }
+  EXPECT_FALSE(store_->Fetch({ids.data() + 9, 9}).has_value());
+  FetchAndExpect({ids.begin() + 9, ids.begin() + 17});  // in all slots that are left
+  ExpectOnDevice(held, kept);
+  held.Filter(std::vector<uint8_t>(4, 1));
+  ExpectOnDevice(held, kept);
+  held.Filter(std::vector<uint8_t>(4, 0));
+  EXPECT_EQ(store_->top_slots().available, 12u);
+}
+
+TEST_F(DeviceTierTest, HitsOfACallerAreCounted) {
+  const TierReport before = store_->Report()[0];
+  store_->CountHits(7);
+  const TierReport after = store_->Report()[0];
+  EXPECT_EQ(after.fetched_blocks - before.fetched_blocks, 7u);
+  EXPECT_EQ(after.hit_blocks - before.hit_blocks, 7u);
+}
+
 TEST_F(DeviceTierTest, PayloadsCanBeReadOnTheHostToo) {
   const std::vector<BlockId> ids = BlocksOf(1, 0, 6, 1, 1);
   SealAll(ids);

@@ -23,10 +23,11 @@ struct ScaledAdapter {
 /// Members are null or empty after a failure, which is a fatal one of the test.
 struct LoadedLlama {
   /// `adapter_path` may be empty.
-  LoadedLlama(const std::string& path, const std::string& adapter_path, LinearKind kind) {
+  LoadedLlama(const std::string& path, const std::string& adapter_path, LinearKind kind,
+              std::optional<int32_t> device = std::nullopt) {
     std::vector<ScaledAdapter> scaled;
     if (!adapter_path.empty()) scaled.push_back({adapter_path});
-    Open(path, scaled, kind);
+    Open(path, scaled, kind, device);
   }
   LoadedLlama(const std::string& path, const std::vector<ScaledAdapter>& scaled, LinearKind kind) {
     Open(path, scaled, kind);
@@ -53,7 +54,8 @@ struct LoadedLlama {
   std::unique_ptr<Llama> llama;
 
  private:
-  void Open(const std::string& path, const std::vector<ScaledAdapter>& scaled, LinearKind kind) {
+  void Open(const std::string& path, const std::vector<ScaledAdapter>& scaled, LinearKind kind,
+            std::optional<int32_t> device = std::nullopt) {
     auto opened = GgufFile::Open(path);
     ASSERT_TRUE(opened.has_value()) << opened.error().message;
     file.emplace(std::move(opened).value());
@@ -66,7 +68,7 @@ struct LoadedLlama {
     auto made = AdapterSet::Make(std::move(opened_adapters));
     ASSERT_TRUE(made.has_value()) << made.error().message;
     adapters = std::move(made).value();
-    auto loaded = Llama::Load(*file, adapters, kind);
+    auto loaded = Llama::Load(*file, adapters, kind, device);
     ASSERT_TRUE(loaded.has_value()) << loaded.error().message;
     llama = std::move(loaded).value();
   }

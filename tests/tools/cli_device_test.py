@@ -6,6 +6,7 @@ CAIRN_BINARY has those of this machine, or none.
 """
 
 import os
+import re
 import subprocess
 import unittest
 
@@ -18,15 +19,16 @@ MODES = {"unmodified": ("--chunk", "64"),
 ASK = ("--retrieve", "3", "--max-tokens", "8", "--json", "Who went to the river?")
 
 
-def on_device(*arguments):
+def on_device(*arguments, **environment):
     done = subprocess.run([DEVICE_BINARY, *map(str, arguments), "--device", "cuda:0"],
-                          capture_output=True, check=False, timeout=TIMEOUT_SECONDS)
+                          capture_output=True, check=False, timeout=TIMEOUT_SECONDS,
+                          env={**os.environ, **environment})
     return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 class Device(CliTest):
-    def good_on_device(self, *arguments):
-        done = on_device(*arguments)
+    def good_on_device(self, *arguments, **environment):
+        done = on_device(*arguments, **environment)
         self.assertEqual(done.code, 0, done.stderr)
         return done
 
@@ -39,11 +41,22 @@ class Device(CliTest):
                                     "--compute-memory", "3MiB", *options, text)
                 self.assertEqual(self.show(mode)["blocks"], self.show(f"{mode}-device")["blocks"])
                 expected = self.good("ask", *self.session(mode), *ASK).json
-                for name in (mode, f"{mode}-device"):
-                    found = self.good_on_device("ask", *self.session(name), *ASK).json
+                for name, index in ((mode, "auto"), (f"{mode}-device", "auto"), (mode, "int8")):
+                    found = self.good_on_device("ask", *self.session(name), "--index", index,
+                                                *ASK).json
                     self.assertEqual(found["answer"], expected["answer"])
                     tiers = {tier["tier"]: tier for tier in found["tiers"]}
                     self.assertGreater(tiers["compute"]["bytes_in"], 0)
+
+    def test_faiss_searches_there_too(self):
+        text = self.file("text.txt", random_text(2500))
+        for mode, options in MODES.items():
+            with self.subTest(mode=mode):
+                self.ingest(text, *options, name=mode)
+                expected = self.good("ask", *self.session(mode), *ASK).json
+                found = self.good_on_device("ask", *self.session(mode), "--index", "faiss",
+                                            *ASK).json
+                self.assertEqual(found["answer"], expected["answer"])
 
     def test_a_real_model_answers_the_same(self):
         if not os.path.exists(REAL_MODEL):
@@ -51,7 +64,9 @@ class Device(CliTest):
         text = self.file("text.txt", "The key of the harbour is green. " + random_text(4000))
         self.ingest(text, "--adapter", REAL_ADAPTER, model=REAL_MODEL)
         ask = ("ask", *self.session(), "--max-tokens", "4", "--json", "What is green?")
-        expected, found = self.good(*ask).json, self.good_on_device(*ask).json
+        expected = self.good(*ask).json
+        found = self.good_on_device(*ask, "--compute-memory", "64MiB",
+                                    CAIRN_CUDA_ON_CPU_MIB="600").json
         self.assertEqual(found["answer"], expected["answer"])
         self.assertEqual(found["answer_tokens"], expected["answer_tokens"])
 
@@ -109,6 +124,76 @@ class Device(CliTest):
                               ({"device": "cpu"}, "this measures a GPU; use cuda:N")):
             self.refused(*words(**changed), saying=said)
 
+    def decode(self, *options, **changed):
+        little = {"layers": 2, "kv_heads": 2, "group": 2, "head_dim": 8, "block_rows": 4,
+                  "hidden": 32, "ffn": 64, "vocab": 64, "context": 512, "recent": 8,
+                  "retrieve": 3, "tokens": 560, "chunk": 32, "kv_type": "f32", "warm_up": 4,
+                  "decode": 16}
+        words = {**little, **changed}
+        return on_device("bench", "decode", *options,
+                         *[word for name, value in words.items()
+                           for word in ("--" + name.replace("_", "-"), value)])
+
+    def test_a_whole_model_decodes_behind_a_long_past(self):
+        shares = ("hit_share", "chosen_hit_share", "outside_share")
+        for mode, index, rows in (("unmodified", "auto", 560), ("landmark", "int8", 746)):
+            with self.subTest(mode=mode):
+                done = self.decode("--json", mode=mode, index=index)
+                self.assertEqual(done.code, 0, done.stderr)
+                found = done.json
+                self.assertEqual((found["model"], found["mode"], found["weights"]),
+                                 ("CPU", mode, "random"))
+                self.assertEqual((found["read_tokens"], found["read_rows"]), (560, rows))
+                self.assertEqual(found["blocks_per_head"], rows // 4)
+                self.assertIn("int8" if index == "int8" else "device", found["index"])
+                if mode == "landmark":  # whose blocks of 4 rows are complete too often
+                    del found["graph_launches_per_token"]
+                for key, value in found.items():
+                    if key.endswith(("_bytes", "per_second", "_per_token", "_share")) or \
+                            "seconds" in key:
+                        self.assertGreater(value, 0, key)
+                for key in shares:
+                    self.assertLess(found[key], 1, key)
+                self.assertLessEqual(found["decode_seconds_p50"], found["decode_seconds_p90"])
+                self.assertLessEqual(found["decode_seconds_p90"], found["decode_seconds_p99"])
+                self.assertLessEqual(found["decode_seconds_p99"], found["decode_seconds_most"])
+                self.assertEqual(found["chosen_blocks_per_token"], 2 * 2 * 3)
+                parts = sum(found[key] for key in ("weight_bytes", "index_bytes",
+                                                   "compute_tier_bytes"))
+                self.assertGreaterEqual(found["device_bytes"], parts)
+                if mode == "unmodified":  # where rows do not repeat, choices do not persist
+                    other = self.decode("--json", repeat=0).json["chosen_hit_share"]
+                    self.assertGreater(found["chosen_hit_share"], other)
+
+    def test_reading_stops_in_time(self):
+        done = self.decode(tokens=100000, read_seconds=0.2)
+        self.assertEqual(done.code, 0, done.stderr)
+        tokens = int(re.search(r"read +(\d+) of 100000 tokens", done.stdout).group(1))
+        self.assertLess(tokens, 100000)
+        self.assertIn("weights and rows are random; 0.995 of a decoded row", done.stdout)
+
+    def test_decoding_that_cannot_be_is_refused(self):
+        for changed, said in (({"hidden": 7}, "--hidden 7: use 8 or more"),
+                              ({"decode": 0}, "--decode 0: use 1 or more"),
+                              ({"repeat": 1}, "--repeat 1: use a share"),
+                              ({"read_seconds": -1}, "--read-seconds -1: use 0 or more"),
+                              ({"index": "exact"}, "--index exact: .* auto or int8"),
+                              ({"mode": "dense"}, "--mode: dense not in"),
+                              ({"chunk": 500}, "exceed the model's context of 512"),
+                              ({"compute_memory": "much"}, "--compute-memory: .*much"),
+                              ({"compute_memory": "1KiB"}, "the compute tier must hold"),
+                              ({"host_memory": "64KiB"}, "--host-memory 64.0 KiB: .* which take"),
+                              ({"tokens": 10 ** 12}, "of the host's memory, a block in "),
+                              ({"hidden": 8192, "ffn": 8192, "vocab": 8192},
+                               "weights take .* and cuda:0 has 64.0 MiB free"),
+                              ({"tokens": 10000, "read_seconds": 1e-9, "retrieve": 20},
+                               "tokens were read in --read-seconds")):
+            with self.subTest(changed=changed):
+                done = self.decode(**changed)
+                self.assertNotEqual(done.code, 0)
+                self.assertRegex(done.stderr, said)
+        self.refused("bench", "decode", "--device", "cpu", saying="this measures a GPU; use cuda:N")
+
     def test_the_ladder_has_rungs_on_it(self):
         done = on_device("bench", "ladder", "--store", self.directory / "ladder", "--no-peers",
                          "--block-size", "4KiB", "--batch", "4", "--readers", "2", "--size", "2MiB",
@@ -134,6 +219,10 @@ class Device(CliTest):
         version = subprocess.run([BINARY, "--version"], capture_output=True, check=True,
                                  timeout=TIMEOUT_SECONDS).stdout.decode()
         self.assertRegex(version, r"built in      .*(no GPU code|CUDA \d+\.\d+)")
+        json = self.good("--version", "--json").json["features"]["faiss_gpu"]
+        self.assertEqual("FAISS for GPUs" in version, json)
+        self.assertIn("; FAISS for GPUs too" if json else "; no FAISS for GPUs",
+                      self.good("doctor").stdout)
 
 
 if __name__ == "__main__":

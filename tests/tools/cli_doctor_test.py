@@ -26,7 +26,8 @@ class Version(unittest.TestCase):
             version = plain(*words).json
             self.assertEqual(set(version),
                              {"version", "commit", "features", "instructions", "libraries"})
-            self.assertEqual(set(version["features"]), {"metrics", "gpu", "sanitizers"})
+            self.assertEqual(set(version["features"]),
+                             {"metrics", "gpu", "faiss_gpu", "sanitizers"})
             self.assertEqual(set(version["instructions"]), {"attention", "search", "matrices"})
             self.assertEqual(set(version["libraries"]), LIBRARIES)
         self.assertEqual(plain("--json", "sessions", "list", "--store", "x").code, 2)

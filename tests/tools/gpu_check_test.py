@@ -2,9 +2,11 @@
 """tools/gpu-check: what it packs, and what it reports where there is no GPU and where there is one
 (tests/support/cuda_on_cpu)."""
 
+import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import unittest
 
@@ -12,6 +14,9 @@ from cli_harness import BINARY, CliTest, LANDMARK, MODEL, random_text
 
 SCRIPTS = pathlib.Path(os.environ["CAIRN_GPU_CHECK"])
 DEVICE_BINARY = os.environ["CAIRN_DEVICE_BINARY"]
+LITTLE_DECODE = "[bench decode]\n" + "".join(f"{name} = {value}\n" for name, value in {
+    "tokens": 500, "layers": 1, "kv-heads": 2, "head-dim": 8, "hidden": 32, "ffn": 64, "vocab": 64,
+    "block-rows": 8, "recent": 8, "decode": 8, "host-memory": "1MiB"}.items())
 
 
 class GpuCheck(CliTest):
@@ -25,10 +30,19 @@ class GpuCheck(CliTest):
                            "--adapter", LANDMARK, "--text",
                            self.file("text.txt", random_text(1500)), *options)
         self.assertEqual(done.returncode, 0, done.stderr)
+        self.packing = done.stderr
         return target
 
+    def library(self, name):
+        """A small library under another name."""
+        listed = self.script("ldd", BINARY).stdout
+        shutil.copy(re.search(r"=> (/\S*/libm\.so\S*)", listed).group(1), self.directory / name)
+        return self.directory / name
+
     def test_without_a_gpu_nothing_is_checked(self):
-        pack = self.pack(BINARY)
+        pack = self.pack(BINARY, "--cublaslt", self.library("libcublasLt.so.13"))
+        self.assertTrue((pack / "lib/libcublasLt.so.13").is_file())
+        self.assertIn("with " + str(self.directory / "libcublasLt.so.13"), self.packing)
         if "cuda:0" in self.good("doctor").stdout:
             self.skipTest("this machine has a GPU")
         results = self.directory / "results"
@@ -38,15 +52,17 @@ class GpuCheck(CliTest):
         self.assertIn("no GPU: nothing was checked", (results / "summary.md").read_text())
 
     def test_with_one_every_step_is_reported(self):
-        parts = self.pack(DEVICE_BINARY, "--part-size", "20M")
+        parts = self.pack(DEVICE_BINARY, "--part-size", "20M", "--cublaslt", "none")
+        self.assertIn("without cuBLASLt", self.packing)
         self.assertTrue(all(part.stat().st_size <= 20_000_000 * 1.05
                             for part in parts.glob("part-*")))
         pack = self.directory / "unpacked"
         self.assertEqual(self.script(parts / "unpack.sh", pack).returncode, 0)
         # The tiny adapter was trained on little.
-        config = self.file("config", "chunk = 64\nretrieve = 3\nhost-memory = 64MiB\n")
+        config = self.file("config", "chunk = 64\nretrieve = 3\nhost-memory = 64MiB\n" +
+                           LITTLE_DECODE)
         results = self.directory / "results"
-        done = self.script(pack / "run.sh", results, "--only", "tests,sanitizer,parity",
+        done = self.script(pack / "run.sh", results, "--only", "tests,sanitizer,parity,decode",
                            CAIRN_CONFIG=str(config))
         summary = (results / "summary.md").read_text()
         self.assertEqual(done.returncode, 0, done.stderr + summary)
@@ -54,6 +70,9 @@ class GpuCheck(CliTest):
         for mode in ("landmark", "unmodified"):
             for what in ("reading", "answer"):
                 self.assertEqual(rows[f"parity | {mode}-{what}"], "passed", summary)
+        self.assertEqual(rows["decode | 1M-q8"], "passed", summary)
+        decoded = json.loads((results / "bench/decode-1M-q8.json").read_text())
+        self.assertEqual((decoded["read_tokens"], decoded["kv_type"]), (500, "q8"))
         for name in ("device", "kernels", "index", "session"):
             self.assertIn(f"tests | gpu_{name}_test", rows)
         for tool in ("memcheck", "racecheck", "synccheck"):
@@ -68,6 +87,9 @@ class GpuCheck(CliTest):
                  "no model at /nonexistent"),
                 ((SCRIPTS / "pack.sh", self.directory / "new", "--cairn", "/nonexistent/c",
                   "--model", MODEL), "/nonexistent/c is not there"),
+                ((SCRIPTS / "pack.sh", self.directory / "new", "--cairn", BINARY, "--model", MODEL,
+                  "--cublaslt", "/nonexistent/libcublasLt.so.13"),
+                 "not /nonexistent/libcublasLt.so.13"),
                 ((SCRIPTS / "run.sh",), "say into which directory"),
                 ((SCRIPTS / "run.sh", self.directory / "r", "--only", "tests,nonsense"),
                  "no step nonsense")):

@@ -3,7 +3,10 @@
 # libraries they load, the model and a text.
 #
 #   tools/gpu-check/pack.sh DIRECTORY [--model FILE] [--adapter FILE] [--text FILE]
-#                           [--part-size SIZE] [--cairn PROGRAM]
+#                           [--part-size SIZE] [--cairn PROGRAM] [--cublaslt FILE]
+#
+# cuBLASLt, which multiplies there, is packed if it is found where cairn looks for it; it has 541 MB
+# of CUDA 13.1. --cublaslt names another libcublasLt.so.N, or says none: then that machine needs it.
 #
 # On that machine: DIRECTORY/run.sh RESULTS. With --part-size the directory has parts of at most so
 # much (as split takes it, e.g. 48M), and unpack.sh puts them together again.
@@ -17,6 +20,7 @@ ADAPTER="$ROOT/model/adapters/smollm2-135m-landmark.gguf"
 CAIRN="$BUILD/bin/cairn"
 TEXT=""
 PART_SIZE=""
+CUBLASLT=""
 
 fail() {
   printf 'pack.sh: %s\n' "$*" >&2
@@ -34,17 +38,29 @@ while (($# > 0)); do
     --text) TEXT="$2" ;;
     --part-size) PART_SIZE="$2" ;;
     --cairn) CAIRN="$2" ;;
+    --cublaslt) CUBLASLT="$2" ;;
     *) fail "no option $1" ;;
   esac
   shift 2
 done
 
+# A build has this one where FAISS for GPUs is in it.
+if [[ -x "$BUILD/bin/gpu_faiss_test" ]]; then TESTS+=(gpu_faiss_test); fi
 [[ ! -e "$TARGET" ]] || fail "$TARGET is there already; name a new directory"
 [[ -f "$MODEL" ]] || fail "no model at $MODEL; fetch it with tools/setup.sh, or say --model"
 for program in "$CAIRN" "${TESTS[@]/#/$BUILD/bin/}"; do
   [[ -f "$program" && -x "$program" ]] ||
     fail "$program is not there; build where nvcc is (docs/gpu.md)"
 done
+if [[ -z "$CUBLASLT" ]]; then
+  for place in $(ldconfig -p 2>/dev/null | awk '$1 ~ /^libcublasLt\.so\.1[23]$/ { print $NF }' |
+    sort -r) /usr/local/cuda/lib64/libcublasLt.so.1{3,2} none; do
+    CUBLASLT="$place"
+    [[ ! -f "$place" ]] || break
+  done
+fi
+[[ "$CUBLASLT" == none || -f "$CUBLASLT" && "$CUBLASLT" =~ (^|/)libcublasLt\.so\.[0-9]+$ ]] ||
+  fail "--cublaslt takes a file libcublasLt.so.N, or none, and not $CUBLASLT"
 
 PACK="$(mktemp -d)"
 trap 'rm -rf "$PACK"' EXIT
@@ -52,9 +68,20 @@ mkdir "$PACK/bin" "$PACK/lib"
 cp "$CAIRN" "$PACK/bin/cairn"
 cp "${TESTS[@]/#/$BUILD/bin/}" "$PACK/bin/"
 # The loader too: that machine's C library may be older.
-for program in "$PACK"/bin/*; do ldd "$program"; done |
-  awk '{ for (i = 1; i <= NF; ++i) if ($i ~ /^\//) print $i }' | sort -u |
-  while read -r library; do cp -L "$library" "$PACK/lib/"; done
+copy_libraries_of() {
+  for file in "$@"; do ldd "$file"; done |
+    awk '{ for (i = 1; i <= NF; ++i) if ($i ~ /^\//) print $i }' | sort -u |
+    while read -r library; do cp -L "$library" "$PACK/lib/"; done
+}
+copy_libraries_of "$PACK"/bin/*
+# Programs load this one by its name, so ldd does not know of it.
+if [[ "$CUBLASLT" == none ]]; then
+  echo "pack.sh: without cuBLASLt, which products need on that machine" >&2
+else
+  cp -L "$CUBLASLT" "$PACK/lib/"
+  copy_libraries_of "$CUBLASLT"
+  du -Lh "$CUBLASLT" | awk '{ print "pack.sh: with " $2 ", " $1 }' >&2
+fi
 cp "$MODEL" "$PACK/model.gguf"
 cp "$ADAPTER" "$PACK/adapter.gguf"
 if [[ -n "$TEXT" ]]; then

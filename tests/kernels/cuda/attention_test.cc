@@ -69,7 +69,7 @@ INSTANTIATE_TEST_SUITE_P(Shared, CudaPrefill, testing::ValuesIn(SharedCases(fals
 std::vector<AttentionCase> Sizes() {
   std::vector<AttentionCase> cases;
   int32_t number = 0;
-  for (const int32_t dim : {64, 80, 96, 128, 256, 250, 18}) {
+  for (const int32_t dim : {64, 72, 80, 96, 128, 256, 250, 18}) {
     for (const DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8}) {
       for (const SoftmaxMode mode : {SoftmaxMode::kPlain, SoftmaxMode::kGrouped}) {
         AttentionCase c;
@@ -95,6 +95,73 @@ std::vector<AttentionCase> Sizes() {
 
 INSTANTIATE_TEST_SUITE_P(Sizes, CudaDecode, testing::ValuesIn(Sizes()), CaseName);
 INSTANTIATE_TEST_SUITE_P(Sizes, CudaPrefill, testing::ValuesIn(Sizes()), CaseName);
+
+// Blocks of several tiles, the last of them part of one, and of none: a landmark alone.
+std::vector<AttentionCase> Tiles() {
+  std::vector<AttentionCase> cases;
+  for (const DType type : {DType::kF16, DType::kBF16, DType::kQ8}) {
+    for (const SoftmaxMode mode : {SoftmaxMode::kPlain, SoftmaxMode::kGrouped}) {
+      for (const int32_t dim : {40, 64, 256}) {
+        for (const int32_t rows : {1, 97, 150}) {
+          AttentionCase c;
+          c.name = std::string(mode == SoftmaxMode::kPlain ? "plain_" : "grouped_") +
+                   std::string(DTypeName(type)) + "_" + std::to_string(dim) + "_rows_" +
+                   std::to_string(rows);
+          c.rows = rows == 1 ? 3 : 11;
+          c.group = 2;
+          c.head_dim = dim;
+          c.block_rows = rows;
+          c.blocks = rows == 1 ? 4 : 2;
+          c.last_rows = type == DType::kQ8 || rows == 1 ? rows : rows - 30;
+          c.dtype = type;
+          c.mode = mode;
+          c.back = rows == 97 ? 40 : 0;
+          cases.push_back(c);
+        }
+      }
+    }
+  }
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(Tiles, CudaPrefill, testing::ValuesIn(Tiles()), CaseName);
+
+// Where that is allowed queries and weights are rounded to 16 bits, and to nothing worse.
+class CudaRounded : public CudaPrefill {};
+
+TEST_P(CudaRounded, AgreesWithReference) {
+  AttentionCase from = GetParam();
+  CudaAttention exact(from, kHeads, 6);
+  const AttentionResult expected = exact.Reference();
+  from.bf16 = true;
+  CudaAttention data(from, kHeads, 6);
+  const AttentionResult result = data.Prefill();
+  const float part = from.dtype == DType::kBF16 ? 1.0f : 0.125f;  // f16 has three bits more
+  EXPECT_LE(LargestDifference(result.o, expected.o), part * 4e-2f);
+  EXPECT_LE(LargestDifference(result.lse, expected.lse), part * 2e-2f);
+  EXPECT_LE(MeanDifference(result.o, expected.o), part * 2e-3f);
+  EXPECT_EQ(result.o == exact.Prefill().o, from.dtype == DType::kF32);
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, CudaRounded, testing::ValuesIn(Sizes()), CaseName);
+
+TEST(CudaAttend, QueriesAndKeysMayBeOfAnySize) {
+  for (const DType type : {DType::kF16, DType::kBF16, DType::kQ8}) {
+    for (const float factor : {262144.0f, 0.03125f}) {
+      AttentionCase from = {"", 9, 4, 64, 33, 3, 33, type, SoftmaxMode::kGrouped};
+      from.query_factor = factor;
+      CudaAttention data(from, kHeads, 7);
+      SCOPED_TRACE(factor);
+      ExpectAgrees(from, data.Reference(), [&] { return data.Prefill(); });
+    }
+  }
+}
+
+TEST(CudaAttend, BlocksTooLargeForTensorCoresAreAttendedWithoutThem) {
+  AttentionCase from = {"", 2, 2, 128, 900, 2, 700, DType::kBF16, SoftmaxMode::kGrouped};
+  CudaAttention data(from, 1, 8);
+  ExpectAgrees(from, data.Reference(), [&] { return data.Prefill(); });
+}
 
 TEST(CudaAttend, ManyBlocks) {
   const AttentionCase from = {

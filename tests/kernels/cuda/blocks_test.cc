@@ -96,16 +96,31 @@ class CudaBlocks : public testing::TestWithParam<std::tuple<DType, RopeStyle, in
   std::vector<float> keys_, values_;
 };
 
+// Blocks of a head lie one behind the other, with something between heads; rows go on from one
+// into the next.
 TEST_P(CudaBlocks, AppendedRowsAreThoseOfTheCpu) {
+  constexpr int32_t kBlocks = 3;
+  const BlockShape open = shape_.open();
+  const size_t bytes = (open.payload_bytes() + 15) / 16 * 16;
+  const size_t head_bytes = kBlocks * bytes + 32;
   UnderSomeOrders([&] {
-    Payloads expected = Unwritten(kHeads, shape_.open().payload_bytes());
-    Payloads found = expected;
-    for (const auto& [first, rows] : {std::pair{0, 4}, {4, 1}, {5, 0}, {9, kRows - 9}}) {
-      Append(first, rows, &expected);
-      const std::vector<std::byte*> payloads = Pointers(&found);
-      ASSERT_TRUE(cuda::AppendRows(
-                      shape_.open(), rope(), kHeads, first, rows, keys_.data() + first * stride(),
-                      values_.data() + first * stride(), stride(), payloads.data(), nullptr)
+    std::vector<std::byte> expected(kHeads * head_bytes, std::byte{0xff}), found = expected;
+    const cuda::LocalBlocks local = {kHeads, found.data(), static_cast<int64_t>(head_bytes),
+                                     static_cast<int64_t>(bytes)};
+    for (const auto& [first, rows] :
+         {std::pair{0, 4}, {4, 1}, {5, 0}, {9, kRows}, {2 * kRows, 3}}) {
+      for (int32_t row = 0; row < rows; ++row) {
+        for (size_t h = 0; h < kHeads; ++h) {
+          const auto at = row * stride() + static_cast<int64_t>(h) * open.head_dim;
+          const int32_t place = first + row;
+          cairn::AppendRows(
+              open, rope_, place % kRows, 1, keys_.data() + at, values_.data() + at, stride(),
+              expected.data() + h * head_bytes + static_cast<size_t>(place / kRows) * bytes);
+        }
+      }
+      const std::vector<int32_t> first_row = {first};
+      ASSERT_TRUE(cuda::AppendRows(open, rope(), local, first_row.data(), rows, keys_.data(),
+                                   values_.data(), stride(), nullptr)
                       .has_value());
       ASSERT_EQ(found, expected) << "after rows from " << first;
     }
@@ -199,8 +214,9 @@ TEST(CudaRounding, HalvesRoundAsOnTheCpu) {
     Payloads expected = Unwritten(1, shape.payload_bytes());
     Payloads found = expected;
     cairn::AppendRows(shape, rope, 0, 1, keys.data(), numbers.data(), dim, expected[0].data());
-    ASSERT_TRUE(cuda::AppendRows(shape, device_rope, 1, 0, 1, keys.data(), numbers.data(), dim,
-                                 Pointers(&found).data(), nullptr)
+    const std::vector<int32_t> first = {0};
+    ASSERT_TRUE(cuda::AppendRows(shape, device_rope, {1, found[0].data(), 0, 0}, first.data(), 1,
+                                 keys.data(), numbers.data(), dim, nullptr)
                     .has_value());
     EXPECT_EQ(found, expected) << DTypeName(type);
   }

@@ -68,6 +68,7 @@ AttentionResult CudaAttention::Run(const Function& attend) {
   params.shape = {from_.block_rows, from_.head_dim, from_.dtype};
   params.mode = from_.mode;
   params.scale = 1.0f / std::sqrt(static_cast<float>(from_.head_dim));
+  params.bf16 = from_.bf16;
   params.rope = {rope.at(0), rope.positions(), rope.style()};
   params.heads = heads_;
   params.rows = from_.rows;

@@ -40,6 +40,32 @@ TEST_P(CudaFold, AgreesWithReference) {
 INSTANTIATE_TEST_SUITE_P(Cases, CudaFold, testing::ValuesIn(FoldCases()),
                          [](const auto& info) { return info.param.name; });
 
+// Where all heavy blocks are those of one thread, its largest tells little of the others.
+TEST(CudaFoldScores, HeavyBlocksMayBeNeighboursOrOneThreads) {
+  for (const int32_t apart : {1, 128, 1024}) {
+    const FoldCase from = {"", 1, 2, 2, 8400, 1, 8};
+    FoldData data(from, 3);
+    for (size_t i = 0; i < 8; ++i) {
+      const size_t block = 7 + i * static_cast<size_t>(apart);
+      data.scores[block] = data.scores[8400 + block] = 50.0f + static_cast<float>(i);
+    }
+    const FoldOutcome expected = data.Run(FoldScores);
+    EXPECT_EQ(expected.chosen.front(), 7 + 7 * apart);
+    EXPECT_EQ(OnDevice(data).chosen, expected.chosen);
+  }
+}
+
+// Of two rows each has one block alone: their weights are −0 and 0, which are equal.
+TEST(CudaFoldScores, SignsOfZeroMakeNoDifference) {
+  const FoldCase from = {"", 1, 2, 2, 2, 1, 2};
+  FoldData data(from, 4);
+  constexpr float kNothing = -std::numeric_limits<float>::infinity();
+  data.scores = {-0.0f, kNothing, kNothing, 3.0f};
+  const FoldOutcome expected = data.Run(FoldScores);
+  EXPECT_EQ(expected.chosen, (std::vector<int32_t>{0, 1}));
+  EXPECT_EQ(OnDevice(data).chosen, expected.chosen);
+}
+
 TEST(CudaFoldScores, OfMinusInfinityAreChosenLast) {
   FoldCase from = {"", 1, 2, 2, 40, 1, 40};
   FoldData data(from, 2);

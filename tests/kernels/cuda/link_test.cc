@@ -6,7 +6,10 @@
 
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/blocks.h"
+#include "kernels/cuda/chunk_codes.h"
 #include "kernels/cuda/fold.h"
+#include "kernels/cuda/score.h"
+#include "kernels/cuda/transformer.h"
 
 namespace cairn {
 namespace {
@@ -23,11 +26,19 @@ TEST(CudaLink, WithoutADeviceALaunchIsAnErrorInCudasWords) {
   const Status all[] = {
       cuda::AttendDecode(params, 1, nullptr, nullptr),
       cuda::AttendPrefill(params, nullptr),
-      cuda::AppendRows(params.shape, {nullptr, 64}, 1, 0, 1, nullptr, nullptr, 0, nullptr, nullptr),
+      cuda::AppendRows(params.shape, {nullptr, 64}, {}, nullptr, 1, nullptr, nullptr, 0, nullptr),
       cuda::LandmarkKeys(params.shape, 1, nullptr, nullptr, nullptr),
       cuda::SealBlocks(codes, 1, nullptr, nullptr, nullptr),
       cuda::GatherBlocks(1, 16, nullptr, nullptr, nullptr),
-      cuda::FoldScores(fold, nullptr, nullptr)};
+      cuda::FoldScores(fold, nullptr, nullptr),
+      cuda::RmsNorm(nullptr, nullptr, 0, 1, 1, DType::kF32, nullptr, nullptr),
+      cuda::AddRows(nullptr, nullptr, 1, nullptr, nullptr),
+      cuda::SwiGlu(nullptr, 1, 1, DType::kF32, nullptr, nullptr),
+      cuda::ConvertFloats(nullptr, 1, DType::kF32, nullptr, nullptr),
+      cuda::Greedy(nullptr, 1, 1, nullptr, nullptr),
+      cuda::ScoreVectors({.rows = 1, .dim = 64, .padded_dim = 64, .vectors = 1}, nullptr),
+      cuda::CodeChunk({.vectors = 1, .dim = 64, .padded_dim = 64}, nullptr),
+      cuda::ScoreCodes({.rows = 1, .dim = 64, .chunk_vectors = 1, .vectors = 1}, nullptr)};
   for (const Status& status : all) {
     ASSERT_FALSE(status.has_value());
     EXPECT_EQ(status.error().code, Errc::kIo);

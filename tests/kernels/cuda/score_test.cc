@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
+#include <algorithm>
 #include <vector>
 
 #include "tests/support/cuda_on_cpu/thread_block.h"
@@ -16,18 +16,21 @@ struct ScoreCase {
   DType dtype;
   int32_t partitions, rows, dim;
   int64_t vectors;
+  int64_t behind = 0;  ///< places behind the scores of a row
 };
 
 void PrintTo(const ScoreCase& from, std::ostream* os) { *os << from.name; }
 
 std::vector<ScoreCase> Cases() {
-  return {{"one", DType::kBF16, 1, 1, 64, 1},        {"a_group", DType::kBF16, 3, 3, 64, 200},
-          {"rows", DType::kBF16, 2, 21, 64, 67},     {"eight_rows", DType::kBF16, 1, 8, 64, 64},
-          {"small_dim", DType::kBF16, 2, 3, 20, 65}, {"odd_dim", DType::kBF16, 1, 9, 77, 130},
-          {"dim_80", DType::kBF16, 2, 4, 80, 100},   {"dim_128", DType::kBF16, 2, 4, 128, 129},
-          {"dim_256", DType::kBF16, 2, 5, 256, 70},  {"f32", DType::kF32, 2, 3, 64, 100},
-          {"f32_128", DType::kF32, 1, 4, 128, 65},   {"f32_odd", DType::kF32, 2, 9, 250, 40},
-          {"no_rows", DType::kF32, 1, 0, 64, 10},    {"no_vectors", DType::kF32, 1, 3, 64, 0}};
+  return {
+      {"one", DType::kBF16, 1, 1, 64, 1},          {"a_group", DType::kBF16, 3, 3, 64, 200},
+      {"rows", DType::kBF16, 2, 21, 64, 67},       {"eight_rows", DType::kBF16, 1, 8, 64, 64},
+      {"small_dim", DType::kBF16, 2, 3, 20, 65},   {"odd_dim", DType::kBF16, 1, 9, 77, 130},
+      {"dim_80", DType::kBF16, 2, 4, 80, 100},     {"dim_128", DType::kBF16, 2, 4, 128, 129},
+      {"dim_256", DType::kBF16, 2, 5, 256, 70},    {"f32", DType::kF32, 2, 3, 64, 100},
+      {"f32_128", DType::kF32, 1, 4, 128, 65},     {"f32_odd", DType::kF32, 2, 9, 250, 40},
+      {"strided", DType::kBF16, 2, 10, 64, 70, 5}, {"strided_f32", DType::kF32, 3, 3, 64, 33, 1},
+      {"no_rows", DType::kF32, 1, 0, 64, 10},      {"no_vectors", DType::kF32, 1, 3, 64, 0}};
 }
 
 class CudaScore : public testing::TestWithParam<ScoreCase> {};
@@ -49,7 +52,9 @@ TEST_P(CudaScore, AgreesWithPlainLoops) {
   } else {
     ConvertFromFloat(c.dtype, plain.data(), stored.data(), numbers);
   }
-  std::vector<float> expected(static_cast<size_t>(c.partitions * c.rows * c.vectors));
+  constexpr float kNotWritten = -7.0f;
+  const int64_t stride = c.vectors + c.behind;
+  std::vector<float> expected(static_cast<size_t>(c.partitions * c.rows * stride), kNotWritten);
   ScoreParams params = {.partitions = c.partitions,
                         .rows = c.rows,
                         .dim = c.dim,
@@ -59,15 +64,18 @@ TEST_P(CudaScore, AgreesWithPlainLoops) {
                         .stored = stored.data(),
                         .partition_stride = (c.vectors + kSpare) * padded,
                         .queries = queries.data(),
-                        .scores = expected.data()};
+                        .scores = expected.data(),
+                        .score_stride = c.behind == 0 ? 0 : stride};
   ScoreVectors(params);
+  EXPECT_EQ(std::count(expected.begin(), expected.end(), kNotWritten),
+            c.partitions * c.rows * c.behind);
   std::vector<float> first;
   for (uint64_t order = 0; order < 3; ++order) {
     cuda_on_cpu::SetOrderSeed(TestSeed() + order);
-    std::vector<float> found(expected.size() + 1, std::nanf(""));
+    std::vector<float> found(expected.size() + 1, kNotWritten);
     params.scores = found.data();
     ASSERT_TRUE(cuda::ScoreVectors(params, nullptr).has_value());
-    EXPECT_TRUE(std::isnan(found.back()));
+    EXPECT_EQ(found.back(), kNotWritten);
     found.pop_back();
     for (size_t i = 0; i < expected.size(); ++i) ASSERT_NEAR(found[i], expected[i], 1e-4) << i;
     if (order == 0) first = found;

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "tests/support/cuda_on_cpu/runtime.h"
+#include "tests/support/cuda_on_cpu/tensor_core.h"
 #include "tests/support/cuda_on_cpu/thread_block.h"
 
 #define __global__
@@ -121,6 +122,10 @@ T atomicMax(T* target, std::type_identity_t<T> value) {
   return cairn::cuda_on_cpu::Change(target, [value](T old) { return old < value ? value : old; });
 }
 template <class T>
+T atomicOr(T* target, std::type_identity_t<T> value) {
+  return cairn::cuda_on_cpu::Change(target, [value](T old) { return old | value; });
+}
+template <class T>
 T atomicExch(T* target, std::type_identity_t<T> value) {
   return cairn::cuda_on_cpu::Change(target, [value](T) { return value; });
 }
@@ -138,6 +143,15 @@ inline float __fsub_rn(float a, float b) { return a - b; }
 inline float __fdiv_rn(float a, float b) { return a / b; }
 inline unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
 inline float __uint_as_float(unsigned x) { return std::bit_cast<float>(x); }
+// Byte i of the result is that of x, y (the higher four) which digit i of `digits` names.
+inline unsigned __byte_perm(unsigned x, unsigned y, unsigned digits) {
+  const uint64_t bytes = uint64_t{y} << 32 | x;
+  unsigned result = 0;
+  for (unsigned i = 0; i < 4; ++i) {
+    result |= static_cast<unsigned>(bytes >> (digits >> i * 4 & 7) * 8 & 0xff) << i * 8;
+  }
+  return result;
+}
 
 // Launching, as far as the kernels do it. What a device of compute capability 8.0 refuses is
 // refused here.

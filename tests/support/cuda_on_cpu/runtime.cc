@@ -4,71 +4,49 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
-#include <deque>
 #include <map>
-#include <memory>
-#include <mutex>
 #include <utility>
-#include <vector>
 
+#include "tests/support/cuda_on_cpu/runtime_state.h"
 #include "tests/support/cuda_on_cpu/thread_block.h"
 
-// Times it was put on a queue, and times that place has run.
-struct CUevent_st {
-  uint64_t recorded = 0;
-  uint64_t passed = 0;
-};
+namespace cairn::cuda_on_cpu {
 
-namespace {
+std::recursive_mutex mutex;
+std::vector<std::unique_ptr<CUstream_st>> streams;
+std::vector<std::unique_ptr<CUgraphExec_st>> graphs;
 
-using cairn::cuda_on_cpu::Draw;
-using cairn::cuda_on_cpu::RuntimeCounts;
+}  // namespace cairn::cuda_on_cpu
 
-struct Operation {
-  std::function<cudaError_t()> run;
-  const CUevent_st* after = nullptr;  // runs not before it has passed so often
-  uint64_t times = 0;
-};
-
-}  // namespace
-
-struct CUstream_st {
-  std::deque<Operation> queue;
-};
+using namespace cairn::cuda_on_cpu;
 
 namespace {
 
 constexpr size_t kPage = 4096;
 
-std::recursive_mutex mutex;
+size_t MemoryToBeginWith() {
+  const char* const mebibytes = std::getenv("CAIRN_CUDA_ON_CPU_MIB");
+  return (mebibytes == nullptr ? 64 : std::strtoull(mebibytes, nullptr, 10)) << 20;
+}
+
 int devices = 1;
-size_t memory_bytes = size_t{64} << 20;
+size_t memory_bytes = MemoryToBeginWith();
 std::map<std::byte*, size_t> device_memory, pinned_memory;  // where and how long
-std::vector<std::unique_ptr<CUstream_st>> streams;
 std::vector<std::unique_ptr<CUevent_st>> events;
 RuntimeCounts counts;
 cudaError_t failed = cudaSuccess;  // of something that ran; stays
 cudaError_t last = cudaSuccess;
 int calls_to_failure = 0;  // 0: none fails
 
-// Whether this call, which can, is to fail.
-bool Fails() {
-  if (calls_to_failure == 0 || --calls_to_failure > 0) return false;
-  last = cudaErrorUnknown;
-  return true;
-}
-
 size_t Pages(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
-
-cudaError_t Say(cudaError_t error) {
-  if (error != cudaSuccess) last = error;
-  return error;
-}
 
 void* Map(size_t bytes, int rights) {
   void* memory = mmap(nullptr, Pages(bytes), rights, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  return memory == MAP_FAILED ? nullptr : memory;
+  if (memory == MAP_FAILED) return nullptr;
+  madvise(memory, Pages(bytes), MADV_HUGEPAGE);  // rights change quicker
+  return memory;
 }
 
 size_t Total(const std::map<std::byte*, size_t>& memory) {
@@ -113,26 +91,17 @@ bool RunOne() {
   cudaStream_t stream = ready[Draw(ready.size())];
   const Operation operation = std::move(stream->queue.front());
   stream->queue.pop_front();
-  const OnDevice on_device;
   if (operation.run && failed == cudaSuccess) failed = operation.run();
   return true;
 }
 
 template <class Condition>
 cudaError_t RunUntil(Condition done) {
+  if (done()) return Say(failed);
+  const OnDevice on_device;
   while (!done() && RunOne()) {
   }
   return Say(failed);
-}
-
-// What is put on a stream may run at once, with what is before it, or later.
-cudaError_t Put(cudaStream_t stream, Operation operation) {
-  stream->queue.push_back(std::move(operation));
-  if (Draw(4) == 0) {
-    for (size_t i = Draw(4); i > 0 && RunOne(); --i) {
-    }
-  }
-  return cudaSuccess;
 }
 
 void Forget(std::map<std::byte*, size_t>* memory, void* at) {
@@ -150,6 +119,33 @@ bool CanCopy(const void* target, const void* source, size_t bytes, cudaMemcpyKin
 }  // namespace
 
 namespace cairn::cuda_on_cpu {
+
+bool Fails() {
+  if (calls_to_failure == 0 || --calls_to_failure > 0) return false;
+  last = cudaErrorUnknown;
+  return true;
+}
+
+cudaError_t Say(cudaError_t error) {
+  if (error != cudaSuccess) last = error;
+  return error;
+}
+
+// What is put on a stream may run at once, with what is before it, or later.
+cudaError_t Put(cudaStream_t stream, Operation operation) {
+  if (stream->captured != nullptr) {
+    stream->captured->operations.push_back(std::move(operation));
+    return cudaSuccess;
+  }
+  counts.launches += operation.launch ? 1 : 0;
+  stream->queue.push_back(std::move(operation));
+  if (Draw(4) == 0) {
+    const OnDevice on_device;
+    for (size_t i = Draw(4); i > 0 && RunOne(); --i) {
+    }
+  }
+  return cudaSuccess;
+}
 
 RuntimeCounts Counts() {
   const std::lock_guard lock(mutex);
@@ -176,18 +172,31 @@ bool FailureIsDue() {
 
 size_t Leftovers() {
   const std::lock_guard lock(mutex);
-  return Total(device_memory) + Total(pinned_memory) + streams.size() + events.size();
+  return Total(device_memory) + Total(pinned_memory) + streams.size() + events.size() +
+         graphs.size();
 }
 
 cudaError_t PutLaunch(cudaStream_t stream, std::function<bool()> kernel) {
   const std::lock_guard lock(mutex);
-  ++counts.launches;
   const auto run = [kernel = std::move(kernel)] {
     return kernel() ? cudaSuccess : cudaErrorLaunchFailure;
   };
-  if (stream == nullptr) return run();
+  if (stream == nullptr) {
+    ++counts.launches;
+    return run();
+  }
   if (Fails()) return cudaErrorUnknown;
-  return Put(stream, {.run = run});
+  return Put(stream, {.run = run, .launch = true});
+}
+
+bool CallFails() {
+  const std::lock_guard lock(mutex);
+  return Fails();
+}
+
+bool IsDeviceMemory(const void* memory, size_t bytes) {
+  const std::lock_guard lock(mutex);
+  return IsWithin(device_memory, memory, bytes);
 }
 
 }  // namespace cairn::cuda_on_cpu
@@ -216,6 +225,7 @@ cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
 
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
   const std::lock_guard lock(mutex);
+  if (BreaksCapture()) return cudaErrorStreamCaptureUnsupported;
   if (Fails()) return cudaErrorUnknown;
   if (Total(device_memory) + bytes > memory_bytes) return Say(cudaErrorMemoryAllocation);
   *memory = Map(bytes, PROT_READ | PROT_WRITE);
@@ -228,6 +238,7 @@ cudaError_t cudaMalloc(void** memory, size_t bytes) {
 
 cudaError_t cudaFree(void* memory) {
   const std::lock_guard lock(mutex);
+  if (BreaksCapture()) return cudaErrorStreamCaptureUnsupported;
   // As CUDA does: waits for all that may use it.
   const cudaError_t error = RunUntil([] { return false; });
   Forget(&device_memory, memory);
@@ -236,6 +247,7 @@ cudaError_t cudaFree(void* memory) {
 
 cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
   const std::lock_guard lock(mutex);
+  if (BreaksCapture()) return cudaErrorStreamCaptureUnsupported;
   if (Fails()) return cudaErrorUnknown;
   *memory = Map(bytes, PROT_READ | PROT_WRITE);
   if (*memory == nullptr) return Say(cudaErrorMemoryAllocation);
@@ -245,6 +257,7 @@ cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
 
 cudaError_t cudaFreeHost(void* memory) {
   const std::lock_guard lock(mutex);
+  if (BreaksCapture()) return cudaErrorStreamCaptureUnsupported;
   const cudaError_t error = RunUntil([] { return false; });
   Forget(&pinned_memory, memory);
   return error;
@@ -265,6 +278,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   const std::lock_guard lock(mutex);
+  if (BreaksCapture()) return cudaErrorStreamCaptureUnsupported;
   if (Fails()) return cudaErrorUnknown;
   ++counts.waits;
   return RunUntil([&] { return stream->queue.empty(); });
@@ -272,6 +286,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   const std::lock_guard lock(mutex);
+  if (stream->captured != nullptr && BreaksCapture()) return cudaErrorStreamCaptureUnsupported;
   if (Fails()) return cudaErrorUnknown;
   return Put(stream, {.run = {}, .after = event, .times = event->recorded});
 }
@@ -308,6 +323,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const std::lock_guard lock(mutex);
+  if (BreaksCapture()) return cudaErrorStreamCaptureUnsupported;
   if (Fails()) return cudaErrorUnknown;
   ++counts.waits;
   return RunUntil([&] { return event->passed == event->recorded; });
@@ -374,32 +390,17 @@ cudaError_t cudaMemcpyBatchAsync(void* const* targets, const void* const* source
              }});
 }
 
+cudaError_t cudaMemsetAsync(void* target, int value, size_t bytes, cudaStream_t stream) {
+  const std::lock_guard lock(mutex);
+  if (Fails()) return cudaErrorUnknown;
+  if (!IsWithin(device_memory, target, bytes)) return Say(cudaErrorInvalidValue);
+  return Put(stream, {.run = [=] {
+               std::memset(target, value, bytes);
+               return cudaSuccess;
+             }});
+}
+
 cudaError_t cudaGetLastError() {
   const std::lock_guard lock(mutex);
   return std::exchange(last, cudaSuccess);
-}
-
-const char* cudaGetErrorString(cudaError_t error) {
-  switch (error) {
-    case cudaSuccess:
-      return "no error";
-    case cudaErrorInvalidValue:
-      return "invalid argument";
-    case cudaErrorMemoryAllocation:
-      return "out of memory";
-    case cudaErrorCallRequiresNewerDriver:
-    case cudaErrorNotSupported:
-      return "operation not supported";
-    case cudaErrorNoDevice:
-      return "no CUDA-capable device is detected";
-    case cudaErrorInvalidDevice:
-      return "invalid device ordinal";
-    case cudaErrorNotReady:
-      return "device not ready";
-    case cudaErrorUnknown:
-      return "unknown error";
-    case cudaErrorLaunchFailure:
-      return cairn::cuda_on_cpu::Failure().c_str();
-  }
-  return "unknown";
 }

@@ -6,7 +6,9 @@
 // for has passed: so copies and kernels run as late, and streams as far apart, as waiting and
 // events allow. The host cannot touch device memory (it is mapped without rights while nothing of a
 // stream runs), and copies take pinned memory only. A failed kernel makes all that follows fail.
-// The null stream, which only kernels' own tests use, runs at once, on any memory.
+// The null stream, which only kernels' own tests use, runs at once, on any memory. While a stream
+// captures, what would break that on CUDA fails here: allocating, freeing, waiting, and waiting for
+// events.
 //
 // Not modelled: copies beside kernels, time, more than one context.
 #pragma once
@@ -21,12 +23,13 @@ namespace cairn::cuda_on_cpu {
 struct RuntimeCounts {
   uint64_t waits = 0;  ///< of the host: for streams and events
   uint64_t copies = 0;
-  uint64_t batches = 0;  ///< of them
-  uint64_t launches = 0;
+  uint64_t batches = 0;   ///< of them
+  uint64_t launches = 0;  ///< of kernels, one by one or by a graph
 };
 RuntimeCounts Counts();
 
-/// Devices from now on (1 to begin with), and the memory of each (64 MiB).
+/// Devices from now on (1 to begin with), and the memory of each (64 MiB, or CAIRN_CUDA_ON_CPU_MIB
+/// of the environment).
 void SetDevices(int count);
 void SetMemory(size_t bytes);
 /// After a kernel failed on purpose.
@@ -35,13 +38,16 @@ void ForgetFailure();
 void FailCall(int number);
 /// Whether one is still to fail.
 bool FailureIsDue();
-/// Bytes allocated on devices and as pinned memory, and how many streams and events there are.
+/// Bytes allocated on devices and as pinned memory, and how many streams, events and graphs there
+/// are.
 size_t Leftovers();
 
 }  // namespace cairn::cuda_on_cpu
 
 using cudaStream_t = struct CUstream_st*;
 using cudaEvent_t = struct CUevent_st*;
+using cudaGraph_t = struct CUgraph_st*;
+using cudaGraphExec_t = struct CUgraphExec_st*;
 
 enum cudaError_t {
   cudaSuccess = 0,
@@ -53,6 +59,7 @@ enum cudaError_t {
   cudaErrorNotReady = 600,
   cudaErrorLaunchFailure = 719,
   cudaErrorNotSupported = 801,
+  cudaErrorStreamCaptureUnsupported = 900,
   cudaErrorUnknown = 999,
 };
 enum cudaMemcpyKind {
@@ -60,6 +67,7 @@ enum cudaMemcpyKind {
   cudaMemcpyDeviceToHost = 2,
   cudaMemcpyDeviceToDevice = 3,
 };
+enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
 enum cudaMemcpySrcAccessOrder { cudaMemcpySrcAccessOrderStream = 1 };
 inline constexpr unsigned cudaStreamNonBlocking = 1;
 inline constexpr unsigned cudaEventDisableTiming = 2;
@@ -100,6 +108,14 @@ cudaError_t cudaMemcpyBatchAsync(void* const* targets, const void* const* source
                                  const size_t* sizes, size_t count,
                                  cudaMemcpyAttributes* attributes, size_t* firsts,
                                  size_t attribute_count, cudaStream_t stream);
+cudaError_t cudaMemsetAsync(void* target, int value, size_t bytes, cudaStream_t stream);
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* made, cudaGraph_t graph,
+                                 unsigned long long flags);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph);
 cudaError_t cudaGetLastError();
 /// For a launch that failed, the reason with the place in the kernel.
 const char* cudaGetErrorString(cudaError_t error);
@@ -108,5 +124,8 @@ namespace cairn::cuda_on_cpu {
 
 /// Runs `kernel` later, in order (now on the null stream).
 cudaError_t PutLaunch(cudaStream_t stream, std::function<bool()> kernel);
+/// For other stand-ins: whether this call, which can, is to fail.
+bool CallFails();
+bool IsDeviceMemory(const void* memory, size_t bytes);
 
 }  // namespace cairn::cuda_on_cpu

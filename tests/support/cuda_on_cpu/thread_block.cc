@@ -45,6 +45,7 @@ struct Exchange {
   uint32_t mask = 0;
   uint64_t value = 0;
   int source = 0;
+  WarpWork work = nullptr;  // of kTogether, `value` being what the lane brought
   uint64_t result = 0;
 };
 
@@ -55,6 +56,7 @@ struct Thread {
   State state = State::kEnded;
   Place place;
   Exchange exchange;
+  AsyncCopies copies;
   FakeStack fake_stack;
 };
 
@@ -159,7 +161,22 @@ class Grid {
     Suspend();
   }
 
+  void Fail(std::string why) {
+    failure = why;
+    std::string().swap(why);  // nothing is destroyed on this stack any more
+    Suspend();
+  }
+
+  void CheckShared(const void* at, size_t bytes, Place place) {
+    const auto* begin = static_cast<const std::byte*>(at);
+    const bool inside = begin >= shared_.data() && begin + bytes <= shared_.data() + shared_.size();
+    if (inside && static_cast<size_t>(begin - shared_.data()) % bytes == 0) return;
+    Fail(fmt::format("{} bytes at {}:{} are not aligned in shared memory", bytes, place.file,
+                     place.line));
+  }
+
   std::byte* shared() { return shared_.data(); }
+  AsyncCopies& copies() { return current_->copies; }
   int Lane() const { return static_cast<int>(CurrentNumber() % kWarpThreads); }
 
  private:
@@ -242,12 +259,6 @@ class Grid {
     FinishSwitch(&self->fake_stack, &main_stack_, &main_stack_bytes_);
   }
 
-  void Fail(std::string why) {
-    failure = why;
-    std::string().swap(why);  // nothing is destroyed on this stack any more
-    Suspend();
-  }
-
   size_t FirstOfWarp() const { return CurrentNumber() / kWarpThreads * kWarpThreads; }
 
   // Whether all lanes that the current thread waits for do the same.
@@ -258,7 +269,7 @@ class Grid {
       if ((mine.mask >> lane & 1) == 0) continue;
       const Thread& other = threads_[FirstOfWarp() + lane];
       if (other.exchange.mask != mine.mask || other.exchange.operation != mine.operation ||
-          !(other.place == current_->place)) {
+          other.exchange.work != mine.work || !(other.place == current_->place)) {
         return false;
       }
     }
@@ -268,6 +279,7 @@ class Grid {
   void FinishExchange() {
     const uint32_t mask = current_->exchange.mask;
     in_warp_[CurrentNumber() / kWarpThreads] &= ~mask;
+    if (current_->exchange.work != nullptr) WorkTogether();
     uint64_t ballot = 0;
     for (unsigned lane = 0; lane < kWarpThreads; ++lane) {
       if ((mask >> lane & 1) != 0 && threads_[FirstOfWarp() + lane].exchange.value != 0) {
@@ -292,6 +304,14 @@ class Grid {
       }
       Release(FirstOfWarp() + lane);
     }
+  }
+
+  void WorkTogether() {
+    void* brought[kWarpThreads];
+    for (unsigned lane = 0; lane < kWarpThreads; ++lane) {
+      brought[lane] = reinterpret_cast<void*>(threads_[FirstOfWarp() + lane].exchange.value);
+    }
+    current_->exchange.work(brought);
   }
 
   std::string WhoWaits() const {
@@ -339,6 +359,8 @@ void Grid::Enter(context::transfer_t from) {
   FinishSwitch(nullptr, &grid->main_stack_, &grid->main_stack_bytes_);
   while (true) {
     grid->body_();
+    if (grid->copies().UnderWay()) grid->Fail("a thread has ended with copies under way");
+    grid->copies().Forget();
     grid->current_->state = State::kEnded;
     grid->Suspend();
   }
@@ -373,7 +395,27 @@ int Lane() { return running->Lane(); }
 
 uint64_t WarpExchange(WarpOperation operation, uint32_t mask, uint64_t value, int source,
                       const char* file, int line) {
-  return running->WarpExchange({operation, mask, value, source, 0}, {file, line});
+  return running->WarpExchange({operation, mask, value, source, nullptr, 0}, {file, line});
+}
+
+void WarpTogether(WarpWork work, void* brought, const char* file, int line) {
+  running->WarpExchange(
+      {WarpOperation::kTogether, 0xffffffffu, reinterpret_cast<uint64_t>(brought), 0, work, 0},
+      {file, line});
+}
+
+AsyncCopies& ThreadCopies() { return running->copies(); }
+
+void CheckShared(const void* at, size_t bytes, const char* file, int line) {
+  running->CheckShared(at, bytes, {file, line});
+}
+
+void CopyToShared(void* to, const void* from, size_t bytes, const char* file, int line) {
+  running->CheckShared(to, AsyncCopies::kBytes, {file, line});
+  if (reinterpret_cast<uintptr_t>(from) % AsyncCopies::kBytes != 0) {
+    running->Fail(fmt::format("a copy at {}:{} reads where nothing is aligned to 16", file, line));
+  }
+  running->copies().Add(static_cast<std::byte*>(to), static_cast<const std::byte*>(from), bytes);
 }
 
 }  // namespace cairn::cuda_on_cpu

@@ -19,6 +19,8 @@
 #include <functional>
 #include <string>
 
+#include "tests/support/cuda_on_cpu/async_copies.h"
+
 namespace cairn::cuda_on_cpu {
 
 struct Index3 {
@@ -56,13 +58,25 @@ std::byte* DynamicShared();
 /// Lets another thread go first, or not, by the seed.
 void MayYield();
 
-enum class WarpOperation : uint8_t { kBarrier, kShuffle, kBallot };
+enum class WarpOperation : uint8_t { kBarrier, kShuffle, kBallot, kTogether };
 
 /// Waits for all lanes of `mask`. kShuffle: the value of lane `source`, which `mask` must have;
 /// kBallot: a bit for each lane of `mask` whose value is not 0.
 uint64_t WarpExchange(WarpOperation operation, uint32_t mask, uint64_t value, int source,
                       const char* file, int line);
+/// Waits for all lanes of the warp; then `work` is called once with what each of them brought, and
+/// all go on.
+using WarpWork = void (*)(void* const* brought);
+void WarpTogether(WarpWork work, void* brought, const char* file, int line);
 /// The lane of the running thread in its warp.
 int Lane();
+
+/// The running thread's; under way when it ends, they are a failure.
+AsyncCopies& ThreadCopies();
+/// A failure unless `bytes` at `at` lie in the block's dynamic shared memory, aligned to `bytes`.
+void CheckShared(const void* at, size_t bytes, const char* file, int line);
+/// cp.async of 16 bytes: `bytes` of them from `from`, the others zeros. Both are aligned to 16.
+void CopyToShared(void* to, const void* from, size_t bytes, const char* file = __builtin_FILE(),
+                  int line = __builtin_LINE());
 
 }  // namespace cairn::cuda_on_cpu

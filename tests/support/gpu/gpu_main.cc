@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "base/device.h"
+#include "index/faiss_gpu.h"
 #include "tests/support/cuda_on_cpu/thread_block.h"
 
 namespace cairn::cuda_on_cpu {
@@ -23,5 +24,12 @@ int main(int argc, char** argv) {
     std::printf("skipped: no GPU here (%s)\n", cairn::Device::Open(0).error().message.c_str());
     return kSkipped;
   }
+#ifdef CAIRN_TEST_OF_FAISS
+  if (const cairn::Status usable = cairn::CheckFaissGpu();
+      !testing::GTEST_FLAG(list_tests) && !usable.has_value()) {
+    std::printf("skipped: %s\n", usable.error().message.c_str());
+    return kSkipped;
+  }
+#endif
   return RUN_ALL_TESTS();
 }

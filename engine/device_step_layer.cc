@@ -1,0 +1,163 @@
+// A layer of a step on a device: rows appended, blocks chosen, attention.
+#include <algorithm>
+
+#include "base/check.h"
+#include "engine/device_step.h"
+#include "kernels/cuda/choice.h"
+#include "kernels/cuda/fold.h"
+
+namespace cairn {
+
+DeviceAttendCall DeviceStep::LocalCall(int32_t layer, const DeviceRows& rows) const {
+  const int64_t lists = int64_t{layer} * heads() * local_.blocks();
+  return {.block = parts_.shape.block.open(),
+          .q = rows.q,
+          .q_row_stride = rows.stride,
+          .positions = At<int32_t>(inputs_on_device_, 0),
+          .rows = now_.rows,
+          .groups = 1,
+          .per_list = local_.blocks(),
+          .blocks = At<cuda::PlacedBlock>(inputs_on_device_, now_.inputs.local) + lists,
+          .counts = At<int32_t>(inputs_on_device_, now_.inputs.local_counts),
+          .o = now_.per_list > 0 ? At<float>(work_, now_.work.o) : rows.o,
+          .lse = At<float>(work_, now_.work.part_lse)};
+}
+
+DeviceAttendCall DeviceStep::ChosenCall(const DeviceRows& rows) const {
+  const int64_t queries = int64_t{now_.rows} * parts_.shape.query_heads;
+  return {.block = parts_.shape.block,
+          .q = rows.q,
+          .q_row_stride = rows.stride,
+          .positions = At<int32_t>(inputs_on_device_, 0),
+          .rows = now_.rows,
+          .groups = now_.groups,
+          .per_list = now_.per_list,
+          .blocks = At<cuda::PlacedBlock>(work_, now_.work.placed),
+          .counts = At<int32_t>(work_, now_.work.counts),
+          .o = At<float>(work_, now_.work.o) + queries * parts_.shape.block.head_dim,
+          .lse = At<float>(work_, now_.work.part_lse) + queries};
+}
+
+Status DeviceStep::Choose(int32_t layer, const DeviceRows& rows) {
+  const StepPlan& plan = now_.plan;
+  if (plan.TakesAll()) return Ok();
+  const SessionShape& shape = parts_.shape;
+  const int32_t group = shape.group(), dim = shape.block.head_dim;
+  const int32_t sampled = now_.sampled * group;
+  const int32_t far_columns = now_.far * parts_.index.representatives();
+  const int64_t columns = int64_t{far_columns} + now_.near;
+  SampledQueries queries = {.heads = heads(),
+                            .group = group,
+                            .dim = dim,
+                            .rows = now_.sampled,
+                            .q = rows.q,
+                            .q_row_stride = rows.stride,
+                            .positions = At<int32_t>(inputs_on_device_, 0),
+                            .first = now_.first_sampled,
+                            .stride = now_.sample_stride,
+                            .scale = attend_.scale()};
+  float* const rotated = At<float>(work_, now_.work.queries);
+  CAIRN_TRY(cuda::SearchQueries(queries, attend_.rope(), plan.far_slot * shape.block.block_rows,
+                                shape.block.dtype != DType::kF32, rotated,
+                                At<int32_t>(status_, StatusWords(layer) * sizeof(int32_t)),
+                                stream_.get()));
+  float* const scores = At<float>(work_, now_.work.scores);
+  for (int32_t head = 0; head < heads(); head += now_.heads_at_once) {
+    const int32_t count = std::min(now_.heads_at_once, heads() - head);
+    if (now_.far > 0) {
+      CAIRN_TRY(parts_.index.Score(layer * heads() + head, count, plan.far_begin, plan.far_end,
+                                   rotated + int64_t{head} * sampled * dim, sampled, scores,
+                                   columns, stream_));
+    }
+    queries.heads = count;
+    queries.q = rows.q + int64_t{head} * group * dim;
+    const int64_t near_key = (int64_t{layer} * heads() + head) * now_.near * dim;
+    CAIRN_TRY(cuda::NearScores(queries, attend_.rope(), now_.near, shape.block.block_rows,
+                               At<float>(near_, 0) + near_key, scores + far_columns, columns,
+                               stream_.get()));
+    const int64_t choice = int64_t{head} * now_.groups * plan.choose;
+    CAIRN_TRY(cuda::FoldScores({.partitions = count,
+                                .rows = sampled,
+                                .rows_per_group = now_.rows_per_group,
+                                .blocks = now_.far + now_.near,
+                                .representatives = parts_.index.representatives(),
+                                .k = plan.choose,
+                                .scores = scores,
+                                .lse = At<float>(work_, now_.work.lse),
+                                .chosen = At<int32_t>(work_, now_.work.chosen) + choice,
+                                .log_weights = At<float>(work_, now_.work.log_weights) + choice},
+                               At<float>(work_, now_.work.weights), stream_.get()));
+  }
+  return Ok();
+}
+
+Status DeviceStep::Place(int32_t layer) {
+  const StepPlan& plan = now_.plan;
+  const auto sinks = std::count_if(plan.fixed.begin(), plan.fixed.end(),
+                                   [&](const auto& at) { return at.slot < plan.first_slot; });
+  int32_t* const status = At<int32_t>(status_, StatusWords(layer) * sizeof(int32_t));
+  PlaceParams params;
+  params.heads = heads();
+  params.groups = now_.groups;
+  params.k = plan.choose;
+  params.fixed = static_cast<int32_t>(plan.fixed.size());
+  params.sinks = static_cast<int32_t>(sinks);
+  params.block_rows = parts_.shape.block.block_rows;
+  params.chosen = plan.TakesAll() ? nullptr : At<int32_t>(work_, now_.work.chosen);
+  params.far_begin = static_cast<int32_t>(plan.far_begin);
+  params.far_count = now_.far;
+  params.near_begin = static_cast<int32_t>(plan.near_begin);
+  params.near_end = static_cast<int32_t>(plan.near_end);
+  params.first_slot = plan.first_slot;
+  params.crowd = plan.crowd;
+  params.fixed_blocks = At<int32_t>(inputs_on_device_, now_.inputs.fixed_blocks);
+  params.fixed_slots = At<int32_t>(inputs_on_device_, now_.inputs.fixed_slots);
+  params.table = resident_.table() + int64_t{layer} * heads() * resident_.table_stride();
+  params.table_stride = resident_.table_stride();
+  params.slots = resident_.slots();
+  params.slot_bytes = static_cast<int64_t>(resident_.slot_bytes());
+  params.counts = At<int32_t>(work_, now_.work.counts);
+  params.ordinals = status + 1;
+  params.missing = status;
+  params.stopped = At<int32_t>(status_, 0);
+  return cuda::PlaceBlocks(params, At<cuda::PlacedBlock>(work_, now_.work.placed), stream_.get());
+}
+
+Status DeviceStep::Await(int32_t layer) {
+  CAIRN_TRY(chosen_.Wait());
+  noted_ = layer + 1;
+  if (Missing(layer) == 0) {
+    NoteUses(layer);
+    return Ok();
+  }
+  CAIRN_TRY(Fetch(layer));
+  return Place(layer);
+}
+
+Status DeviceStep::Attend(int32_t layer, const DeviceRows& rows) {
+  const SessionShape& shape = parts_.shape;
+  CAIRN_TRY(device_.Use());
+  CAIRN_TRY(cuda::AppendRows(shape.block.open(), attend_.rope(), local_.layer(layer),
+                             At<int32_t>(inputs_on_device_, now_.inputs.first_row), now_.rows,
+                             rows.k, rows.v, rows.stride, stream_.get()));
+  float* const scratch = At<float>(work_, now_.work.scratch);
+  if (now_.per_list == 0) return attend_.Launch(LocalCall(layer, rows), scratch, stream_);
+  CAIRN_TRY(Choose(layer, rows));
+  CAIRN_TRY(Place(layer));
+  if (careful_) {
+    const size_t at = StatusWords(layer) * sizeof(int32_t);
+    CAIRN_TRY(stream_.CopyToHost(status_back_.data() + at, status_.data() + at,
+                                 StatusWords(layer + 1) * sizeof(int32_t) - at));
+    CAIRN_TRY(stream_.Record(chosen_));
+  }
+  CAIRN_TRY(attend_.Launch(LocalCall(layer, rows), scratch, stream_));
+  if (careful_) CAIRN_TRY(Await(layer));
+  CAIRN_TRY(attend_.Launch(ChosenCall(rows), scratch, stream_));
+  DeviceAttendCall whole = ChosenCall(rows);
+  whole.o = rows.o;
+  whole.lse = At<float>(work_, now_.work.whole_lse);
+  return attend_.Merge(whole, At<float>(work_, now_.work.o), At<float>(work_, now_.work.part_lse),
+                       stream_);
+}
+
+}  // namespace cairn

@@ -1,0 +1,152 @@
+#include "engine/resident_blocks.h"
+
+#include <algorithm>
+
+#include "engine/device_buffers.h"
+#include "kernels/cuda/choice.h"
+
+namespace cairn {
+namespace {
+
+constexpr int64_t kLeastCapacity = 64;
+constexpr size_t kShareReleased = 8;  // of what is held, at least, so that it is rare
+constexpr size_t kShareLeft = 8;      // of the tier, to others
+constexpr size_t kMostAtOnce = 512;   // blocks of a fetch, for which tiers have room
+
+}  // namespace
+
+ResidentBlocks::ResidentBlocks(int32_t partitions, int32_t heads, TieredStore& store)
+    : partitions_(partitions),
+      heads_(heads),
+      store_(store),
+      device_(*store.device()),
+      slots_(store.top_slots()) {}
+
+Status ResidentBlocks::Reserve(int64_t blocks) {
+  if (blocks <= capacity_) return Ok();
+  const int64_t capacity = std::max({blocks, capacity_ + capacity_ / 2, kLeastCapacity});
+  const auto places = static_cast<size_t>(partitions_ * capacity);
+  CAIRN_TRY(table_, device_.Allocate(places * sizeof(uint32_t)));
+  capacity_ = capacity;
+  entry_of_.assign(places, -1);
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    entry_of_[PlaceOf(entries_[i].block)] = static_cast<int32_t>(i);
+  }
+  all_changed_ = true;
+  return Ok();
+}
+
+bool ResidentBlocks::Use(const Block& block) {
+  const int32_t entry = EntryOf(block);
+  if (entry >= 0) entries_[static_cast<size_t>(entry)].turn = turn_;
+  return entry >= 0;
+}
+
+void ResidentBlocks::Clear() {
+  for (Entry& entry : entries_) entry.turn = 0;
+  ++turn_;
+  Release(entries_.size());
+}
+
+void ResidentBlocks::Release(size_t count) {
+  std::vector<uint64_t> turns;
+  for (const Entry& entry : entries_) {
+    if (entry.turn < turn_) turns.push_back(entry.turn);
+  }
+  count = std::min(turns.size(), std::max(count, entries_.size() / kShareReleased));
+  if (count == 0) return;
+  std::nth_element(turns.begin(), turns.begin() + static_cast<int64_t>(count) - 1, turns.end());
+  const uint64_t newest = turns[count - 1];
+  std::vector<uint8_t> keep(entries_.size());
+  size_t kept = 0;
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    keep[i] = entries_[i].turn > newest ? 1 : 0;
+    const size_t place = PlaceOf(entries_[i].block);
+    entry_of_[place] = keep[i] != 0 ? static_cast<int32_t>(kept) : -1;
+    if (keep[i] == 0) {
+      changed_.push_back(static_cast<int64_t>(place));
+    } else {
+      entries_[kept++] = entries_[i];
+    }
+  }
+  entries_.resize(kept);
+  pins_.Filter(keep);
+}
+
+Status ResidentBlocks::Update(DeviceStream& stream) {
+  if (unordered_) CAIRN_TRY(store_.OrderAfterCopies(stream));
+  unordered_ = false;
+  if (all_changed_) {
+    changed_.clear();
+    for (const Entry& entry : entries_) {
+      changed_.push_back(static_cast<int64_t>(PlaceOf(entry.block)));
+    }
+    CAIRN_TRY(stream.Fill(table_.data(), 0xff, table_.bytes()));
+  }
+  std::sort(changed_.begin(), changed_.end());
+  changed_.erase(std::unique(changed_.begin(), changed_.end()), changed_.end());
+  const size_t count = changed_.size();
+  if (count > 0) {
+    const size_t bytes = count * (sizeof(int64_t) + sizeof(uint32_t));
+    CAIRN_TRY(Grow(&staged_, bytes, device_));
+    CAIRN_TRY(Grow(&staged_on_device_, bytes, device_));
+    std::copy(changed_.begin(), changed_.end(), reinterpret_cast<int64_t*>(staged_.data()));
+    auto* value = reinterpret_cast<uint32_t*>(staged_.data() + count * sizeof(int64_t));
+    for (const int64_t place : changed_) {
+      const int32_t entry = entry_of_[static_cast<size_t>(place)];
+      const std::byte* payload = entry < 0 ? nullptr : pins_.payloads()[static_cast<size_t>(entry)];
+      *value++ = entry < 0 ? kAbsent
+                           : static_cast<uint32_t>(static_cast<size_t>(payload - slots_.first) /
+                                                   slots_.slot_bytes);
+    }
+    CAIRN_TRY(stream.CopyToDevice(staged_on_device_.data(), staged_.data(), bytes));
+    CAIRN_TRY(cuda::UpdateTable(
+        static_cast<int32_t>(count), reinterpret_cast<const int64_t*>(staged_on_device_.data()),
+        reinterpret_cast<const uint32_t*>(staged_on_device_.data() + count * sizeof(int64_t)),
+        reinterpret_cast<uint32_t*>(table_.data()), stream.get()));
+  }
+  all_changed_ = false;
+  changed_.clear();
+  return Ok();
+}
+
+Status ResidentBlocks::Fetch(std::span<const Block> wanted, const BlockMap& blocks,
+                             DeviceStream& stream) {
+  const size_t held = entries_.size();
+  std::vector<BlockId> ids;
+  for (const Block& block : wanted) {
+    if (Use(block)) continue;
+    ids.push_back(blocks.Id(block.ordinal, block.partition / heads_, block.partition % heads_));
+    entry_of_[PlaceOf(block)] = static_cast<int32_t>(entries_.size());
+    entries_.push_back({block, turn_});
+  }
+  if (ids.empty()) return Update(stream);
+  // Until they are there, they have no entry.
+  std::vector<Entry> fetched(entries_.begin() + static_cast<int64_t>(held), entries_.end());
+  entries_.resize(held);
+  for (const Entry& entry : fetched) entry_of_[PlaceOf(entry.block)] = -1;
+  const size_t need = ids.size() + slots_.count / kShareLeft;
+  const size_t available = store_.top_slots().available;
+  if (available < need) Release(need - available);
+  Pins pins;
+  for (size_t first = 0; first < ids.size(); first += kMostAtOnce) {
+    const size_t count = std::min(kMostAtOnce, ids.size() - first);
+    unordered_ = true;
+    auto some = store_.Fetch(std::span(ids).subspan(first, count));
+    if (!some) {
+      CAIRN_TRY(Update(stream));
+      return some.as_failure();
+    }
+    pins.Append(std::move(some).value());
+  }
+  for (const Entry& entry : fetched) {
+    const size_t place = PlaceOf(entry.block);
+    entry_of_[place] = static_cast<int32_t>(entries_.size());
+    changed_.push_back(static_cast<int64_t>(place));
+    entries_.push_back(entry);
+  }
+  pins_.Append(std::move(pins));
+  return Update(stream);
+}
+
+}  // namespace cairn

@@ -1,0 +1,90 @@
+// ResidentBlocks: the blocks of a session that are held in a device's memory, and a table there
+// that tells kernels where they lie. Who is not in the table must be fetched first.
+//
+// It holds pins, so that the store evicts none of them. What was used least lately goes when the
+// store has no more room; what is used together stays.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/device.h"
+#include "engine/block_map.h"
+#include "storage/tiered_store.h"
+
+namespace cairn {
+
+/// One thread at a time. What it refers to must outlive it.
+class ResidentBlocks {
+ public:
+  struct Block {
+    int32_t partition = 0;  ///< layer · Hkv + head
+    int32_t ordinal = 0;
+  };
+
+  /// For partitions of `heads` KV heads a layer. The store has a device.
+  ResidentBlocks(int32_t partitions, int32_t heads, TieredStore& store);
+
+  /// Makes room in the table for ordinals below `blocks`; the next Fetch fills it. Nothing that
+  /// reads it is under way.
+  Status Reserve(int64_t blocks);
+  /// Of the first partition; table_stride entries further on is the next one's.
+  const uint32_t* table() const { return reinterpret_cast<uint32_t*>(table_.data()); }
+  int64_t table_stride() const { return capacity_; }
+  /// Where slots begin that the table numbers, slot_bytes apart.
+  const std::byte* slots() const { return slots_.first; }
+  size_t slot_bytes() const { return slots_.slot_bytes; }
+
+  /// What is used from here on, until the next call, is used together.
+  void BeginTurn() { ++turn_; }
+  /// Notes a use, if the block is here; returns whether it is.
+  bool Use(const Block& block);
+  bool Has(const Block& block) const { return EntryOf(block) >= 0; }
+  /// Brings what is missing of `wanted` (duplicates allowed) and notes a use of all. What is put on
+  /// `stream` from now on sees them, by the table. What was put there that reads blocks, and the
+  /// last Fetch, have been waited for. kResource if there is no room beside what
+  /// this turn used.
+  Status Fetch(std::span<const Block> wanted, const BlockMap& blocks, DeviceStream& stream);
+  /// Lets go of all blocks; the table follows with the next Fetch.
+  void Clear();
+
+  int64_t size() const { return std::ssize(entries_); }
+
+ private:
+  struct Entry {
+    Block block;
+    uint64_t turn = 0;  // of the last use
+  };
+
+  size_t PlaceOf(const Block& block) const {
+    return static_cast<size_t>(block.partition * capacity_ + block.ordinal);
+  }
+  int32_t EntryOf(const Block& block) const {
+    return block.ordinal < capacity_ ? entry_of_[PlaceOf(block)] : -1;
+  }
+  /// Lets some go, at least `count` if there are so many that this turn did not use.
+  void Release(size_t count);
+  /// Tells the device of places that changed.
+  Status Update(DeviceStream& stream);
+
+  const int32_t partitions_, heads_;
+  TieredStore& store_;
+  Device& device_;
+  const TieredStore::TopSlots slots_;
+  uint64_t turn_ = 1;
+  int64_t capacity_ = 0;           // ordinals of a partition
+  std::vector<Entry> entries_;     // as payloads of pins_
+  std::vector<int32_t> entry_of_;  // [partitions, capacity], −1: none
+  Pins pins_;
+  bool unordered_ = false;        // copies that no stream was ordered after
+  bool all_changed_ = false;      // else:
+  std::vector<int64_t> changed_;  // places
+  DeviceBuffer table_;            // [partitions, capacity] u32
+  PinnedBuffer staged_;           // places, values
+  DeviceBuffer staged_on_device_;
+};
+
+}  // namespace cairn

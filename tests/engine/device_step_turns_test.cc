@@ -1,0 +1,173 @@
+// Steps on a device among others: of the host, of other sessions, after reverts, and after calls
+// that failed.
+#include <gtest/gtest.h>
+
+#include "storage/access_trace.h"
+#include "storage/block_table.h"
+#include "storage/slab_pool.h"
+#include "tests/engine/device_session.h"
+#include "tests/engine/device_steps.h"
+#include "tests/support/cuda_on_cpu/runtime.h"
+#include "tests/support/cuda_on_cpu/thread_block.h"
+#include "tests/support/scratch_directory.h"
+
+namespace cairn {
+namespace {
+
+using test::DeviceSteps;
+using test::OnDevice;
+using test::OptionsOf;
+using test::Problem;
+using test::ShapeOf;
+using test::Trace;
+
+void ExpectSame(const Trace& found, const Trace& expected) {
+  test::ExpectNear(found.o, {expected.o.begin(), expected.o.end()}, 1e-5);
+}
+
+// What a session reads on the host, in steps of so many rows.
+Trace OnHost(const Problem& problem, const SessionOptions& options, int32_t chunk) {
+  auto engine = test::MemoryEngine();
+  auto session = engine->CreateSession("s", problem.shape, options, "{}").value();
+  Trace trace(problem);
+  EXPECT_TRUE(RunSteps(*session, problem, problem.rows, chunk, &trace).has_value());
+  return trace;
+}
+
+// Tiers that hold the blocks of one fetch.
+EngineOptions Tight(const SessionShape& shape, const SessionOptions& options) {
+  const uint64_t slot =
+      SlabPool::SlotBytes(shape.block.payload_bytes()) + BlockTable::kBytesPerSlot;
+  const uint64_t pinned = StepAttention::MostBlocksPerFetch(shape, options);
+  EngineOptions tight = OnDevice(pinned * slot);
+  tight.host_bytes = (pinned + 1) * slot;
+  return tight;
+}
+
+class DeviceStepTurns : public testing::TestWithParam<AttentionMode> {};
+
+// Other blocks have the ordinals of those that are gone, and the host has added them.
+TEST_P(DeviceStepTurns, ARevertIsSeenByTheNextStepThere) {
+  const SessionShape shape = ShapeOf(GetParam(), DType::kF32);
+  const Problem gone(shape, 60, 71), kept(shape, 60, 72);
+  const SessionOptions options = OptionsOf(Selection::kPerToken);
+  auto engine = test::MemoryEngine(OnDevice(1 << 20));
+  auto session = engine->CreateSession("s", shape, options, "{}").value();
+  ASSERT_GOOD(session->Commit("{}"));
+  Trace ignored(gone), trace(kept);
+  ASSERT_GOOD(RunSteps(*session, gone, 40, 4, &ignored));
+  ASSERT_GOOD(DeviceSteps(gone).RunSteps(*session, 43, 1, &ignored));
+  ASSERT_GOOD(session->Revert());
+  ASSERT_GOOD(RunSteps(*session, kept, 40, 4, &trace));
+  ASSERT_GOOD(DeviceSteps(kept).RunSteps(*session, 60, 4, &trace));
+  ExpectSame(trace, OnHost(kept, options, 4));
+}
+
+// Tiers that hold the blocks of a layer, and not the recent ones of all, with steps of both kinds.
+TEST_P(DeviceStepTurns, TheTightestTiersServeBothKinds) {
+  const SessionShape shape =
+      test::MakeShape(GetParam(), 4, 4, 4, {test::kBlockRows, 8, DType::kF32});
+  const Problem problem(shape, 270, 73);
+  const SessionOptions few = OptionsOf(Selection::kPerToken);
+  SessionOptions many = few;
+  many.retrieve = 8;
+  many.recent_tokens = 160;
+  Trace traces[2] = {Trace(problem), Trace(problem)};
+  DeviceSteps steps(problem);
+  for (const bool on_device : {false, true}) {
+    auto engine = on_device ? test::MemoryEngine(Tight(shape, many)) : test::MemoryEngine();
+    auto session = engine->CreateSession("s", shape, many, "{}").value();
+    Trace* const trace = &traces[on_device];
+    ASSERT_GOOD(session->SetOptions(few));
+    ASSERT_GOOD(RunSteps(*session, problem, 240, 20, trace));
+    ASSERT_GOOD(session->SetOptions(many));
+    for (const bool host_turn : {false, true, false}) {
+      ASSERT_GOOD(host_turn || !on_device ? RunStep(*session, problem, 10, trace)
+                                          : steps.RunStep(*session, 10, trace));
+    }
+  }
+  ExpectSame(traces[1], traces[0]);
+}
+
+// How a step chooses, and how many rows it has.
+struct Turn {
+  int32_t rows, retrieve;
+  Selection selection = Selection::kPerToken;
+};
+
+Status Take(Session& session, const Turn& turn) {
+  SessionOptions options = OptionsOf(turn.selection);
+  options.retrieve = turn.retrieve;
+  options.query_stride = 3;
+  return session.SetOptions(options);
+}
+
+// Steps of turns from row 60 on, there and on the host; `limit`: floats of scores at once, or 0.
+void ExpectTurnsToBeThoseOfTheHost(const SessionShape& shape, const std::vector<Turn>& turns,
+                                   size_t limit) {
+  const Problem problem(shape, 100, 75);
+  Trace traces[2] = {Trace(problem), Trace(problem)};
+  DeviceSteps steps(problem);
+  for (const bool on_device : {false, true}) {
+    auto engine = on_device ? test::MemoryEngine(OnDevice(1 << 20)) : test::MemoryEngine();
+    auto session = engine->CreateSession("s", shape, OptionsOf(Selection::kPerToken), "{}").value();
+    ASSERT_GOOD(RunSteps(*session, problem, 60, 20, &traces[on_device]));
+    if (on_device && limit > 0) {
+      ASSERT_GOOD(Take(*session, turns[0]));
+      session->BeginStepOnDevice(1).value()->LimitScores(limit);
+      session->AbortStep();
+    }
+    for (const Turn& turn : turns) {
+      ASSERT_GOOD(Take(*session, turn));
+      ASSERT_GOOD(on_device ? steps.RunStep(*session, turn.rows, &traces[1])
+                            : RunStep(*session, problem, turn.rows, &traces[0]));
+    }
+  }
+  ExpectSame(traces[1], traces[0]);
+}
+
+// Near blocks begin or end where those of the step before did, and only that.
+TEST_P(DeviceStepTurns, EachStepMayChooseOtherwise) {
+  ExpectTurnsToBeThoseOfTheHost(ShapeOf(GetParam(), DType::kF32),
+                                {{2, 3},
+                                 {1, 4},
+                                 {1, 3},
+                                 {4, 4},
+                                 {4, 5},
+                                 {3, 2, Selection::kPerChunk},
+                                 {1, 2},
+                                 {8, 6, Selection::kPerChunk},
+                                 {5, 6}},
+                                0);
+}
+
+TEST_P(DeviceStepTurns, HeadsTakeTurnsWhereScoresAreMany) {
+  const SessionShape shape =
+      test::MakeShape(GetParam(), 2, 6, 3, {test::kBlockRows, 8, DType::kF32});
+  const std::vector<Turn> turns = {{1, 3}, {4, 3}, {7, 3, Selection::kPerChunk}};
+  for (const size_t limit : {size_t{1}, size_t{300}}) {  // one at once; two of four rows
+    ExpectTurnsToBeThoseOfTheHost(shape, turns, limit);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Modes, DeviceStepTurns,
+                         testing::Values(AttentionMode::kLandmark, AttentionMode::kUnmodified),
+                         [](const auto& info) {
+                           return std::string(AttentionModeName(info.param));
+                         });
+
+TEST(DeviceStepOptions, TracesAreOfTheHost) {
+  const test::ScratchDirectory directory;
+  const auto trace = AccessTrace::Create(directory.File("trace")).value();
+  EngineOptions traced = OnDevice(1 << 20);
+  traced.trace = trace.get();
+  for (const EngineOptions& options : {OnDevice(1 << 20), traced}) {
+    auto engine = test::MemoryEngine(options);
+    auto session = engine->CreateSession("s", ShapeOf(AttentionMode::kUnmodified, DType::kF32),
+                                         OptionsOf(Selection::kPerToken), "{}");
+    EXPECT_EQ(session.value()->StepsOnDevice(), options.trace == nullptr);
+  }
+}
+
+}  // namespace
+}  // namespace cairn
