@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/byte_size.h"
+#include "base/check.h"
 #include "base/progress.h"
 #include "bench/machine.h"
 #include "bench/metadata_cold_store.h"
@@ -85,6 +86,7 @@ class DecodeBench {
     return landmarks() && row % rows == rows - 1;
   }
   int64_t tokens() const { return session_->tokens(); }
+  bool RowsFitTokens() const { return session_->rows() == options_.RowsOf(tokens()); }
 
   Status CheckHost() const;
   Status Open();
@@ -177,6 +179,7 @@ Status DecodeBench::Read() {
     }
     CAIRN_TRY(ReadStep(rows - session_->rows()));
   }
+  CAIRN_CHECK(RowsFitTokens());
   CAIRN_TRY(session_->Commit("{}"));
   result_.reading_seconds = watch.Seconds();
   result_.tokens = tokens();
@@ -220,6 +223,7 @@ Status DecodeBench::Decode() {
     CAIRN_TRY(DecodeToken());
     if (i >= 0) seconds.push_back(watch.Seconds());
   }
+  CAIRN_CHECK(RowsFitTokens());
   const DeviceCounts after = Counts();
   const TierReport tier = ComputeTier();
   const double count = options_.decode;

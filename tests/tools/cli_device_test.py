@@ -161,6 +161,7 @@ class Device(CliTest):
                 parts = sum(found[key] for key in ("weight_bytes", "index_bytes",
                                                    "compute_tier_bytes"))
                 self.assertGreaterEqual(found["device_bytes"], parts)
+                self.assertLess(found["compute_tier_bytes"], found["payload_bytes"])
                 if mode == "unmodified":  # where rows do not repeat, choices do not persist
                     other = self.decode("--json", repeat=0).json["chosen_hit_share"]
                     self.assertGreater(found["chosen_hit_share"], other)

@@ -88,7 +88,7 @@ bool RunOne() {
     if (CanRun(*stream)) ready.push_back(stream.get());
   }
   if (ready.empty()) return false;
-  cudaStream_t stream = ready[Draw(ready.size())];
+  cudaStream_t stream = ready[DrawStream(ready.size())];
   const Operation operation = std::move(stream->queue.front());
   stream->queue.pop_front();
   if (operation.run && failed == cudaSuccess) failed = operation.run();

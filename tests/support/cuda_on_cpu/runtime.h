@@ -2,13 +2,13 @@
 // and events. Included by cuda_runtime.h; what is in namespace cuda_on_cpu is for tests.
 //
 // A stream is a queue. Nothing on it runs when it is put there; or some of it does, by the seed of
-// SetOrderSeed. When the host waits, streams take turns, drawn from the seed, until what it waits
-// for has passed: so copies and kernels run as late, and streams as far apart, as waiting and
-// events allow. The host cannot touch device memory (it is mapped without rights while nothing of a
-// stream runs), and copies take pinned memory only. A failed kernel makes all that follows fail.
-// The null stream, which only kernels' own tests use, runs at once, on any memory. While a stream
-// captures, what would break that on CUDA fails here: allocating, freeing, waiting, and waiting for
-// events.
+// SetOrderSeed. When the host waits, streams go on until what it waits for has passed, in turns
+// that are drawn or one before all others (DrawStream): so copies and kernels run as late, and
+// streams as far apart, as waiting and events allow. The host cannot touch device memory (it is
+// mapped without rights while nothing of a stream runs), and copies take pinned memory only. A
+// failed kernel makes all that follows fail. The null stream, which only kernels' own tests use,
+// runs at once, on any memory. While a stream captures, what would break that on CUDA fails here:
+// allocating, freeing, waiting, and waiting for events.
 //
 // Not modelled: copies beside kernels, time, more than one context.
 #pragma once

@@ -373,6 +373,10 @@ void SetOrderSeed(uint64_t seed) {
   draws = Order(seed);
 }
 size_t Draw(size_t count) { return draws.Below(count); }
+size_t DrawStream(size_t count) {
+  if (order_seed % 3 == 0) return Draw(count);
+  return order_seed % 3 == 1 ? 0 : count - 1;
+}
 const std::string& Failure() { return failure; }
 uint64_t Switches() { return switches; }
 

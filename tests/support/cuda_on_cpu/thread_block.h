@@ -43,6 +43,9 @@ extern Size3 grid_size;
 void SetOrderSeed(uint64_t seed);
 /// A number below `count`, from the seed.
 size_t Draw(size_t count);
+/// The same for the stream that goes on next: by one seed of three any, else the oldest as long as
+/// it can, or the newest.
+size_t DrawStream(size_t count);
 
 /// Runs `thread` once for each thread of the grid. False if the launch failed, which ends it;
 /// Failure() then has the reason. Not from two CPU threads at a time.
