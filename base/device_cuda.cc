@@ -209,7 +209,8 @@ Result<std::unique_ptr<Device>> Device::Open(int32_t number) {
   CAIRN_TRY(Check("asking for a device", cudaGetDeviceProperties(&properties, number)));
   if (properties.major < 8) {
     return Fail(Errc::kUnsupported,
-                "cuda:{} is a {} of compute capability {}.{}; cairn needs 8.0 (A100) or newer",
+                "cuda:{} is a {} of compute capability {}.{}; cairn needs 8.0 (A100) or newer, or "
+                "--device cpu",
                 number, properties.name, properties.major, properties.minor);
   }
   std::unique_ptr<Device> device(

@@ -20,7 +20,9 @@ inline Result<PinnedBuffer> Allocated(Device& device, size_t bytes, const Pinned
 template <class Buffer>
 Status Grow(Buffer* buffer, size_t bytes, Device& device) {
   if (buffer->bytes() >= bytes) return Ok();
-  CAIRN_TRY(*buffer, Allocated(device, std::max(bytes, buffer->bytes() / 2 * 3), buffer));
+  bytes = std::max(bytes, buffer->bytes() / 2 * 3);
+  *buffer = Buffer();  // there may not be room for both
+  CAIRN_TRY(*buffer, Allocated(device, bytes, buffer));
   return Ok();
 }
 

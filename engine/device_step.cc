@@ -10,7 +10,6 @@
 namespace cairn {
 namespace {
 
-constexpr int32_t kShareLacking = 8;  // of layers: if more lack something, all are waited for
 constexpr size_t kAlignment = 256;
 
 /// Sections of a buffer, one behind the other.
@@ -200,20 +199,27 @@ Status DeviceStep::StageNearKeys() {
   return Ok();
 }
 
-// What every layer and row reads is known before the step. Where that is much of the tier, layers
-// fetch it one by one.
-Status DeviceStep::FetchFixed() {
-  wanted_.clear();
-  for (const PlacedBlock& fixed : now_.plan.fixed) {
-    for (int32_t partition = 0; partition < parts_.shape.partitions(); ++partition) {
-      const ResidentBlocks::Block block = {partition, static_cast<int32_t>(fixed.block)};
-      if (!resident_.Use(block)) wanted_.push_back(block);
-    }
+void DeviceStep::WantInAllLayers(int64_t ordinal) {
+  for (int32_t partition = 0; partition < parts_.shape.partitions(); ++partition) {
+    const ResidentBlocks::Block block = {partition, static_cast<int32_t>(ordinal)};
+    if (!resident_.Use(block)) wanted_.push_back(block);
   }
+}
+
+// What every layer and row reads is known before the step, and a block that is new is likely to be
+// chosen by most. Where that is much of the tier, layers fetch it one by one.
+Status DeviceStep::FetchFixed() {
+  const StepPlan& plan = now_.plan;
+  wanted_.clear();
+  for (const PlacedBlock& fixed : plan.fixed) WantInAllLayers(fixed.block);
+  if (plan.blocks == seen_ + 1 && seen_ >= plan.near_begin && seen_ < plan.near_end) {
+    WantInAllLayers(seen_);
+  }
+  seen_ = plan.blocks;
   if (wanted_.size() > parts_.store.top_slots().count / 2) wanted_.clear();
-  const Status fetched = resident_.Fetch(wanted_, parts_.blocks, stream_);  // or tells of changes
-  if (!fetched && fetched.error().code == Errc::kResource) return Ok();
-  return fetched;
+  const Status fetched = resident_.Fetch(wanted_, parts_.blocks, stream_);
+  if (fetched || fetched.error().code != Errc::kResource) return fetched;
+  return resident_.Fetch({}, parts_.blocks, stream_);  // what was let go is in the table no longer
 }
 
 void DeviceStep::NoteLaunches() {
@@ -253,11 +259,13 @@ Status DeviceStep::Begin(const SessionOptions& options, const StepPlan& plan, in
   CAIRN_TRY(device_.Use());
   now_ = Plan(options, plan, rows);
   lacking_ = noted_ = 0;
+  resident_.Take();
   resident_.BeginTurn();
   CAIRN_TRY(MakeRoom());
   CAIRN_TRY(parts_.index.OrderAfterAdds(stream_));
   if (!current_ && plan.tail_rows > 0) CAIRN_TRY(local_.Upload(local, stream_));
   current_ = true;
+  careful_ = careful_ || (now_.per_list > 0 && resident_.size() == 0);
   CAIRN_TRY(resident_.Reserve(plan.blocks));
   CAIRN_TRY(FetchFixed());
   CAIRN_TRY(StageNearKeys());
@@ -267,7 +275,10 @@ Status DeviceStep::Begin(const SessionOptions& options, const StepPlan& plan, in
   return Ok();
 }
 
-void DeviceStep::Abandon() { (void)stream_.Wait().has_value(); }
+void DeviceStep::Abandon() {
+  (void)stream_.Wait().has_value();
+  resident_.Rest();
+}
 
 Status DeviceStep::BringBack(int32_t rows, LocalRows* local) {
   if (!newer_) return Ok();
@@ -330,12 +341,13 @@ Result<int32_t> DeviceStep::Settle() {
   for (; noted_ < layers && Missing(noted_) == 0; ++noted_) NoteUses(noted_);
   if (noted_ < layers) {
     CAIRN_TRY(Fetch(noted_));
+    careful_ = true;
     return noted_++;
   }
   if (*reinterpret_cast<const int32_t*>(status_back_.data()) != 0) {
     return Fail(Errc::kIo, "a layer lacked blocks that were fetched for it");
   }
-  careful_ = lacking_ * kShareLacking > layers;
+  careful_ = lacking_ > 0;
   return layers;
 }
 

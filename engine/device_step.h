@@ -5,8 +5,8 @@
 //
 // Where they are not, a layer says so on the device (stopped()), and what follows is in vain: so
 // whoever changes something that must not be done twice looks there first. Settle fetches what the
-// first such layer lacks, and the step goes on from that layer. After a step in which many layers
-// lacked something, each layer of the next is waited for, and none is in vain.
+// first such layer lacks, and the step goes on from that layer. From there on each layer is waited
+// for, and none is in vain, until a step in which no layer lacks anything.
 #pragma once
 
 #include <cstdint>
@@ -64,7 +64,10 @@ class DeviceStep {
   /// complete. kInvalidArgument if a layer's queries were no numbers.
   Result<int32_t> Settle();
   /// The step's rows are part of the session from here on.
-  void End() { newer_ = true; }
+  void End() {
+    newer_ = true;
+    resident_.Rest();
+  }
   /// Waits for what was put on the stream, whatever becomes of it.
   void Abandon();
 
@@ -75,8 +78,11 @@ class DeviceStep {
     current_ = newer_ = false;
     near_begin_ = near_end_ = 0;
   }
-  /// Lets go of all blocks.
-  void Release() { resident_.Clear(); }
+  /// Lets go of all blocks, between steps.
+  void Release() {
+    resident_.GiveBack();
+    seen_ = kNone;
+  }
   /// Floats of scores that a layer works in at once, from the next step on: where there are more,
   /// KV heads take turns.
   void LimitScores(size_t floats) { most_scores_ = floats; }
@@ -125,6 +131,7 @@ class DeviceStep {
   Status MakeRoom();
   Status StageInputs(int32_t first_position);
   Status StageNearKeys();
+  void WantInAllLayers(int64_t ordinal);
   Status FetchFixed();
   void NoteLaunches();
 
@@ -142,6 +149,8 @@ class DeviceStep {
   Status Fetch(int32_t layer);
   Status ClearStatus();
 
+  static constexpr int64_t kNone = INT64_MAX;
+
   const Parts parts_;
   Device& device_;
   size_t most_scores_ = size_t{64} << 20;
@@ -152,9 +161,10 @@ class DeviceStep {
   ResidentBlocks resident_;
 
   Now now_;
-  bool careful_ = true;  // each layer is waited for
-  int32_t lacking_ = 0;  // layers of this step that lacked something
-  int32_t noted_ = 0;    // layers before it were noted as used
+  bool careful_ = true;   // each layer is waited for
+  int32_t lacking_ = 0;   // layers of this step that lacked something
+  int32_t noted_ = 0;     // layers before it were noted as used
+  int64_t seen_ = kNone;  // complete blocks of the step before
   uint64_t launches_ = 0;
   std::vector<int64_t> signature_;         // of the launches
   int64_t near_begin_ = 0, near_end_ = 0;  // of the keys that are there

@@ -144,14 +144,15 @@ Status DeviceStep::Attend(int32_t layer, const DeviceRows& rows) {
   if (now_.per_list == 0) return attend_.Launch(LocalCall(layer, rows), scratch, stream_);
   CAIRN_TRY(Choose(layer, rows));
   CAIRN_TRY(Place(layer));
-  if (careful_) {
+  const bool waits = careful_ && layer >= noted_;
+  if (waits) {
     const size_t at = StatusWords(layer) * sizeof(int32_t);
     CAIRN_TRY(stream_.CopyToHost(status_back_.data() + at, status_.data() + at,
                                  StatusWords(layer + 1) * sizeof(int32_t) - at));
     CAIRN_TRY(stream_.Record(chosen_));
   }
   CAIRN_TRY(attend_.Launch(LocalCall(layer, rows), scratch, stream_));
-  if (careful_) CAIRN_TRY(Await(layer));
+  if (waits) CAIRN_TRY(Await(layer));
   CAIRN_TRY(attend_.Launch(ChosenCall(rows), scratch, stream_));
   DeviceAttendCall whole = ChosenCall(rows);
   whole.o = rows.o;

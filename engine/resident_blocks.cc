@@ -20,7 +20,30 @@ ResidentBlocks::ResidentBlocks(int32_t partitions, int32_t heads, TieredStore& s
       heads_(heads),
       store_(store),
       device_(*store.device()),
-      slots_(store.top_slots()) {}
+      slots_(store.top_slots()) {
+  store_.holders().Join(*this);
+}
+
+void ResidentBlocks::Take() {
+  const std::lock_guard lock(mutex_);
+  in_use_ = true;
+}
+
+void ResidentBlocks::Rest() {
+  {
+    const std::lock_guard lock(mutex_);
+    in_use_ = false;
+  }
+  store_.holders().Rest(*this);
+}
+
+bool ResidentBlocks::GiveBack() {
+  const std::lock_guard lock(mutex_);
+  if (in_use_ || entries_.empty()) return false;
+  ++turn_;
+  Release(entries_.size());
+  return true;
+}
 
 Status ResidentBlocks::Reserve(int64_t blocks) {
   if (blocks <= capacity_) return Ok();
@@ -40,12 +63,6 @@ bool ResidentBlocks::Use(const Block& block) {
   const int32_t entry = EntryOf(block);
   if (entry >= 0) entries_[static_cast<size_t>(entry)].turn = turn_;
   return entry >= 0;
-}
-
-void ResidentBlocks::Clear() {
-  for (Entry& entry : entries_) entry.turn = 0;
-  ++turn_;
-  Release(entries_.size());
 }
 
 void ResidentBlocks::Release(size_t count) {
@@ -74,8 +91,7 @@ void ResidentBlocks::Release(size_t count) {
 }
 
 Status ResidentBlocks::Update(DeviceStream& stream) {
-  if (unordered_) CAIRN_TRY(store_.OrderAfterCopies(stream));
-  unordered_ = false;
+  CAIRN_TRY(store_.OrderAfterCopies(stream));
   if (all_changed_) {
     changed_.clear();
     for (const Entry& entry : entries_) {
@@ -112,26 +128,25 @@ Status ResidentBlocks::Update(DeviceStream& stream) {
 
 Status ResidentBlocks::Fetch(std::span<const Block> wanted, const BlockMap& blocks,
                              DeviceStream& stream) {
-  const size_t held = entries_.size();
-  std::vector<BlockId> ids;
+  std::vector<Block> missing;
   for (const Block& block : wanted) {
-    if (Use(block)) continue;
-    ids.push_back(blocks.Id(block.ordinal, block.partition / heads_, block.partition % heads_));
-    entry_of_[PlaceOf(block)] = static_cast<int32_t>(entries_.size());
-    entries_.push_back({block, turn_});
+    if (!Use(block)) missing.push_back(block);
   }
-  if (ids.empty()) return Update(stream);
-  // Until they are there, they have no entry.
-  std::vector<Entry> fetched(entries_.begin() + static_cast<int64_t>(held), entries_.end());
-  entries_.resize(held);
-  for (const Entry& entry : fetched) entry_of_[PlaceOf(entry.block)] = -1;
-  const size_t need = ids.size() + slots_.count / kShareLeft;
-  const size_t available = store_.top_slots().available;
-  if (available < need) Release(need - available);
+  std::ranges::sort(missing, {}, [this](const Block& block) { return PlaceOf(block); });
+  missing.erase(std::unique(missing.begin(), missing.end()), missing.end());
+  const size_t need = missing.size();
+  if (need == 0) return Update(stream);
+  while (available() < need && store_.holders().GiveBack()) {
+  }
+  const size_t room = need + slots_.count / kShareLeft;
+  if (const size_t has = available(); has < room) Release(room - has);
+  std::vector<BlockId> ids;
+  for (const Block& block : missing) {
+    ids.push_back(blocks.Id(block.ordinal, block.partition / heads_, block.partition % heads_));
+  }
   Pins pins;
-  for (size_t first = 0; first < ids.size(); first += kMostAtOnce) {
-    const size_t count = std::min(kMostAtOnce, ids.size() - first);
-    unordered_ = true;
+  for (size_t first = 0; first < need; first += kMostAtOnce) {
+    const size_t count = std::min(kMostAtOnce, need - first);
     auto some = store_.Fetch(std::span(ids).subspan(first, count));
     if (!some) {
       CAIRN_TRY(Update(stream));
@@ -139,11 +154,11 @@ Status ResidentBlocks::Fetch(std::span<const Block> wanted, const BlockMap& bloc
     }
     pins.Append(std::move(some).value());
   }
-  for (const Entry& entry : fetched) {
-    const size_t place = PlaceOf(entry.block);
+  for (const Block& block : missing) {
+    const size_t place = PlaceOf(block);
     entry_of_[place] = static_cast<int32_t>(entries_.size());
     changed_.push_back(static_cast<int64_t>(place));
-    entries_.push_back(entry);
+    entries_.push_back({block, turn_});
   }
   pins_.Append(std::move(pins));
   return Update(stream);

@@ -1,32 +1,43 @@
 // ResidentBlocks: the blocks of a session that are held in a device's memory, and a table there
 // that tells kernels where they lie. Who is not in the table must be fetched first.
 //
-// It holds pins, so that the store evicts none of them. What was used least lately goes when the
-// store has no more room; what is used together stays.
+// It holds pins, so that the store evicts none of them. When the store has no more room, sessions
+// at rest give theirs back, and then what was used least lately goes; what is used together stays.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <mutex>
 #include <span>
 #include <vector>
 
 #include "base/device.h"
 #include "engine/block_map.h"
+#include "storage/pin_holders.h"
 #include "storage/tiered_store.h"
 
 namespace cairn {
 
-/// One thread at a time. What it refers to must outlive it.
-class ResidentBlocks {
+/// One thread at a time, between Take and Rest; for other threads, a PinHolder. What it refers to
+/// must outlive it.
+class ResidentBlocks final : public PinHolder {
  public:
   struct Block {
     int32_t partition = 0;  ///< layer · Hkv + head
     int32_t ordinal = 0;
+    bool operator==(const Block&) const = default;
   };
 
   /// For partitions of `heads` KV heads a layer. The store has a device.
   ResidentBlocks(int32_t partitions, int32_t heads, TieredStore& store);
+  ~ResidentBlocks() override { store_.holders().Leave(*this); }
+  ResidentBlocks(const ResidentBlocks&) = delete;
+  ResidentBlocks& operator=(const ResidentBlocks&) = delete;
+
+  /// From here until Rest blocks are in use.
+  void Take();
+  /// Nothing that reads blocks is under way any more.
+  void Rest();
 
   /// Makes room in the table for ordinals below `blocks`; the next Fetch fills it. Nothing that
   /// reads it is under way.
@@ -48,8 +59,8 @@ class ResidentBlocks {
   /// last Fetch, have been waited for. kResource if there is no room beside what
   /// this turn used.
   Status Fetch(std::span<const Block> wanted, const BlockMap& blocks, DeviceStream& stream);
-  /// Lets go of all blocks; the table follows with the next Fetch.
-  void Clear();
+  /// Lets go of all blocks, at rest; the table follows with the next Fetch.
+  bool GiveBack() override;
 
   int64_t size() const { return std::ssize(entries_); }
 
@@ -67,6 +78,7 @@ class ResidentBlocks {
   }
   /// Lets some go, at least `count` if there are so many that this turn did not use.
   void Release(size_t count);
+  size_t available() const { return store_.top_slots().available; }
   /// Tells the device of places that changed.
   Status Update(DeviceStream& stream);
 
@@ -74,12 +86,13 @@ class ResidentBlocks {
   TieredStore& store_;
   Device& device_;
   const TieredStore::TopSlots slots_;
+  std::mutex mutex_;  // of what follows, at rest
+  bool in_use_ = false;
   uint64_t turn_ = 1;
   int64_t capacity_ = 0;           // ordinals of a partition
   std::vector<Entry> entries_;     // as payloads of pins_
   std::vector<int32_t> entry_of_;  // [partitions, capacity], −1: none
   Pins pins_;
-  bool unordered_ = false;        // copies that no stream was ordered after
   bool all_changed_ = false;      // else:
   std::vector<int64_t> changed_;  // places
   DeviceBuffer table_;            // [partitions, capacity] u32

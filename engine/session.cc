@@ -211,6 +211,7 @@ Status Session::Revert() {
   ReleaseDevice();
   if (extent_ != 0) CAIRN_TRY(store_.Discard(extent_, extent_committed_));
   if (on_device_ != nullptr) on_device_->Outdate();
+  fits_device_ = true;
   extent_ = 0;  // a cut extent is never written to again
   extent_blocks_ = extent_committed_ = 0;
   index_->Truncate(0, shape_.partitions(), committed_blocks_.size());

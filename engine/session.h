@@ -179,6 +179,7 @@ class Session {
 
   DeviceIndex* device_index_ = nullptr;    // index_, if it is one
   std::unique_ptr<DeviceStep> on_device_;  // once a step was made there
+  bool fits_device_ = true;                // as far as was tried
   bool step_on_device_ = false;            // the open step is
 
   int32_t step_rows_ = 0;      // 0: no step is open

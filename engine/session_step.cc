@@ -61,7 +61,6 @@ Status Session::BeginStep(int32_t rows) {
   CAIRN_TRY(Plan(rows));
   if (on_device_ != nullptr) {
     CAIRN_TRY(on_device_->BringBack(plan_.tail_rows, &local_));
-    on_device_->Release();  // this step may need the room
   }
   if (certifies() && bounds_ == nullptr) CAIRN_TRY(LoadBounds());
   // What opening left of the index: for many rows it pays at once. For few it costs what some
@@ -77,21 +76,24 @@ Status Session::BeginStep(int32_t rows) {
 }
 
 bool Session::StepsOnDevice() const {
-  return device_index_ != nullptr && DeviceStep::Takes(options_) && log_ == nullptr &&
-         !certifies() && !store_.traces();
+  return device_index_ != nullptr && fits_device_ && DeviceStep::Takes(options_) &&
+         log_ == nullptr && !certifies() && !store_.traces();
 }
 
 Result<DeviceStep*> Session::BeginStepOnDevice(int32_t rows) {
   CAIRN_CHECK(StepsOnDevice());
   CAIRN_TRY(Plan(rows));
   if (on_device_ == nullptr) {
-    CAIRN_TRY(on_device_, DeviceStep::Open({.shape = shape_,
-                                            .rope = rope_,
-                                            .store = store_,
-                                            .index = *device_index_,
-                                            .near_keys = near_keys_,
-                                            .blocks = blocks_},
-                                           local_));
+    auto opened = DeviceStep::Open({.shape = shape_,
+                                    .rope = rope_,
+                                    .store = store_,
+                                    .index = *device_index_,
+                                    .near_keys = near_keys_,
+                                    .blocks = blocks_},
+                                   local_);
+    // Nobody needs to ask again and again.
+    fits_device_ = opened.has_value() || opened.error().code != Errc::kResource;
+    CAIRN_TRY(on_device_, std::move(opened));
   }
   const Status begun = on_device_->Begin(options_, plan_, rows, FirstPosition(plan_), local_);
   if (!begun) {

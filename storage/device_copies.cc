@@ -39,8 +39,9 @@ Result<std::vector<uint32_t>> DeviceCopies::Passed() {
   const std::lock_guard lock(mutex_);
   std::vector<uint32_t> slots;
   while (!copies_.empty()) {
-    CAIRN_TRY(const bool passed, copies_.front().passed.Passed());
-    if (!passed) break;
+    const Result<bool> passed = copies_.front().passed.Passed();
+    if (!passed && slots.empty()) return passed.as_failure();  // else what has passed goes first
+    if (!passed || !passed.value()) break;
     Take(&slots);
   }
   return slots;

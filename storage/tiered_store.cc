@@ -294,6 +294,8 @@ TieredStore::TopSlots TieredStore::top_slots() const {
           tier.available()};
 }
 
+PinHolders& TieredStore::holders() { return impl_->holders; }
+
 void TieredStore::CountHits(uint64_t blocks) {
   const std::lock_guard lock(impl_->mutex);
   impl_->top_counters().fetched_blocks += blocks;

@@ -24,6 +24,7 @@
 #include "storage/block_id.h"
 #include "storage/cold_store.h"
 #include "storage/executor.h"
+#include "storage/pin_holders.h"
 
 namespace cairn {
 
@@ -143,7 +144,7 @@ class TieredStore {
   /// Pins all of `ids` (duplicates allowed) in compute memory: a table look-up for hits, one
   /// batched copy for host hits (with a compute tier), one batched read for the rest. Every record
   /// read from the cold tier is verified against its identity; kCorruption names the block and
-  /// nothing is pinned. kResource if they do not fit beside what is pinned now.
+  /// nothing is pinned. kResource if they do not fit beside what is pinned now and in use.
   Result<Pins> Fetch(std::span<const BlockId> ids);
   /// The same, into the host tier whatever other there is: for those who read payloads by
   /// themselves.
@@ -175,6 +176,8 @@ class TieredStore {
     uint32_t available;  ///< that a Fetch could take now
   };
   TopSlots top_slots() const;
+  /// Those who keep pins of Fetch.
+  PinHolders& holders();
   /// Counts so many blocks as found in the fastest tier, that a caller held and looked up itself.
   void CountHits(uint64_t blocks);
   /// Whether an AccessTrace is told of accesses, which those of CountHits are not.

@@ -22,6 +22,8 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
+bool IsFull(const Status& status) { return !status && status.error().code == Errc::kResource; }
+
 }  // namespace
 
 uint32_t MemoryTier::TakeSlot() {
@@ -213,22 +215,37 @@ bool TieredStore::Impl::FetchResident(std::span<const BlockId> ids, std::span<ui
   return true;
 }
 
+bool TieredStore::Impl::HasRoom(std::span<const BlockId> ids) {
+  std::vector<BlockId> once(ids.begin(), ids.end());
+  std::ranges::sort(once);
+  once.erase(std::unique(once.begin(), once.end()), once.end());
+  std::vector<uint32_t> slots(once.size());
+  std::lock_guard lock(mutex);
+  const BlockTable& table = top().table;
+  table.FindAll(once, slots);
+  const auto taken = std::ranges::count_if(
+      slots, [&](uint32_t slot) { return slot != kNoSlot && table.pins(slot) > 0; });
+  return std::ssize(slots) - taken <= int64_t{top().available()};
+}
+
 Status TieredStore::Impl::Fetch(std::span<const BlockId> ids, std::span<uint32_t> slots) {
   if (FetchResident(ids, slots)) return Ok();
-  return WithRoom([&] { return PinInTop(ids, slots); });
+  Status status = PinInTop(ids, slots);
+  while (IsFull(status) && !HasRoom(ids) && holders.GiveBack()) status = PinInTop(ids, slots);
+  if (!IsFull(status) || (compute && !HasRoom(ids))) return status;
+  return WithHostRoom([&] { return PinInTop(ids, slots); });
 }
 
 Status TieredStore::Impl::FetchToHost(std::span<const BlockId> ids, std::span<uint32_t> slots) {
-  return WithRoom([&] {
+  return WithHostRoom([&] {
     return PinAll(host, host_counters, ids, slots,
                   [this](std::span<const SlottedBlock> missing) { return LoadFromCold(missing); });
   });
 }
 
-Status TieredStore::Impl::WithRoom(FunctionRef<Status()> pin) {
+Status TieredStore::Impl::WithHostRoom(FunctionRef<Status()> pin) {
   Status status = pin();
-  const bool full = !status && status.error().code == Errc::kResource;
-  if (!full || (copies == nullptr && DirtyBytes(0) == 0)) return status;
+  if (!IsFull(status) || (copies == nullptr && DirtyBytes(0) == 0)) return status;
   // Blocks that wait for a flush take room which they need not.
   CAIRN_TRY(MakeRoom());
   return pin();

@@ -94,8 +94,10 @@ struct TieredStore::Impl {
   void FinishLoad(MemoryTier& tier, std::span<const SlottedBlock> blocks, bool good);
   void UnpinIn(MemoryTier& tier, std::span<const uint32_t> slots);
 
-  /// `pin`, once more with room made if it was short of that.
-  Status WithRoom(FunctionRef<Status()> pin);
+  /// `pin`, again with room made in the host tier if it was short of that.
+  Status WithHostRoom(FunctionRef<Status()> pin);
+  /// Whether the fastest tier has slots for all of `ids`, beside what is pinned.
+  bool HasRoom(std::span<const BlockId> ids);
   Status PinInTop(std::span<const BlockId> ids, std::span<uint32_t> slots);
   Status LoadFromCold(std::span<const SlottedBlock> blocks);
   Status LoadFromHost(std::span<const SlottedBlock> blocks);
@@ -116,6 +118,7 @@ struct TieredStore::Impl {
   std::unique_ptr<DeviceCopies> copies;  // null: the compute tier is the host's memory
   std::vector<SlottedBlock> dirty;
   const size_t dirty_limit;
+  PinHolders holders;
   TierCounters host_counters;
   TierCounters compute_counters;
   TierCounters cold_counters;

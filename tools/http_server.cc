@@ -179,7 +179,7 @@ Status HttpServer::Impl::Listen() {
                 options.port, options.host);
   }
   // The library lets five wait to be accepted; of more, some would try again after seconds.
-  (void)::listen(svr_sock_, options.limits.waiting);
+  (void)::listen(svr_sock_, SOMAXCONN);
   names = std::make_unique<HostNames>(options.host, bound_port);
   thread = std::thread([this] {
     (void)listen_after_bind();

@@ -34,7 +34,9 @@ constexpr int kDefaultRetrieveUnmodified = 16;
 
 Result<std::optional<int32_t>> ParseDevice(std::string_view text) {
   if (text == "cpu") return std::nullopt;
-  if (text == "auto") return Device::Count() > 0 ? std::optional<int32_t>(0) : std::nullopt;
+  if (text == "auto") {
+    return Device::Open(0).has_value() ? std::optional<int32_t>(0) : std::nullopt;
+  }
   constexpr std::string_view kCuda = "cuda:";
   int32_t number = 0;
   if (text.substr(0, kCuda.size()) == kCuda) {

@@ -26,7 +26,7 @@ int32_t TermsOf(DType type, bool rounded) {
 }
 
 bool FitsTensor(const Layout& layout, int32_t terms) {
-  return layout.element != Element::kF32 && TensorSharedBytes(layout, terms) <= kMostSharedBytes;
+  return layout.element != Element::kF32 && TensorSharedBytes(layout, terms) <= MostSharedBytes();
 }
 
 AttendArgs ArgsOf(const AttendParams& params) {
@@ -85,7 +85,7 @@ Status MergeParts(const AttendParams& params, int32_t parts, float* o, float* ls
 
 bool FitsPrefill(const BlockShape& shape) {
   const Layout layout = LayoutOf(shape);
-  return PrefillSharedBytes(layout) <= kMostSharedBytes ||
+  return PrefillSharedBytes(layout) <= MostSharedBytes() ||
          FitsTensor(layout, TermsOf(shape.dtype, false));
 }
 

@@ -8,7 +8,7 @@
 namespace cairn::cuda {
 namespace {
 
-constexpr int kRowsAtOnce = 4;  // keys a lane has asked for before it uses one
+constexpr int kRowsAtOnce = 4;  // keys or values a lane has asked for before it uses one
 
 // How a kernel reads: kNumbers of a row at once, for kQueries queries together.
 template <Element kElementValue, int kNumbersValue, int kQueriesValue>
@@ -162,17 +162,26 @@ struct ValueSums {
 #pragma unroll
       for (int c = 0; c < R::kNumbers; ++c) sums[g][c] *= memory.keep[g];
     }
-#pragma unroll 4
-    for (int row = mine < threads ? mine : rows; row < rows; row += threads) {
-      float value[R::kNumbers];
-      Values::Unpack(Values::Load(ValueRow(layout, payload, row), chunk), value);
+    for (int base = mine < threads ? mine : rows; base < rows; base += threads * kRowsAtOnce) {
+      typename Values::Word words[kRowsAtOnce];
 #pragma unroll
-      for (int c = 0; c < R::kNumbers; ++c) value[c] *= scales[c];
+      for (int i = 0; i < kRowsAtOnce; ++i) {
+        const int row = base + i * threads;
+        words[i] = Values::Load(ValueRow(layout, payload, row < rows ? row : rows - 1), chunk);
+      }
 #pragma unroll
-      for (int g = 0; g < R::kQueries; ++g) {
-        const float weight = memory.scores[g * memory.score_stride + row];
+      for (int i = 0; i < kRowsAtOnce; ++i) {
+        const int row = base + i * threads;
+        float value[R::kNumbers];
+        Values::Unpack(words[i], value);
 #pragma unroll
-        for (int c = 0; c < R::kNumbers; ++c) sums[g][c] += weight * value[c];
+        for (int c = 0; c < R::kNumbers; ++c) value[c] *= scales[c];
+#pragma unroll
+        for (int g = 0; g < R::kQueries; ++g) {
+          const float weight = row < rows ? memory.scores[g * memory.score_stride + row] : 0.0f;
+#pragma unroll
+          for (int c = 0; c < R::kNumbers; ++c) sums[g][c] += weight * value[c];
+        }
       }
     }
   }

@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/cuda/launch.h"
+
 #ifndef __CUDACC__
 #include "base/dtype.h"
 #endif
@@ -31,9 +33,14 @@ __device__ __forceinline__ float HalfToFloat(uint16_t bits) {
 #endif
 }
 
-/// To nearest even, as the host does.
+/// To nearest even, as the host does; of what is no number too, which the instruction makes
+/// another.
 __device__ __forceinline__ uint16_t FloatToHalf(float value) {
 #ifdef __CUDACC__
+  const uint32_t whole = __float_as_uint(value);
+  if ((whole & 0x7fffffffu) > 0x7f800000u) {
+    return static_cast<uint16_t>((whole >> 16 & 0x8000u) | 0x7e00u | (whole >> 13 & 0x3ffu));
+  }
   uint16_t bits;
   asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
   return bits;
@@ -78,7 +85,8 @@ __device__ __forceinline__ float MaxOverWarp(float value) {
   return value;
 }
 
-/// Null, or what CUDA says of the launch. More than 48 KiB of shared memory is asked for.
+/// Null, or what CUDA says of the launch. More than 48 KiB of shared memory is asked for: all that
+/// the device has, as another thread may launch the same kernel with more.
 template <class... Parameters>
 const char* Launch(void (*kernel)(Parameters...), dim3 grid, int64_t shared_bytes,
                    CUstream_st* stream, const Parameters&... arguments) {
@@ -90,7 +98,7 @@ const char* Launch(void (*kernel)(Parameters...), dim3 grid, int64_t shared_byte
   cudaError_t error = cudaSuccess;
   if (shared_bytes > 48 << 10) {
     error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                 static_cast<int>(shared_bytes));
+                                 static_cast<int>(MostSharedBytes()));
   }
   if (error == cudaSuccess) error = cudaLaunchKernelEx(&config, kernel, arguments...);
   if (error == cudaSuccess) return nullptr;

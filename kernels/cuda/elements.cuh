@@ -33,9 +33,10 @@ struct Chunk {
   static constexpr int kBytes = kCount * static_cast<int>(ElementBytes(kElement));
   using Word = typename WordOf<kBytes>::Type;
 
-  /// Chunk `index` of the row that begins at `row`.
+  /// Chunk `index` of the row that begins at `row`, in global memory that nothing changes now. The
+  /// compiler cannot know that an address which was read itself is none of shared memory.
   __device__ static Word Load(const std::byte* row, int index) {
-    return reinterpret_cast<const Word*>(row)[index];
+    return __ldg(reinterpret_cast<const Word*>(row) + index);
   }
 
   __device__ static void Unpack(const Word& word, float* numbers) {
@@ -66,14 +67,13 @@ struct Chunk {
   }
 };
 
-/// kCount floats; by fours, from an address aligned to 16 bytes, where they come by fours.
+/// kCount floats of any memory; by fours, from an address aligned to 16 bytes, where they come so.
 template <int kCount>
 __device__ __forceinline__ void CopyFloats(const float* from, float* to) {
   if constexpr (kCount % 4 == 0) {
 #pragma unroll
     for (int i = 0; i < kCount / 4; ++i) {
-      using Four = Chunk<Element::kF32, 4>;
-      Four::Unpack(Four::Load(reinterpret_cast<const std::byte*>(from), i), to + 4 * i);
+      Chunk<Element::kF32, 4>::Unpack(reinterpret_cast<const uint4*>(from)[i], to + 4 * i);
     }
   } else {
 #pragma unroll

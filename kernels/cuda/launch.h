@@ -76,7 +76,9 @@ int64_t PrefillSharedBytes(const Layout& layout);
 /// The same on tensor cores, of what is not f32.
 const char* LaunchTensorPrefill(const AttendArgs& args, CUstream_st* stream);
 int64_t TensorSharedBytes(const Layout& layout, int32_t terms);
-inline constexpr int64_t kMostSharedBytes = int64_t{163} << 10;  // of compute capability 8.0
+/// The most that a block of threads may have on the calling thread's device; what compute
+/// capability 8.0 has, if that cannot be asked.
+int64_t MostSharedBytes();
 
 struct AppendArgs {
   Layout layout;

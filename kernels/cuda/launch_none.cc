@@ -11,6 +11,7 @@ constexpr const char* kNone = "this cairn was built without CUDA (docs/gpu.md)";
 const char* LaunchDecode(const AttendArgs&, const Parts&, CUstream_st*) { return kNone; }
 const char* LaunchMerge(const AttendArgs&, const Parts&, CUstream_st*) { return kNone; }
 const char* LaunchPrefill(const AttendArgs&, CUstream_st*) { return kNone; }
+int64_t MostSharedBytes() { return 0; }
 int64_t PrefillSharedBytes(const Layout&) { return 0; }
 const char* LaunchTensorPrefill(const AttendArgs&, CUstream_st*) { return kNone; }
 int64_t TensorSharedBytes(const Layout&, int32_t) { return 0; }

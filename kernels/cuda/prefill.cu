@@ -194,6 +194,17 @@ const char* LaunchColumns(const AttendArgs& args, CUstream_st* stream) {
 
 }  // namespace
 
+int64_t MostSharedBytes() {
+  int device = 0, bytes = 0;
+  if (cudaGetDevice(&device) == cudaSuccess &&
+      cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) ==
+          cudaSuccess) {
+    return bytes;
+  }
+  (void)cudaGetLastError();  // a launch says it in its own words
+  return int64_t{163} << 10;
+}
+
 int64_t PrefillSharedBytes(const Layout& layout) {
   const int64_t scores = int64_t{kTileRows} * (layout.block_rows | 1);
   const int64_t rows = int64_t{kTileRows + kTileKeys} * (layout.head_dim + 1);

@@ -156,11 +156,141 @@ TEST_P(DeviceStepTurns, HeadsTakeTurnsWhereScoresAreMany) {
   }
 }
 
+// Sessions of which each takes nearly all of the tightest tier: of its 512 blocks, a layer
+// wants 96.
+struct Crowded {
+  explicit Crowded(AttentionMode mode)
+      : shape(test::MakeShape(mode, 4, 4, 4, {test::kBlockRows, 8, DType::kF32})),
+        options(OptionsOf(Selection::kPerToken)) {
+    options.retrieve = 24;
+    engine = test::MemoryEngine(Tight(shape, options));
+  }
+  std::unique_ptr<Session> Make(const std::string& name) {
+    return engine->CreateSession(name, shape, options, "{}").value();
+  }
+
+  SessionShape shape;
+  SessionOptions options;
+  std::unique_ptr<Engine> engine;
+};
+
+// A problem whose rows ask the same from `row` on, so that they choose the same, or nearly.
+Problem AskingAlike(const SessionShape& shape, int64_t rows, uint64_t stream, int64_t row) {
+  Problem problem(shape, rows, stream);
+  for (int32_t layer = 0; layer < shape.layers; ++layer) {
+    for (int64_t later = row + 1; later < rows; ++later) {
+      std::copy_n(problem.Q(layer, row), problem.q_width(),
+                  problem.q.data() + (layer * rows + later) * problem.q_width());
+    }
+  }
+  return problem;
+}
+
+TEST_P(DeviceStepTurns, SessionsAtRestGiveUpTheirBlocks) {
+  Crowded crowded(GetParam());
+  const Problem problems[] = {{crowded.shape, 185, 76}, {crowded.shape, 185, 77}};
+  DeviceSteps steps[] = {DeviceSteps(problems[0]), DeviceSteps(problems[1])};
+  Trace traces[] = {Trace(problems[0]), Trace(problems[1])};
+  std::unique_ptr<Session> sessions[] = {crowded.Make("a"), crowded.Make("b")};
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_GOOD(RunSteps(*sessions[i], problems[i], 160, 20, &traces[i]));
+  }
+  for (const int64_t end : {170, 175, 185}) {
+    for (int i = 0; i < 2; ++i) {
+      const bool on_device = end != 175 || i == 0;
+      ASSERT_GOOD(on_device ? steps[i].RunSteps(*sessions[i], end, 1, &traces[i])
+                            : RunSteps(*sessions[i], problems[i], end, 1, &traces[i]));
+    }
+  }
+  for (int i = 0; i < 2; ++i) {
+    auto engine = test::MemoryEngine();
+    auto session = engine->CreateSession("s", crowded.shape, crowded.options, "{}").value();
+    Trace trace(problems[i]);
+    ASSERT_GOOD(RunSteps(*session, problems[i], 160, 20, &trace));
+    ASSERT_GOOD(RunSteps(*session, problems[i], 185, 1, &trace));
+    ExpectSame(traces[i], trace);
+  }
+}
+
+// Where its blocks lay there are another's by then, and no memory is left to tell the device.
+TEST_P(DeviceStepTurns, ATableThatCannotFollowIsNotRead) {
+  Crowded crowded(GetParam());
+  const Problem problem = AskingAlike(crowded.shape, 180, 78, 160);
+  const Problem other(crowded.shape, 180, 79);
+  DeviceSteps steps(problem), other_steps(other);
+  Trace trace(problem), ignored(other);
+  const auto a = crowded.Make("a"), b = crowded.Make("b");
+  ASSERT_GOOD(steps.RunSteps(*a, 6, 1, &trace));  // few blocks to tell of
+  ASSERT_GOOD(RunSteps(*a, problem, 160, 20, &trace));
+  ASSERT_GOOD(RunSteps(*b, other, 160, 20, &ignored));
+  SessionOptions few = crowded.options;
+  few.retrieve = 12;
+  ASSERT_GOOD(a->SetOptions(few));
+  ASSERT_GOOD(steps.RunSteps(*a, 174, 1, &trace));  // the next one finds no new block
+  ASSERT_GOOD(other_steps.RunSteps(*b, 172, 1, &ignored));
+  const auto before = std::make_pair(a->rows(), a->tokens());
+  cuda_on_cpu::SetMemory(0);
+  const Status failed = steps.RunStep(*a, 1, &trace);
+  cuda_on_cpu::SetMemory(64 << 20);
+  EXPECT_ERROR(failed, Errc::kResource, "cuda:0 has ");
+  EXPECT_EQ(std::make_pair(a->rows(), a->tokens()), before);
+  ASSERT_GOOD(steps.RunSteps(*a, 180, 1, &trace));
+  auto engine = test::MemoryEngine();
+  auto session = engine->CreateSession("s", crowded.shape, crowded.options, "{}").value();
+  Trace expected(problem);
+  ASSERT_GOOD(RunSteps(*session, problem, 6, 1, &expected));
+  ASSERT_GOOD(RunSteps(*session, problem, 160, 20, &expected));
+  ASSERT_GOOD(session->SetOptions(few));
+  ASSERT_GOOD(RunSteps(*session, problem, 180, 1, &expected));
+  ExpectSame(trace, expected);
+}
+
+// Once a layer has lacked something, those behind it are waited for.
+TEST_P(DeviceStepTurns, WhatLayersLackCostsOneMorePassAtMost) {
+  const SessionShape shape =
+      test::MakeShape(GetParam(), 5, 4, 2, {test::kBlockRows, 8, DType::kF32});
+  const Problem problem(shape, 200, 80);
+  SessionOptions options = OptionsOf(Selection::kPerToken);
+  options.retrieve = 1;
+  DeviceSteps steps(problem);
+  Trace trace(problem);
+  auto engine = test::MemoryEngine(OnDevice(1 << 20));
+  auto session = engine->CreateSession("s", shape, options, "{}").value();
+  ASSERT_GOOD(RunSteps(*session, problem, 160, 20, &trace));
+  int64_t most = 0;
+  for (int turn = 0; session->rows() < 200; ++turn) {
+    options.retrieve = turn % 8 == 7 ? 4 : 1;
+    ASSERT_GOOD(session->SetOptions(options));
+    const int64_t before = steps.layers_again();
+    ASSERT_GOOD(steps.RunStep(*session, 1, &trace));
+    most = std::max(most, steps.layers_again() - before);
+  }
+  EXPECT_GT(most, 0);
+  EXPECT_LE(most, shape.layers);
+}
+
 INSTANTIATE_TEST_SUITE_P(Modes, DeviceStepTurns,
                          testing::Values(AttentionMode::kLandmark, AttentionMode::kUnmodified),
                          [](const auto& info) {
                            return std::string(AttentionModeName(info.param));
                          });
+
+// A layer wants 32 blocks, four layers more than one session leaves to others.
+TEST(DeviceStepOptions, ASessionAtRestCostsNoOtherItsHits) {
+  Crowded crowded(AttentionMode::kUnmodified);
+  const Problem problem(crowded.shape, 172, 81);
+  const Problem other = AskingAlike(crowded.shape, 176, 82, 160);
+  DeviceSteps steps(problem), other_steps(other);
+  Trace trace(problem), other_trace(other);
+  const auto a = crowded.Make("a"), b = crowded.Make("b");
+  ASSERT_GOOD(RunSteps(*a, problem, 160, 20, &trace));
+  ASSERT_GOOD(RunSteps(*b, other, 160, 20, &other_trace));
+  ASSERT_GOOD(steps.RunSteps(*a, 172, 1, &trace));
+  crowded.options.retrieve = 8;
+  ASSERT_GOOD(b->SetOptions(crowded.options));
+  ASSERT_GOOD(other_steps.RunSteps(*b, 176, 1, &other_trace));
+  EXPECT_GT(other_steps.launched_ahead(), 4);
+}
 
 TEST(DeviceStepOptions, TracesAreOfTheHost) {
   const test::ScratchDirectory directory;

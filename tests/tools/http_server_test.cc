@@ -351,7 +351,7 @@ TEST_F(HttpServerTest, MoreClientsThanThreadsAllGetTheirTurn) {
   Start({.connections = 2, .waiting = 2});
   std::atomic<int> good = 0;
   std::vector<std::thread> clients;
-  for (int i = 0; i < 16; ++i) {
+  for (int i = 0; i < 40; ++i) {
     clients.emplace_back([&] {  // each would like to stay
       Client client(server_->port());
       (void)client.Say("GET " + Below("/x") + " HTTP/1.1\r\nHost: " + host_ + "\r\n\r\n");
@@ -359,7 +359,7 @@ TEST_F(HttpServerTest, MoreClientsThanThreadsAllGetTheirTurn) {
     });
   }
   for (std::thread& client : clients) client.join();
-  EXPECT_EQ(good, 16);
+  EXPECT_EQ(good, 40);
 }
 
 TEST_F(HttpServerTest, ItEndsWhoeverIsConnected) {

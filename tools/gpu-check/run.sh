@@ -41,9 +41,11 @@ trap 'rm -rf "$SCRATCH"' EXIT
 FAILED=0
 export CAIRN_CONFIG="${CAIRN_CONFIG:-/dev/null}"
 
-# The packed loader and libraries, and nothing of this machine but its driver.
+# The packed loader and libraries, and of this machine its driver, and cuBLAS if that was not packed.
 LOADER=("$HERE"/lib/ld-linux-*.so.*)
-packed() { "${LOADER[0]}" --library-path "$HERE/lib" "$HERE/bin/$1" "${@:2}"; }
+LIBRARIES="$HERE/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+LIBRARIES+=":/usr/local/nvidia/lib64:/usr/local/cuda/lib64"
+packed() { "${LOADER[0]}" --library-path "$LIBRARIES" "$HERE/bin/$1" "${@:2}"; }
 cairn() { packed cairn "$@"; }
 seconds_left() { echo $((MINUTES * 60 - SECONDS)); }
 wanted() { [[ ",$STEPS," == *",$1,"* ]]; }
@@ -117,8 +119,8 @@ if wanted sanitizer; then
       report sanitizer "$tool" skipped "no compute-sanitizer on this machine"
       continue
     fi
-    check sanitizer "$tool" compute-sanitizer --tool "$tool" --error-exitcode 1 \
-      --target-processes all "${LOADER[0]}" --library-path "$HERE/lib" \
+    check sanitizer "$tool" env CAIRN_TEST_EXACT_MEMORY=1 compute-sanitizer --tool "$tool" \
+      --error-exitcode 1 --target-processes all "${LOADER[0]}" --library-path "$LIBRARIES" \
       "$HERE/bin/gpu_kernels_test" --gtest_brief=1 \
       --gtest_filter='Shared/*:Cases/*:CudaFold*:CudaTransformer*:CudaGreedy*'
   done

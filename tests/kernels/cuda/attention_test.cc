@@ -198,12 +198,6 @@ TEST(CudaAttend, ShapesThatKernelsDoNotTakeAreRefusedByName) {
   EXPECT_EQ(
       message(cuda::AttendDecode(params, 1, nullptr, nullptr)),
       "blocks of 1025 rows are not for CUDA kernels, which take up to 1024; use smaller ones");
-  EXPECT_TRUE(cuda::FitsPrefill({64, 256, DType::kF16}));
-  params.shape = {1000, 256, DType::kF16};
-  EXPECT_FALSE(cuda::FitsPrefill(params.shape));
-  EXPECT_EQ(message(cuda::AttendPrefill(params, nullptr)),
-            "blocks of 1000 rows of 256 numbers do not fit a CUDA device's shared memory; use "
-            "smaller blocks");
   params.shape = {64, 64, DType::kF16};
   params.rows = 65536;
   EXPECT_NE(message(cuda::AttendPrefill(params, nullptr)).find("use fewer rows"),

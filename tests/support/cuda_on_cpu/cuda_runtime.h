@@ -143,6 +143,10 @@ inline float __fsub_rn(float a, float b) { return a - b; }
 inline float __fdiv_rn(float a, float b) { return a / b; }
 inline unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
 inline float __uint_as_float(unsigned x) { return std::bit_cast<float>(x); }
+template <class Word>
+Word __ldg(const Word* from) {
+  return *from;
+}
 // Byte i of the result is that of x, y (the higher four) which digit i of `digits` names.
 inline unsigned __byte_perm(unsigned x, unsigned y, unsigned digits) {
   const uint64_t bytes = uint64_t{y} << 32 | x;
@@ -166,8 +170,7 @@ struct cudaLaunchConfig_t {
 
 namespace cairn::cuda_on_cpu {
 
-inline constexpr size_t kSharedBytes = 48 << 10;       // of a kernel that does not ask for more
-inline constexpr size_t kMostSharedBytes = 163 << 10;  // and that does
+inline constexpr size_t kSharedBytes = 48 << 10;  // of a kernel that does not ask for more
 
 /// The dynamic shared memory that a kernel may be launched with.
 size_t& SharedLimit(const void* kernel);
@@ -177,7 +180,7 @@ bool IsLaunchable(const cudaLaunchConfig_t& config, const void* kernel);
 
 template <class... Parameters>
 cudaError_t cudaFuncSetAttribute(void (*kernel)(Parameters...), cudaFuncAttribute, int bytes) {
-  if (static_cast<size_t>(bytes) > cairn::cuda_on_cpu::kMostSharedBytes) {
+  if (static_cast<size_t>(bytes) > cairn::cuda_on_cpu::MostSharedBytes()) {
     return cudaErrorInvalidValue;
   }
   cairn::cuda_on_cpu::SharedLimit(reinterpret_cast<const void*>(kernel)) =

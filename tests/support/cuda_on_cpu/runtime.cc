@@ -33,6 +33,8 @@ size_t MemoryToBeginWith() {
 
 int devices = 1;
 size_t memory_bytes = MemoryToBeginWith();
+size_t shared_bytes = 163 << 10;
+thread_local int current_device = 0;
 std::map<std::byte*, size_t> device_memory, pinned_memory;  // where and how long
 std::vector<std::unique_ptr<CUevent_st>> events;
 RuntimeCounts counts;
@@ -154,6 +156,8 @@ RuntimeCounts Counts() {
 
 void SetDevices(int count) { devices = count; }
 void SetMemory(size_t bytes) { memory_bytes = bytes; }
+void SetSharedMemory(size_t bytes) { shared_bytes = bytes; }
+size_t MostSharedBytes() { return shared_bytes; }
 
 void ForgetFailure() {
   const std::lock_guard lock(mutex);
@@ -213,7 +217,19 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 }
 
 cudaError_t cudaSetDevice(int device) {
+  if (device < devices) current_device = device;
   return Say(device < devices ? cudaSuccess : cudaErrorInvalidDevice);
+}
+
+cudaError_t cudaGetDevice(int* device) {
+  *device = current_device;
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int device) {
+  if (device >= devices) return Say(cudaErrorInvalidDevice);
+  *value = static_cast<int>(shared_bytes);
+  return cudaSuccess;
 }
 
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
@@ -317,6 +333,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   const std::lock_guard lock(mutex);
+  if (BreaksCapture()) return cudaErrorStreamCaptureUnsupported;
   if (failed != cudaSuccess) return Say(failed);
   return event->passed == event->recorded ? cudaSuccess : Say(cudaErrorNotReady);
 }
@@ -367,7 +384,9 @@ cudaError_t cudaMemcpyBatchAsync(void* const* targets, const void* const* source
                                  size_t* firsts, size_t attribute_count, cudaStream_t stream) {
   const std::lock_guard lock(mutex);
   if (Fails()) return cudaErrorUnknown;
-  if (count == 0 || attribute_count != 1 || firsts[0] != 0) return Say(cudaErrorInvalidValue);
+  if (count == 0 || attribute_count != 1 || firsts[0] != 0 || stream == nullptr) {
+    return Say(cudaErrorInvalidValue);
+  }
   struct Copy {
     void* target;
     const void* source;

@@ -32,6 +32,10 @@ RuntimeCounts Counts();
 /// of the environment).
 void SetDevices(int count);
 void SetMemory(size_t bytes);
+/// Shared memory that a block of threads may ask for from now on (163 KiB, as compute
+/// capability 8.0 has, to begin with).
+void SetSharedMemory(size_t bytes);
+size_t MostSharedBytes();
 /// After a kernel failed on purpose.
 void ForgetFailure();
 /// The call of this number from now on, of those that can fail, fails and does nothing; 0: none.
@@ -62,6 +66,7 @@ enum cudaError_t {
   cudaErrorStreamCaptureUnsupported = 900,
   cudaErrorUnknown = 999,
 };
+enum cudaDeviceAttr { cudaDevAttrMaxSharedMemoryPerBlockOptin = 97 };
 enum cudaMemcpyKind {
   cudaMemcpyHostToDevice = 1,
   cudaMemcpyDeviceToHost = 2,
@@ -85,6 +90,8 @@ struct cudaMemcpyAttributes {
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
 cudaError_t cudaSetDevice(int device);
+cudaError_t cudaGetDevice(int* device);
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device);
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes);
 cudaError_t cudaMalloc(void** memory, size_t bytes);
 cudaError_t cudaFree(void* memory);

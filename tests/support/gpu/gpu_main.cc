@@ -7,6 +7,9 @@
 #include "base/device.h"
 #include "index/faiss_gpu.h"
 #include "tests/support/cuda_on_cpu/thread_block.h"
+#ifdef CAIRN_TEST_OF_KERNELS
+#include "tests/support/gpu/cuda_managed.h"
+#endif
 
 namespace cairn::cuda_on_cpu {
 
@@ -17,8 +20,9 @@ void SetOrderSeed(uint64_t) {}
 
 int main(int argc, char** argv) {
   constexpr int kSkipped = 77;
-  // Kernels' tests look at results as soon as a launch returns.
-  setenv("CUDA_LAUNCH_BLOCKING", "1", 1);
+#ifdef CAIRN_TEST_OF_KERNELS
+  setenv("CUDA_LAUNCH_BLOCKING", "1", 1);  // they look at results as soon as a launch returns
+#endif
   testing::InitGoogleTest(&argc, argv);
   if (!testing::GTEST_FLAG(list_tests) && cairn::Device::Count() == 0) {
     std::printf("skipped: no GPU here (%s)\n", cairn::Device::Open(0).error().message.c_str());
@@ -31,5 +35,10 @@ int main(int argc, char** argv) {
     return kSkipped;
   }
 #endif
-  return RUN_ALL_TESTS();
+#ifdef CAIRN_TEST_OF_KERNELS
+  if (!testing::GTEST_FLAG(list_tests)) cairn::UseManagedMemory();
+#endif
+  const int code = RUN_ALL_TESTS();
+  std::fflush(nullptr);
+  std::_Exit(code);  // statics would give back memory when CUDA has ended
 }
