@@ -11,6 +11,7 @@ namespace cairn {
 namespace {
 
 constexpr int64_t kLeastVectors = 64;       // that there is room for in a partition
+constexpr int64_t kManyGrown = 4096;        // blocks
 constexpr size_t kLeastStaged = 256 << 10;  // bytes
 
 float* Floats(const DeviceBuffer& buffer, size_t place) {
@@ -99,10 +100,12 @@ Status DeviceIndex::MakeRoom(int64_t blocks) {
     blocks = codes_->chunk_blocks();
   }
   if (blocks <= capacity_) return Ok();
+  // Old and new are both there for a while: of many, little more.
+  const int64_t more = std::min(capacity_ / 2, std::max(kManyGrown, capacity_ / 16));
   const int64_t capacity =
       codes_ != nullptr
           ? blocks
-          : std::max({blocks, capacity_ + capacity_ / 2, kLeastVectors / options_.representatives});
+          : std::max({blocks, capacity_ + more, kLeastVectors / options_.representatives});
   const auto partitions = static_cast<size_t>(options_.partitions);
   CAIRN_TRY(auto grown,
             device_.Allocate(partitions * static_cast<size_t>(capacity) * block_bytes()));

@@ -103,15 +103,19 @@ INSTANTIATE_TEST_SUITE_P(Kinds, DeviceIndexRoom,
                          testing::Values(IndexKind::kAuto, IndexKind::kInt8),
                          [](const auto& info) { return std::string(IndexKindName(info.param)); });
 
-// Both are there while one takes the place of the other.
-TEST(DeviceIndexGrowth, CodesThatAreManyGrowByLittle) {
+// Old and new are both there while one takes the place of the other.
+TEST(DeviceIndexGrowth, ManyGrowByLittle) {
   const auto device = Device::Open(0).value();
-  const IndexOptions options = {.kind = IndexKind::kInt8, .partitions = 2, .dim = kDim};
-  const auto index = DeviceIndex::Make(options, *device).value();
-  constexpr int64_t kBlocks = 400 * kChunk;
-  ASSERT_TRUE(index->Reserve(kBlocks));
-  ASSERT_TRUE(index->Reserve(kBlocks + kChunk));
-  EXPECT_EQ(index->memory_bytes(), DeviceIndex::MemoryBytes(options, 425 * kChunk));
+  IndexOptions options = {.kind = IndexKind::kInt8, .partitions = 2, .dim = kDim};
+  const auto codes = DeviceIndex::Make(options, *device).value();
+  ASSERT_TRUE(codes->Reserve(400 * kChunk));
+  ASSERT_TRUE(codes->Reserve(401 * kChunk));
+  EXPECT_EQ(codes->memory_bytes(), DeviceIndex::MemoryBytes(options, 425 * kChunk));
+  options.kind = IndexKind::kAuto;
+  const auto plain = DeviceIndex::Make(options, *device).value();
+  ASSERT_TRUE(plain->Reserve(80'000));
+  ASSERT_TRUE(plain->Reserve(80'001));
+  EXPECT_EQ(plain->memory_bytes(), DeviceIndex::MemoryBytes(options, 85'000));
 }
 
 }  // namespace
