@@ -104,7 +104,8 @@ class DeviceStream {
   /// `bytes` from each of `pinned_sources` to the target of its place, in one call, in any order.
   Status CopyBatchToDevice(std::span<std::byte* const> targets,
                            std::span<const std::byte* const> pinned_sources, size_t bytes);
-  /// `count` pieces of `bytes` that begin so many bytes apart, there and here.
+  /// `count` pieces of `bytes` that begin so many bytes apart, there and here: one copy, or one for
+  /// each piece where they are 2 GiB apart or more, which CUDA does not take.
   struct Pieces {
     size_t bytes, count, target_stride, source_stride;
   };

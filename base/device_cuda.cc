@@ -1,6 +1,7 @@
 // Devices by CUDA's run time.
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -43,6 +44,31 @@ cudaError_t CopyBatch(std::span<std::byte* const> targets,
   (void)cudaGetLastError();
 #endif
   return CopyEach(targets, sources, bytes, stream);
+}
+
+constexpr size_t kMostStride = (size_t{1} << 31) - 1;  // cudaDevAttrMaxPitch, of all devices so far
+
+// Pieces go in one call, or in one for each where they lie too far apart for that.
+bool AreFarApart(const DeviceStream::Pieces& pieces) {
+  return std::max(pieces.target_stride, pieces.source_stride) > kMostStride;
+}
+uint64_t CallsFor(const DeviceStream::Pieces& pieces) {
+  return AreFarApart(pieces) ? pieces.count : 1;
+}
+
+cudaError_t CopyPieces(std::byte* target, const std::byte* source,
+                       const DeviceStream::Pieces& pieces, cudaMemcpyKind kind,
+                       cudaStream_t stream) {
+  if (!AreFarApart(pieces)) {
+    return cudaMemcpy2DAsync(target, pieces.target_stride, source, pieces.source_stride,
+                             pieces.bytes, pieces.count, kind, stream);
+  }
+  cudaError_t error = cudaSuccess;
+  for (size_t i = 0; i < pieces.count && error == cudaSuccess; ++i) {
+    error = cudaMemcpyAsync(target + i * pieces.target_stride, source + i * pieces.source_stride,
+                            pieces.bytes, kind, stream);
+  }
+  return error;
 }
 
 }  // namespace
@@ -115,26 +141,23 @@ Status DeviceStream::CopyBatchToDevice(std::span<std::byte* const> targets,
 
 Status DeviceStream::CopyPiecesToDevice(std::byte* target, const std::byte* pinned_source,
                                         const Pieces& pieces) {
-  Count({.copies = 1, .bytes_to_device = pieces.bytes * pieces.count});
+  Count({.copies = CallsFor(pieces), .bytes_to_device = pieces.bytes * pieces.count});
   return Check("copying to the device",
-               cudaMemcpy2DAsync(target, pieces.target_stride, pinned_source, pieces.source_stride,
-                                 pieces.bytes, pieces.count, cudaMemcpyHostToDevice, get()));
+               CopyPieces(target, pinned_source, pieces, cudaMemcpyHostToDevice, get()));
 }
 
 Status DeviceStream::CopyPiecesOnDevice(std::byte* target, const std::byte* source,
                                         const Pieces& pieces) {
-  Count({.copies = 1});
+  Count({.copies = CallsFor(pieces)});
   return Check("copying on the device",
-               cudaMemcpy2DAsync(target, pieces.target_stride, source, pieces.source_stride,
-                                 pieces.bytes, pieces.count, cudaMemcpyDeviceToDevice, get()));
+               CopyPieces(target, source, pieces, cudaMemcpyDeviceToDevice, get()));
 }
 
 Status DeviceStream::CopyPiecesToHost(std::byte* pinned_target, const std::byte* source,
                                       const Pieces& pieces) {
-  Count({.copies = 1, .bytes_to_host = pieces.bytes * pieces.count});
+  Count({.copies = CallsFor(pieces), .bytes_to_host = pieces.bytes * pieces.count});
   return Check("copying to the host",
-               cudaMemcpy2DAsync(pinned_target, pieces.target_stride, source, pieces.source_stride,
-                                 pieces.bytes, pieces.count, cudaMemcpyDeviceToHost, get()));
+               CopyPieces(pinned_target, source, pieces, cudaMemcpyDeviceToHost, get()));
 }
 
 Status DeviceStream::Fill(std::byte* target, uint8_t value, size_t bytes) {

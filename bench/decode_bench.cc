@@ -7,37 +7,27 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <tuple>
 #include <utility>
 #include <vector>
 
-#include "base/byte_size.h"
 #include "base/check.h"
 #include "base/progress.h"
-#include "bench/machine.h"
+#include "bench/aliased_cold_store.h"
 #include "bench/metadata_cold_store.h"
 #include "bench/process_usage.h"
 #include "bench/random_llama.h"
 #include "engine/engine.h"
-#include "engine/summary.h"
+#include "engine/stored_shape.h"
 #include "model/llama.h"
 #include "model/session_attention.h"
-#include "storage/block_table.h"
-#include "storage/slab_pool.h"
 
 namespace cairn {
 namespace {
 
 constexpr int64_t kCommitTokens = 4096;  // as when a text is read
-constexpr uint64_t kShareOfBlocks = 25;
-constexpr uint64_t kTokensOfChoices = 2;
-constexpr double kRopeBase = 500000;
+constexpr const char* kSession = "decode";
 
 Error Stopped() { return Fail(Errc::kInterrupted, "stopped; nothing was kept"); }
-
-uint64_t SlotBytes(const BlockShape& block) {
-  return SlabPool::SlotBytes(block.payload_bytes()) + BlockTable::kBytesPerSlot;
-}
 
 LlamaConfig ConfigOf(const DecodeBenchOptions& options) {
   LlamaConfig config;
@@ -88,8 +78,8 @@ class DecodeBench {
   int64_t tokens() const { return session_->tokens(); }
   bool RowsFitTokens() const { return session_->rows() == options_.RowsOf(tokens()); }
 
-  Status CheckHost() const;
   Status Open();
+  Status OpenRandomPast(AliasedColdStore& cold);
   Status Read();
   Status ReadStep(int64_t left);
   Status Decode();
@@ -111,37 +101,49 @@ class DecodeBench {
   DecodeBenchResult result_;
 };
 
-// Blocks that a device reads are page-locked, and what is short of memory then ends other programs.
-Status DecodeBench::CheckHost() const {
-  const SessionShape shape = options_.Shape();
-  const auto blocks =
-      static_cast<uint64_t>(options_.RowsOf(options_.tokens + options_.warm_up + options_.decode) /
-                            shape.block.block_rows);
-  const uint64_t tier = options_.host_bytes > 0 ? options_.host_bytes : options_.HostBytes();
-  const uint64_t needed = tier + blocks * shape.layers * SummaryBytes(shape);
-  const uint64_t available =
-      std::min(AvailableMemory().value_or(UINT64_MAX), GroupMemory().value_or(UINT64_MAX));
-  if (needed <= available) return Ok();
-  return Fail(Errc::kResource,
-              "{} tokens take {} of the host's memory, a block in {} of it, and {} are available; "
-              "use fewer --tokens, or --kv-type q8",
-              options_.tokens, FormatByteSize(needed), FormatByteSize(SlotBytes(shape.block)),
-              FormatByteSize(available));
-}
-
 Status DecodeBench::Open() {
   const Stopwatch watch;
   CAIRN_TRY(model_, MakeRandomLlama(options_.device, config_, random_, stop_));
   if (stop_("making tiers")) return Stopped();
+  const SessionShape shape = options_.Shape();
   EngineOptions engine;
   engine.host_bytes = options_.host_bytes > 0 ? options_.host_bytes : options_.HostBytes();
   engine.compute_bytes =
       options_.compute_bytes > 0 ? options_.compute_bytes : options_.ComputeBytes();
   engine.device = options_.device;
-  CAIRN_TRY(engine_, Engine::Open(std::make_unique<MetadataColdStore>(), engine));
-  CAIRN_TRY(session_, engine_->CreateSession("decode", options_.Shape(), options_.Reading(), "{}"));
-  attention_ = std::make_unique<SessionAttention>(*session_);
+  std::unique_ptr<ColdStore> cold;
+  AliasedColdStore* aliased = nullptr;
+  if (options_.aliased > 0) {
+    cold = std::make_unique<AliasedColdStore>(GridOf(shape));
+    aliased = static_cast<AliasedColdStore*>(cold.get());
+  } else {
+    cold = std::make_unique<MetadataColdStore>();
+  }
+  CAIRN_TRY(engine_, Engine::Open(std::move(cold), engine));
+  CAIRN_TRY(engine_->OpenTiers(shape, options_.Reading()));
   result_.making_seconds = watch.Seconds();
+  if (aliased != nullptr) {
+    CAIRN_TRY(OpenRandomPast(*aliased));
+  } else {
+    CAIRN_TRY(session_, engine_->CreateSession(kSession, shape, options_.Reading(), "{}"));
+  }
+  attention_ = std::make_unique<SessionAttention>(*session_);
+  return Ok();
+}
+
+Status DecodeBench::OpenRandomPast(AliasedColdStore& cold) {
+  const RandomPast past = options_.Past();
+  const Stopwatch drawing;
+  CAIRN_TRY(const uint64_t extent, engine_->catalog().NewExtent());
+  cold.Alias(extent, static_cast<uint32_t>(past.blocks),
+             static_cast<uint32_t>(options_.DistinctBlocks()),
+             [&](const BlockId& id, std::byte* payload) { past.WritePayload(id, payload); });
+  CAIRN_TRY(past.Commit(kSession, extent, engine_->catalog(), stop_));
+  result_.drawing_seconds = drawing.Seconds();
+  if (stop_("opening the session")) return Stopped();
+  const Stopwatch opening;
+  CAIRN_TRY(session_, engine_->OpenSession(kSession, past.shape, options_.Reading()));
+  result_.opening_seconds = opening.Seconds();
   return Ok();
 }
 
@@ -182,9 +184,7 @@ Status DecodeBench::Read() {
   CAIRN_CHECK(RowsFitTokens());
   CAIRN_TRY(session_->Commit("{}"));
   result_.reading_seconds = watch.Seconds();
-  result_.tokens = tokens();
-  result_.rows = session_->rows();
-  result_.blocks = session_->rows() / options_.block.block_rows;
+  result_.read_tokens = tokens();
   result_.reading_tokens_per_second = static_cast<double>(tokens()) / result_.reading_seconds;
   return Ok();
 }
@@ -255,27 +255,37 @@ Status DecodeBench::ReportMemory(uint64_t free_before) {
   result_.payload_bytes = blocks * shape.partitions() * shape.block.payload_bytes();
   result_.outside_share =
       1 - static_cast<double>(tier.held_bytes) / static_cast<double>(result_.payload_bytes);
+  const auto shared = static_cast<uint64_t>(result_.blocks - options_.DistinctBlocks());
+  result_.distinct_bytes = result_.payload_bytes;
+  if (options_.aliased > 0) result_.distinct_bytes -= shared * GridOf(shape).bytes();
   result_.weight_bytes = model_->weight_bytes();
   result_.index_bytes = session_->index_bytes();
   result_.index = std::string(session_->index_name());
   result_.compute_tier_bytes = tier.capacity_bytes;
   CAIRN_TRY(const uint64_t free_bytes, device_.FreeBytes());
   result_.device_bytes = free_before - std::min(free_before, free_bytes);
+  result_.besides_weights =
+      result_.device_bytes - std::min(result_.device_bytes, result_.weight_bytes);
+  result_.reckoned = options_.Reckon();
   result_.host_tier_bytes = engine_->tiers()->Report()[1].capacity_bytes;
   result_.host_bytes = ProcessUsage::Now().resident_bytes;
   return Ok();
 }
 
 Result<DecodeBenchResult> DecodeBench::Run() {
-  CAIRN_TRY(CheckHost());
+  CAIRN_TRY(options_.CheckDevice());
+  CAIRN_TRY(options_.CheckHost());
   CAIRN_TRY(const uint64_t free_before, device_.FreeBytes());
   CAIRN_TRY(Open());
-  CAIRN_TRY(Read());
+  if (options_.aliased == 0) CAIRN_TRY(Read());
+  result_.past_tokens = tokens();
+  result_.past_rows = session_->rows();
+  result_.blocks = session_->rows() / options_.block.block_rows;
   if (result_.blocks <= options_.retrieve) {
     return Fail(Errc::kInvalidArgument,
                 "{} tokens were read in --read-seconds {}, too few to choose {} blocks from; "
                 "give it more time",
-                result_.tokens, options_.read_seconds, options_.retrieve);
+                result_.past_tokens, options_.read_seconds, options_.retrieve);
   }
   CAIRN_TRY(Decode());
   CAIRN_TRY(ReportMemory(free_before));
@@ -283,87 +293,6 @@ Result<DecodeBenchResult> DecodeBench::Run() {
 }
 
 }  // namespace
-
-SessionShape DecodeBenchOptions::Shape() const {
-  SessionShape shape;
-  shape.layers = layers;
-  shape.query_heads = kv_heads * group;
-  shape.kv_heads = kv_heads;
-  shape.block = block;
-  shape.mode = mode;
-  shape.representatives = mode == AttentionMode::kLandmark ? 1 : std::max(1, block.block_rows / 16);
-  shape.context_rows = context;
-  shape.inverse_frequencies = RopeTable::InverseFrequencies(kRopeBase, block.head_dim);
-  return shape;
-}
-
-SessionOptions DecodeBenchOptions::Reading() const {
-  SessionOptions reading;
-  reading.retrieve = retrieve;
-  reading.recent_tokens = recent_tokens;
-  reading.max_step_rows = chunk;
-  reading.query_stride = query_stride;
-  reading.index = index;
-  return reading;
-}
-
-int64_t DecodeBenchOptions::RowsOf(int64_t token_count) const {
-  if (mode != AttentionMode::kLandmark) return token_count;
-  return token_count + token_count / (block.block_rows - 1);
-}
-
-uint64_t DecodeBenchOptions::HostBytes() const {
-  const auto blocks =
-      static_cast<uint64_t>(RowsOf(tokens + warm_up + decode) / block.block_rows + 1);
-  const uint64_t all = blocks * static_cast<uint64_t>(layers) * static_cast<uint64_t>(kv_heads);
-  // With few blocks it is what one fetch pins that counts.
-  return SlotBytes(block) *
-         std::max<uint64_t>(all, StepAttention::MostBlocksPerFetch(Shape(), Reading()) + 1);
-}
-
-uint64_t DecodeBenchOptions::ComputeBytes() const {
-  const SessionOptions reading = Reading();
-  const bool landmark = mode == AttentionMode::kLandmark;
-  const auto fixed = static_cast<uint64_t>(
-      landmark ? 0 : reading.sinks + reading.recent_tokens / block.block_rows + 1);
-  const uint64_t token = static_cast<uint64_t>(Shape().partitions()) * (retrieve + fixed);
-  const uint64_t least = StepAttention::MostBlocksPerFetch(Shape(), reading);
-  return std::max({HostBytes() / kShareOfBlocks, kTokensOfChoices * token * SlotBytes(block),
-                   least * SlotBytes(block)});
-}
-
-Status DecodeBenchOptions::Validate() const {
-  CAIRN_TRY(DeviceShape::Validate());
-  for (const auto& [name, value, least] : {std::tuple("--hidden", hidden, 8),
-                                           {"--ffn", ffn, 8},
-                                           {"--vocab", vocab, 2},
-                                           {"--context", context, 2},
-                                           {"--recent", recent_tokens, 0},
-                                           {"--chunk", chunk, 2},
-                                           {"--query-stride", query_stride, 1},
-                                           {"--warm-up", warm_up, 0},
-                                           {"--decode", decode, 1}}) {
-    CAIRN_TRY(AtLeast(name, value, least));
-  }
-  if (!(repeat >= 0 && repeat < 1)) {
-    return Fail(Errc::kInvalidArgument, "--repeat {}: use a share from 0 to below 1", repeat);
-  }
-  if (!(read_seconds >= 0)) {
-    return Fail(Errc::kInvalidArgument, "--read-seconds {}: use 0 or more", read_seconds);
-  }
-  if (index != IndexKind::kAuto && index != IndexKind::kInt8) {
-    return Fail(Errc::kInvalidArgument, "--index {}: a model on a device searches by auto or int8",
-                IndexKindName(index));
-  }
-  const SessionShape shape = Shape();
-  CAIRN_TRY(shape.Validate());
-  CAIRN_TRY(Reading().Validate(shape));
-  if (host_bytes == 0 || host_bytes >= HostBytes()) return Ok();
-  return Fail(Errc::kResource,
-              "--host-memory {}: the host tier has all blocks of the past, which take {}; give it "
-              "that, or use fewer --tokens",
-              FormatByteSize(host_bytes), FormatByteSize(HostBytes()));
-}
 
 Result<DecodeBenchResult> RunDecodeBench(Device& device, const DecodeBenchOptions& options,
                                          FunctionRef<bool(const std::string&)> stop) {

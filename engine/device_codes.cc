@@ -6,16 +6,36 @@
 #include "kernels/cuda/score.h"
 
 namespace cairn {
+namespace {
+
+constexpr int64_t kShareGrown = 4, kShareOfManyGrown = 16;
+constexpr int64_t kManyGrown = 16;  // chunks
+
+}  // namespace
+
 DeviceCodes::DeviceCodes(const IndexOptions& options, Device& device)
     : options_(options),
       device_(device),
-      chunk_blocks_(std::max(1, cuda::kMostChunkVectors / options.representatives)),
+      chunk_blocks_(ChunkBlocks(options)),
       coded_(static_cast<size_t>(options.partitions)) {}
+
+int64_t DeviceCodes::ChunkBlocks(const IndexOptions& options) {
+  return std::max(1, cuda::kMostChunkVectors / options.representatives);
+}
+
+uint64_t DeviceCodes::MemoryBytes(const IndexOptions& options, int64_t blocks) {
+  const int64_t chunk_blocks = ChunkBlocks(options);
+  const int64_t numbers = chunk_blocks * options.representatives + 2 * int64_t{sizeof(float)};
+  return static_cast<uint64_t>(options.partitions * (blocks / chunk_blocks) * numbers *
+                               CodedDim(options.dim));
+}
 
 Result<bool> DeviceCodes::Reserve(int64_t blocks, DeviceStream& stream) {
   const int64_t chunks = blocks / chunk_blocks_;
   if (chunks <= capacity_) return false;
-  const int64_t capacity = std::max(chunks, capacity_ + capacity_ / 4);
+  const int64_t more =
+      std::min(capacity_ / kShareGrown, std::max(kManyGrown, capacity_ / kShareOfManyGrown));
+  const int64_t capacity = std::max(chunks, capacity_ + more);
   const auto partitions = static_cast<size_t>(options_.partitions);
   const size_t code_bytes = static_cast<size_t>(chunk_codes());
   const size_t scale_bytes = static_cast<size_t>(chunk_scales()) * sizeof(float);

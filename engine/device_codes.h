@@ -20,13 +20,18 @@ class DeviceCodes {
   /// `device` must outlive it.
   DeviceCodes(const IndexOptions& options, Device& device);
 
+  static int64_t ChunkBlocks(const IndexOptions& options);
+  /// What codes of so many blocks take, reserved at once.
+  static uint64_t MemoryBytes(const IndexOptions& options, int64_t blocks);
+
   int64_t chunk_blocks() const { return chunk_blocks_; }
   /// Blocks of a partition that are codes; all others are behind them.
   int64_t coded(int32_t partition) const { return coded_[static_cast<size_t>(partition)]; }
   uint64_t memory_bytes() const { return codes_.bytes() + scales_.bytes(); }
 
-  /// Room for the complete chunks of so many blocks in every partition. True if codes have moved,
-  /// which the host waits for.
+  /// Room for the complete chunks of so many blocks in every partition: no more than that if there
+  /// was none; else a quarter more than there was, of many a sixteenth, for old and new are both
+  /// there while codes move. True if they have, which the host waits for.
   Result<bool> Reserve(int64_t blocks, DeviceStream& stream);
   /// Codes the chunk that ends with block `end` of partitions [first, first + count). `plain` has
   /// the blocks of the chunk as they came, plain_stride numbers from one partition to the next.

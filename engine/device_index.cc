@@ -10,9 +10,9 @@
 namespace cairn {
 namespace {
 
-constexpr int64_t kLeastVectors = 64;             // that there is room for in a partition
-constexpr size_t kLeastStaged = 256 << 10;        // bytes
-constexpr size_t kMostScores = size_t{64} << 20;  // floats that a search works in at once
+constexpr int64_t kLeastVectors = 64;       // that there is room for in a partition
+constexpr int64_t kManyGrown = 4096;        // blocks
+constexpr size_t kLeastStaged = 256 << 10;  // bytes
 
 float* Floats(const DeviceBuffer& buffer, size_t place) {
   return reinterpret_cast<float*>(buffer.data()) + place;
@@ -75,18 +75,37 @@ Result<std::byte*> DeviceIndex::Staging(size_t bytes) {
   return at;
 }
 
-// Room for so many blocks of every partition.
+uint64_t DeviceIndex::MemoryBytes(const IndexOptions& options, int64_t blocks) {
+  const auto number_bytes = static_cast<int64_t>(DTypeBytes(options.dtype));
+  const int64_t vector_bytes = cuda::PaddedDim(options.dim) * number_bytes;
+  const int64_t block_bytes = options.representatives * vector_bytes;
+  if (options.kind != IndexKind::kInt8) {
+    const int64_t least = kLeastVectors / options.representatives;
+    return static_cast<uint64_t>(options.partitions * std::max(blocks, least) * block_bytes);
+  }
+  const int64_t plain = options.partitions * DeviceCodes::ChunkBlocks(options) * block_bytes;
+  return static_cast<uint64_t>(plain) + DeviceCodes::MemoryBytes(options, blocks);
+}
+
 Status DeviceIndex::Reserve(int64_t blocks) {
+  const std::lock_guard lock(mutex_);
+  return blocks == 0 ? Ok() : MakeRoom(blocks);
+}
+
+// For so many blocks of every partition; where there is no room yet, for no more.
+Status DeviceIndex::MakeRoom(int64_t blocks) {
   if (codes_ != nullptr) {
     CAIRN_TRY(const bool moved, codes_->Reserve(blocks, stream_));
     if (moved) ++version_;
     blocks = codes_->chunk_blocks();
   }
   if (blocks <= capacity_) return Ok();
+  // Old and new are both there for a while: of many, little more.
+  const int64_t more = std::min(capacity_ / 2, std::max(kManyGrown, capacity_ / 16));
   const int64_t capacity =
       codes_ != nullptr
           ? blocks
-          : std::max({blocks, capacity_ + capacity_ / 2, kLeastVectors / options_.representatives});
+          : std::max({blocks, capacity_ + more, kLeastVectors / options_.representatives});
   const auto partitions = static_cast<size_t>(options_.partitions);
   CAIRN_TRY(auto grown,
             device_.Allocate(partitions * static_cast<size_t>(capacity) * block_bytes()));
@@ -130,6 +149,9 @@ Status DeviceIndex::Append(int32_t first_partition, int32_t partition_count, int
 
 Status DeviceIndex::Add(int32_t first_partition, int32_t partition_count, int64_t count,
                         const float* vectors) {
+  const int64_t rows = partition_count * count * options_.representatives;
+  CAIRN_TRY(CheckFinite({vectors, static_cast<size_t>(rows * options_.dim)},
+                        codes_ == nullptr ? options_.dtype : DType::kBF16, "the index's vectors"));
   const std::lock_guard lock(mutex_);
   CAIRN_CHECK(first_partition >= 0 && first_partition + partition_count <= options_.partitions);
   if (count == 0) return Ok();
@@ -137,10 +159,7 @@ Status DeviceIndex::Add(int32_t first_partition, int32_t partition_count, int64_
   for (int32_t p = first_partition; p < first_partition + partition_count; ++p) {
     CAIRN_CHECK(sizes_[static_cast<size_t>(p)] == size);
   }
-  const int64_t rows = partition_count * count * options_.representatives;
-  CAIRN_TRY(CheckFinite({vectors, static_cast<size_t>(rows * options_.dim)},
-                        codes_ == nullptr ? options_.dtype : DType::kBF16, "the index's vectors"));
-  CAIRN_TRY(Reserve(size + count));
+  CAIRN_TRY(MakeRoom(size + count));
   for (int64_t begin = 0; begin < count;) {
     const int64_t room = codes_ == nullptr ? count : capacity_ - (size + begin) % capacity_;
     const int64_t end = std::min(count, begin + room);
@@ -231,32 +250,32 @@ Status DeviceIndex::Score(int32_t first_partition, int32_t partition_count, int6
                     score_stride, stream.get());
 }
 
-DeviceIndex::Places DeviceIndex::PlacesOf(const SearchRequest& request, const SearchResult& result,
-                                          int32_t count) const {
-  const auto rows = static_cast<size_t>(count) * static_cast<size_t>(request.rows);
-  const auto groups = static_cast<size_t>(count) * static_cast<size_t>(result.groups);
+DeviceIndex::Places DeviceIndex::PlacesOf(const SearchRequest& request, const Piece& piece,
+                                          int32_t k) const {
+  const auto rows = static_cast<size_t>(piece.partitions) * static_cast<size_t>(piece.rows);
+  const auto groups = static_cast<size_t>(piece.partitions) * static_cast<size_t>(piece.groups);
   const auto blocks = static_cast<size_t>(request.end - request.begin);
-  const auto k = static_cast<size_t>(result.k);
+  const auto choices = groups * static_cast<size_t>(k);
   Places places{};
   places.other_lse = rows * static_cast<size_t>(options_.dim);
   places.there = places.other_lse + rows;
   places.log_weights = rows;
-  places.chosen = places.log_weights + groups * k;
-  places.back = places.chosen + groups * k;
+  places.chosen = places.log_weights + choices;
+  places.back = places.chosen + choices;
   places.weights = rows * blocks * static_cast<size_t>(options_.representatives);
   places.work = places.weights + groups * blocks;
   return places;
 }
 
-Status DeviceIndex::Launch(const SearchRequest& request, int32_t first, int32_t count, int32_t k,
+Status DeviceIndex::Launch(const SearchRequest& request, const Piece& piece, int32_t k,
                            const Places& places) {
   const int64_t blocks = request.end - request.begin;
-  CAIRN_TRY(ScoreRange(request.first_partition + first, count, request.begin, request.end,
-                       Floats(there_on_device_, 0), request.rows, Floats(work_, 0), 0,
+  CAIRN_TRY(ScoreRange(request.first_partition + piece.partition, piece.partitions, request.begin,
+                       request.end, Floats(there_on_device_, 0), piece.rows, Floats(work_, 0), 0,
                        stream_.get()));
   return cuda::FoldScores(
-      {.partitions = count,
-       .rows = request.rows,
+      {.partitions = piece.partitions,
+       .rows = piece.rows,
        .rows_per_group = request.rows_per_group,
        .blocks = static_cast<int32_t>(blocks),
        .representatives = options_.representatives,
@@ -280,26 +299,27 @@ void DeviceIndex::StageQueries(const float* queries, int64_t numbers) {
                  [](float number) { return Bf16ToFloat(FloatToBf16(number)); });
 }
 
-Status DeviceIndex::SearchSome(const SearchRequest& request, int32_t first, int32_t count,
+Status DeviceIndex::SearchSome(const SearchRequest& request, const Piece& piece,
                                SearchResult* result) {
-  const Places places = PlacesOf(request, *result, count);
+  const Places places = PlacesOf(request, piece, result->k);
   CAIRN_TRY(Grow(&there_, places.there * sizeof(float), device_));
   CAIRN_TRY(Grow(&there_on_device_, places.there * sizeof(float), device_));
   CAIRN_TRY(Grow(&back_, places.back * sizeof(float), device_));
   CAIRN_TRY(Grow(&back_on_device_, places.back * sizeof(float), device_));
   CAIRN_TRY(Grow(&work_, places.work * sizeof(float), device_));
-  const int64_t first_row = int64_t{first} * request.rows;
-  const int64_t rows = int64_t{count} * request.rows;
+  const int64_t first_row = int64_t{piece.partition} * request.rows + piece.row;
+  const int64_t rows = int64_t{piece.partitions} * piece.rows;
   StageQueries(request.queries + first_row * options_.dim, rows * options_.dim);
   std::copy_n(result->lse.data() + first_row, rows, Floats(there_, places.other_lse));
   CAIRN_TRY(
       stream_.CopyToDevice(there_on_device_.data(), there_.data(), places.there * sizeof(float)));
-  CAIRN_TRY(Launch(request, first, count, result->k, places));
+  CAIRN_TRY(Launch(request, piece, result->k, places));
   CAIRN_TRY(stream_.CopyToHost(back_.data(), back_on_device_.data(), places.back * sizeof(float)));
   CAIRN_TRY(Wait());
   std::copy_n(Floats(back_, 0), rows, result->lse.data() + first_row);
-  const int64_t choices = int64_t{count} * result->groups * result->k;
-  const int64_t first_choice = int64_t{first} * result->groups * result->k;
+  const int64_t choices = int64_t{piece.partitions} * piece.groups * result->k;
+  const int64_t first_choice =
+      (int64_t{piece.partition} * result->groups + piece.group) * result->k;
   std::copy_n(Floats(back_, places.log_weights), choices,
               result->log_weights.data() + first_choice);
   const auto* const chosen = reinterpret_cast<const int32_t*>(Floats(back_, places.chosen));
@@ -319,11 +339,22 @@ Status DeviceIndex::Search(const SearchRequest& request, SearchResult* result) {
     if (request.begin < coded(request.first_partition + p)) result->lse_exact = false;
   }
   CAIRN_TRY(device_.Use());
-  // Some partitions at a time where all scores would be too many.
-  const size_t each = PlacesOf(request, *result, 1).work;
-  const auto at_once = static_cast<int32_t>(std::max<size_t>(1, kMostScores / each));
-  for (int32_t p = 0; p < request.partition_count; p += at_once) {
-    CAIRN_TRY(SearchSome(request, p, std::min(at_once, request.partition_count - p), result));
+  // Some partitions at a time where all scores would be too many, or some groups of one.
+  Piece piece = {0, 1, 0, request.rows, 0, result->groups};
+  const size_t each = PlacesOf(request, piece, result->k).work;
+  const auto at_once = static_cast<int32_t>(std::max<size_t>(1, most_scores_ / each));
+  const size_t of_group = each / static_cast<size_t>(result->groups);
+  const auto groups_at_once = static_cast<int32_t>(
+      std::clamp<size_t>(most_scores_ / of_group, 1, static_cast<size_t>(result->groups)));
+  for (; piece.partition < request.partition_count; piece.partition += at_once) {
+    piece.partitions = std::min(at_once, request.partition_count - piece.partition);
+    for (piece.group = 0; piece.group < result->groups; piece.group += groups_at_once) {
+      piece.groups = std::min(groups_at_once, result->groups - piece.group);
+      piece.row = piece.group * request.rows_per_group;
+      piece.rows = static_cast<int32_t>(std::min<int64_t>(
+          int64_t{piece.groups} * request.rows_per_group, request.rows - piece.row));
+      CAIRN_TRY(SearchSome(request, piece, result));
+    }
   }
   return Ok();
 }

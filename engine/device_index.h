@@ -22,6 +22,10 @@ class DeviceIndex final : public LandmarkIndex {
   /// are. kUnsupported if a vector has more numbers than the kernels take.
   static Result<std::unique_ptr<LandmarkIndex>> Make(const IndexOptions& options, Device& device);
 
+  /// What an index of these options takes once Reserve was called for so many blocks.
+  static uint64_t MemoryBytes(const IndexOptions& options, int64_t blocks);
+
+  Status Reserve(int64_t blocks) override;
   Status Add(int32_t first_partition, int32_t partition_count, int64_t count,
              const float* vectors) override;
   void Truncate(int32_t first_partition, int32_t partition_count, int64_t size) override;
@@ -47,8 +51,17 @@ class DeviceIndex final : public LandmarkIndex {
   Status Score(int32_t first_partition, int32_t partition_count, int64_t begin, int64_t end,
                const float* queries, int32_t rows, float* scores, int64_t score_stride,
                DeviceStream& stream);
+  /// Floats that a search works in at once, if rows that choose together need no more: where there
+  /// are more, partitions take turns, and then groups of rows.
+  void LimitScores(size_t floats) { most_scores_ = floats; }
 
  private:
+  /// What is searched at once: partitions of a request, or groups of rows of one.
+  struct Piece {
+    int32_t partition, partitions;  // of the request
+    int32_t row, rows;              // of each
+    int32_t group, groups;
+  };
   /// Where parts of a search begin, in floats; what comes back lies together.
   struct Places {
     size_t other_lse, there;           // queries are first
@@ -72,7 +85,7 @@ class DeviceIndex final : public LandmarkIndex {
   }
   Status Wait();
   Result<std::byte*> Staging(size_t bytes);
-  Status Reserve(int64_t blocks);
+  Status MakeRoom(int64_t blocks);
   /// Blocks [begin, end) of the `count` that Add was given, which begin at `size`.
   Status Append(int32_t first_partition, int32_t partition_count, int64_t size, int64_t count,
                 int64_t begin, int64_t end, const float* vectors);
@@ -80,17 +93,15 @@ class DeviceIndex final : public LandmarkIndex {
   Status ScoreRange(int32_t first_partition, int32_t partition_count, int64_t begin, int64_t end,
                     const float* queries, int32_t rows, float* scores, int64_t score_stride,
                     CUstream_st* stream);
-  /// Of so many partitions of the request from `first` on.
-  Places PlacesOf(const SearchRequest& request, const SearchResult& result, int32_t count) const;
-  Status SearchSome(const SearchRequest& request, int32_t first, int32_t count,
-                    SearchResult* result);
+  Places PlacesOf(const SearchRequest& request, const Piece& piece, int32_t k) const;
+  Status SearchSome(const SearchRequest& request, const Piece& piece, SearchResult* result);
   void StageQueries(const float* queries, int64_t numbers);
-  Status Launch(const SearchRequest& request, int32_t first, int32_t count, int32_t k,
-                const Places& places);
+  Status Launch(const SearchRequest& request, const Piece& piece, int32_t k, const Places& places);
 
   const IndexOptions options_;
   const int32_t padded_dim_;
   Device& device_;
+  size_t most_scores_ = size_t{64} << 20;
   mutable std::mutex mutex_;
   std::vector<int64_t> sizes_;          // of partitions
   std::unique_ptr<DeviceCodes> codes_;  // or null

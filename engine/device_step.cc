@@ -73,6 +73,9 @@ DeviceStep::Now DeviceStep::Plan(const SessionOptions& options, const StepPlan& 
                       (static_cast<size_t>(now.far) * parts_.index.representatives() + now.near);
   now.heads_at_once = static_cast<int32_t>(
       std::clamp<size_t>(most_scores_ / std::max<size_t>(each, 1), 1, heads()));
+  const size_t of_group = std::max<size_t>(1, each / static_cast<size_t>(now.groups));
+  now.groups_at_once = static_cast<int32_t>(
+      std::clamp<size_t>(most_scores_ / of_group, 1, static_cast<size_t>(now.groups)));
   now.inputs = PlanInputs(now);
   now.work = PlanWork(now);
   return now;
@@ -102,14 +105,16 @@ DeviceStep::Work DeviceStep::PlanWork(const Now& now) const {
   Sections sections;
   if (!now.plan.TakesAll()) {
     const auto sampled = static_cast<size_t>(now.sampled) * shape.group();
+    const auto at_once = std::min(
+        sampled, static_cast<size_t>(now.groups_at_once) * static_cast<size_t>(now.rows_per_group));
     const size_t blocks = static_cast<size_t>(now.far) + now.near;
     const size_t columns = static_cast<size_t>(now.far) * parts_.index.representatives() + now.near;
     const auto choices = lists * now.plan.choose;
     work.queries = sections.Take(sampled * heads() * shape.block.head_dim, sizeof(float));
-    work.scores = sections.Take(now.heads_at_once * sampled * columns, sizeof(float));
-    work.weights =
-        sections.Take(static_cast<size_t>(now.heads_at_once) * now.groups * blocks, sizeof(float));
-    work.lse = sections.Take(now.heads_at_once * sampled, sizeof(float));
+    work.scores = sections.Take(now.heads_at_once * at_once * columns, sizeof(float));
+    work.weights = sections.Take(
+        static_cast<size_t>(now.heads_at_once) * now.groups_at_once * blocks, sizeof(float));
+    work.lse = sections.Take(now.heads_at_once * at_once, sizeof(float));
     work.log_weights = sections.Take(choices, sizeof(float));
     work.chosen = sections.Take(choices, sizeof(int32_t));
   }
@@ -229,6 +234,7 @@ void DeviceStep::NoteLaunches() {
                                     now_.sampled,
                                     now_.sample_stride,
                                     now_.heads_at_once,
+                                    now_.groups_at_once,
                                     now_.per_list,
                                     plan.choose,
                                     plan.far_begin,

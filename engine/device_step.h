@@ -84,7 +84,7 @@ class DeviceStep {
     seen_ = kNone;
   }
   /// Floats of scores that a layer works in at once, from the next step on: where there are more,
-  /// KV heads take turns.
+  /// KV heads take turns, and then rows that do not choose together.
   void LimitScores(size_t floats) { most_scores_ = floats; }
 
   DeviceStream& stream() { return stream_; }
@@ -114,6 +114,7 @@ class DeviceStep {
     int32_t per_list = 0;        // blocks of a list
     int32_t far = 0, near = 0;   // candidates
     int32_t heads_at_once = 1;   // scored
+    int32_t groups_at_once = 1;  // of one head, if heads are scored one by one
     int32_t local_blocks = 0;
     Inputs inputs{};
     Work work{};
@@ -138,6 +139,10 @@ class DeviceStep {
   DeviceAttendCall LocalCall(int32_t layer, const DeviceRows& rows) const;
   DeviceAttendCall ChosenCall(const DeviceRows& rows) const;
   Status Choose(int32_t layer, const DeviceRows& rows);
+  /// Of `count` heads from `head` on, groups [first_group, first_group + groups): all of them if
+  /// these are several heads. `queries` are those of all.
+  Status ChooseSome(int32_t layer, int32_t head, int32_t count, int32_t first_group, int32_t groups,
+                    SampledQueries queries);
   Status Place(int32_t layer);
   /// Words of status from `layer` on.
   size_t StatusWords(int32_t layer) const;

@@ -42,53 +42,66 @@ Status DeviceStep::Choose(int32_t layer, const DeviceRows& rows) {
   const StepPlan& plan = now_.plan;
   if (plan.TakesAll()) return Ok();
   const SessionShape& shape = parts_.shape;
-  const int32_t group = shape.group(), dim = shape.block.head_dim;
-  const int32_t sampled = now_.sampled * group;
-  const int32_t far_columns = now_.far * parts_.index.representatives();
-  const int64_t columns = int64_t{far_columns} + now_.near;
-  SampledQueries queries = {.heads = heads(),
-                            .group = group,
-                            .dim = dim,
-                            .rows = now_.sampled,
-                            .q = rows.q,
-                            .q_row_stride = rows.stride,
-                            .positions = At<int32_t>(inputs_on_device_, 0),
-                            .first = now_.first_sampled,
-                            .stride = now_.sample_stride,
-                            .scale = attend_.scale()};
-  float* const rotated = At<float>(work_, now_.work.queries);
-  CAIRN_TRY(cuda::SearchQueries(queries, attend_.rope(), plan.far_slot * shape.block.block_rows,
-                                shape.block.dtype != DType::kF32, rotated,
-                                At<int32_t>(status_, StatusWords(layer) * sizeof(int32_t)),
-                                stream_.get()));
-  float* const scores = At<float>(work_, now_.work.scores);
+  const SampledQueries queries = {.heads = heads(),
+                                  .group = shape.group(),
+                                  .dim = shape.block.head_dim,
+                                  .rows = now_.sampled,
+                                  .q = rows.q,
+                                  .q_row_stride = rows.stride,
+                                  .positions = At<int32_t>(inputs_on_device_, 0),
+                                  .first = now_.first_sampled,
+                                  .stride = now_.sample_stride,
+                                  .scale = attend_.scale()};
+  CAIRN_TRY(cuda::SearchQueries(
+      queries, attend_.rope(), plan.far_slot * shape.block.block_rows,
+      shape.block.dtype != DType::kF32, At<float>(work_, now_.work.queries),
+      At<int32_t>(status_, StatusWords(layer) * sizeof(int32_t)), stream_.get()));
   for (int32_t head = 0; head < heads(); head += now_.heads_at_once) {
     const int32_t count = std::min(now_.heads_at_once, heads() - head);
-    if (now_.far > 0) {
-      CAIRN_TRY(parts_.index.Score(layer * heads() + head, count, plan.far_begin, plan.far_end,
-                                   rotated + int64_t{head} * sampled * dim, sampled, scores,
-                                   columns, stream_));
+    for (int32_t first = 0; first < now_.groups; first += now_.groups_at_once) {
+      const int32_t some = std::min(now_.groups_at_once, now_.groups - first);
+      CAIRN_TRY(ChooseSome(layer, head, count, first, some, queries));
     }
-    queries.heads = count;
-    queries.q = rows.q + int64_t{head} * group * dim;
-    const int64_t near_key = (int64_t{layer} * heads() + head) * now_.near * dim;
-    CAIRN_TRY(cuda::NearScores(queries, attend_.rope(), now_.near, shape.block.block_rows,
-                               At<float>(near_, 0) + near_key, scores + far_columns, columns,
-                               stream_.get()));
-    const int64_t choice = int64_t{head} * now_.groups * plan.choose;
-    CAIRN_TRY(cuda::FoldScores({.partitions = count,
-                                .rows = sampled,
-                                .rows_per_group = now_.rows_per_group,
-                                .blocks = now_.far + now_.near,
-                                .representatives = parts_.index.representatives(),
-                                .k = plan.choose,
-                                .scores = scores,
-                                .lse = At<float>(work_, now_.work.lse),
-                                .chosen = At<int32_t>(work_, now_.work.chosen) + choice,
-                                .log_weights = At<float>(work_, now_.work.log_weights) + choice},
-                               At<float>(work_, now_.work.weights), stream_.get()));
   }
   return Ok();
+}
+
+Status DeviceStep::ChooseSome(int32_t layer, int32_t head, int32_t count, int32_t first_group,
+                              int32_t groups, SampledQueries queries) {
+  const StepPlan& plan = now_.plan;
+  const int32_t group = queries.group, dim = queries.dim;
+  const int32_t rows_each = now_.rows_per_group / group;  // of a group of rows
+  const int32_t first_row = first_group * rows_each;
+  const int32_t far_columns = now_.far * parts_.index.representatives();
+  const int64_t columns = int64_t{far_columns} + now_.near;
+  queries.rows = std::min(groups * rows_each, now_.sampled - first_row);
+  queries.first += first_row * queries.stride;
+  queries.heads = count;
+  queries.q += int64_t{head} * group * dim;
+  const int32_t sampled = queries.rows * group;
+  float* const scores = At<float>(work_, now_.work.scores);
+  if (now_.far > 0) {
+    const int64_t query = (int64_t{head} * now_.sampled + first_row) * group;
+    CAIRN_TRY(parts_.index.Score(layer * heads() + head, count, plan.far_begin, plan.far_end,
+                                 At<float>(work_, now_.work.queries) + query * dim, sampled, scores,
+                                 columns, stream_));
+  }
+  const int64_t near_key = (int64_t{layer} * heads() + head) * now_.near * dim;
+  CAIRN_TRY(cuda::NearScores(queries, attend_.rope(), now_.near, parts_.shape.block.block_rows,
+                             At<float>(near_, 0) + near_key, scores + far_columns, columns,
+                             stream_.get()));
+  const int64_t choice = (int64_t{head} * now_.groups + first_group) * plan.choose;
+  return cuda::FoldScores({.partitions = count,
+                           .rows = sampled,
+                           .rows_per_group = now_.rows_per_group,
+                           .blocks = now_.far + now_.near,
+                           .representatives = parts_.index.representatives(),
+                           .k = plan.choose,
+                           .scores = scores,
+                           .lse = At<float>(work_, now_.work.lse),
+                           .chosen = At<int32_t>(work_, now_.work.chosen) + choice,
+                           .log_weights = At<float>(work_, now_.work.log_weights) + choice},
+                          At<float>(work_, now_.work.weights), stream_.get());
 }
 
 Status DeviceStep::Place(int32_t layer) {

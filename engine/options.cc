@@ -95,4 +95,14 @@ Status SessionOptions::Validate(const SessionShape& shape) const {
               shape.context_rows);
 }
 
+IndexOptions IndexOptionsOf(const SessionShape& shape, IndexKind kind) {
+  IndexOptions options;
+  options.kind = kind;
+  options.partitions = shape.partitions();
+  options.dim = shape.block.head_dim;
+  options.representatives = shape.representatives;
+  options.dtype = shape.block.dtype == DType::kF32 ? DType::kF32 : DType::kBF16;
+  return options;
+}
+
 }  // namespace cairn

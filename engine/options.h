@@ -53,6 +53,9 @@ struct SessionShape {
   Status CheckNumbers() const;
 };
 
+/// How an index of this kind keeps the representatives of a session of this shape.
+IndexOptions IndexOptionsOf(const SessionShape& shape, IndexKind kind);
+
 /// What a mass target goes by: what is certain, or what is likely.
 enum class MassBy : uint8_t { kBound, kEstimate };
 

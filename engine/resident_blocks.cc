@@ -8,7 +8,8 @@
 namespace cairn {
 namespace {
 
-constexpr int64_t kLeastCapacity = 64;
+constexpr int64_t kLeastRoom = 64;    // ordinals beyond those there are
+constexpr int64_t kShareOfRoom = 8;   // or a share of them
 constexpr size_t kShareReleased = 8;  // of what is held, at least, so that it is rare
 constexpr size_t kShareLeft = 8;      // of the tier, to others
 constexpr size_t kMostAtOnce = 512;   // blocks of a fetch, for which tiers have room
@@ -45,9 +46,13 @@ bool ResidentBlocks::GiveBack() {
   return true;
 }
 
+int64_t ResidentBlocks::CapacityFor(int64_t blocks) {
+  return blocks + std::max(kLeastRoom, blocks / kShareOfRoom);
+}
+
 Status ResidentBlocks::Reserve(int64_t blocks) {
   if (blocks <= capacity_) return Ok();
-  const int64_t capacity = std::max({blocks, capacity_ + capacity_ / 2, kLeastCapacity});
+  const int64_t capacity = CapacityFor(blocks);
   const auto places = static_cast<size_t>(partitions_ * capacity);
   CAIRN_TRY(table_, device_.Allocate(places * sizeof(uint32_t)));
   capacity_ = capacity;

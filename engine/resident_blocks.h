@@ -39,6 +39,13 @@ class ResidentBlocks final : public PinHolder {
   /// Nothing that reads blocks is under way any more.
   void Rest();
 
+  /// Ordinals that there is room for once there had to be for so many: an eighth more, so that a
+  /// long table is rarely made anew.
+  static int64_t CapacityFor(int64_t blocks);
+  /// Bytes of the table on the device, and of as long a one on the host.
+  static uint64_t TableBytes(int32_t partitions, int64_t blocks) {
+    return static_cast<uint64_t>(partitions * CapacityFor(blocks)) * sizeof(uint32_t);
+  }
   /// Makes room in the table for ordinals below `blocks`; the next Fetch fills it. Nothing that
   /// reads it is under way.
   Status Reserve(int64_t blocks);

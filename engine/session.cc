@@ -61,13 +61,8 @@ Result<std::unique_ptr<Session>> Session::Load(const SessionShape& shape,
                                                SessionCatalog& catalog, SessionRecord record) {
   CAIRN_TRY(shape.Validate());
   CAIRN_TRY(options.Validate(shape));
-  IndexOptions index_options;
-  index_options.kind = options.index;
-  index_options.partitions = shape.partitions();
-  index_options.dim = shape.block.head_dim;
-  index_options.representatives = shape.representatives;
-  index_options.dtype = shape.block.dtype == DType::kF32 ? DType::kF32 : DType::kBF16;
-  CAIRN_TRY(auto index, IndexFor(index_options, shape.kv_heads, store.device()));
+  CAIRN_TRY(auto index,
+            IndexFor(IndexOptionsOf(shape, options.index), shape.kv_heads, store.device()));
   std::unique_ptr<Session> session(
       new Session(shape, options, store, catalog, std::move(record), std::move(index)));
   if (IsForDevice(options.index, store.device())) {
@@ -96,6 +91,7 @@ Status Session::LoadPast() {
   CAIRN_TRY(
       local_.LoadTail(committed_tail_, static_cast<int32_t>(rows_ % shape_.block.block_rows)));
   near_keys_.DropBefore(blocks_.size() - shape_.context_rows / shape_.block.block_rows);
+  CAIRN_TRY(index_->Reserve(blocks_.size()));
   std::vector<Status> loaded(static_cast<size_t>(shape_.layers), Status(Ok()));
   ParallelFor(shape_.layers, [&](int64_t layer) {
     loaded[layer] = LoadRepresentatives(static_cast<int32_t>(layer));

@@ -42,6 +42,10 @@ class FaissGpuIndex final : public LandmarkIndex {
     return Ok();
   }
 
+  Status Reserve(int64_t blocks) override {
+    const std::lock_guard lock(mutex_);
+    return blocks == 0 ? Ok() : MakeRoom(blocks);
+  }
   Status Add(int32_t first_partition, int32_t partition_count, int64_t count,
              const float* vectors) override;
   void Truncate(int32_t first_partition, int32_t partition_count, int64_t size) override;
@@ -79,7 +83,7 @@ class FaissGpuIndex final : public LandmarkIndex {
   Status CheckHalves(const float* vectors, size_t count) const;
   Status Wait();
   Result<std::byte*> Staging(size_t bytes);
-  Status Reserve(int64_t blocks);
+  Status MakeRoom(int64_t blocks);
   Status AddHeads(const Heads& heads, int64_t size, int64_t count, const float* vectors);
   Status Lay(const Heads& heads, int64_t size, int64_t count, const float* vectors, bool whole);
   void Hold(int32_t partition, int64_t count, const float* vectors);
@@ -162,8 +166,8 @@ Result<std::byte*> FaissGpuIndex::Staging(size_t bytes) {
   return at;
 }
 
-// Room for so many blocks of every layer.
-Status FaissGpuIndex::Reserve(int64_t blocks) {
+// For so many blocks of every layer.
+Status FaissGpuIndex::MakeRoom(int64_t blocks) {
   if (blocks <= capacity_) return Ok();
   const int64_t capacity =
       std::max({blocks, capacity_ + capacity_ / 2, kLeastVectors / options_.representatives});
@@ -208,7 +212,7 @@ Status FaissGpuIndex::Add(int32_t first_partition, int32_t partition_count, int6
   const size_t numbers = static_cast<size_t>(partition_count) * each;
   CAIRN_TRY(CheckFinite({vectors, numbers}, options_.dtype, "the index's vectors"));
   CAIRN_TRY(CheckHalves(vectors, numbers));
-  CAIRN_TRY(Reserve(size + count));
+  CAIRN_TRY(MakeRoom(size + count));
   for (const Heads& heads : all) {
     CAIRN_TRY(AddHeads(heads, size, count, vectors + static_cast<size_t>(heads.partition) * each));
   }

@@ -71,6 +71,9 @@ class LandmarkIndex {
  public:
   virtual ~LandmarkIndex() = default;
 
+  /// Says that partitions will hold so many blocks, before they are added: who keeps them where
+  /// memory is scarce has no more and no less room from then on. Beside nothing else.
+  virtual Status Reserve(int64_t /*blocks*/) { return Ok(); }
   /// Appends `count` blocks to each of `partition_count` partitions, all of which hold `size`
   /// blocks now. `vectors` is [partition_count, count, R, D] f32. Calls for partitions of which
   /// none is in two of them may run at once, beside nothing else.

@@ -86,6 +86,8 @@ constexpr Row kRows[] = {
     {"bench compare", "two ladders", "cairn bench compare before.json after.json --limit 5"},
     {"bench decode", "with landmarks of a byte, in three minutes of reading at most",
      "cairn bench decode --index int8 --read-seconds 180"},
+    {"bench decode", "behind ten million tokens that share payloads, without reading them",
+     "cairn bench decode --tokens 10000000 --aliased 64 --mode landmark --index int8"},
     {"bench device", "a GPU, at ten million tokens",
      "cairn bench device --tokens 10000000 --kv-type q8"},
     {"bench ladder", "with a page of plots",

@@ -135,6 +135,30 @@ TEST_F(DeviceTest, FilledMemoryComesBackInPieces) {
   EXPECT_EQ(std::memcmp(back_.data(), expected.data(), kBytes), 0);
 }
 
+// CUDA takes no distance of 2 GiB for pieces of one copy.
+TEST_F(DeviceTest, PiecesMayLieFarApart) {
+  constexpr size_t kMost = (size_t{1} << 31) - 1, kPiece = 16;
+  uint64_t copies = 0;
+  for (const size_t apart : {kMost, kMost + 1}) {
+    const PinnedBuffer far = device_->AllocatePinned(apart + kPiece).value();
+    Fill(1);
+    ASSERT_TRUE(stream_.CopyToDevice(on_device_.data(), pinned_.data(), kBytes));
+    ASSERT_TRUE(stream_.Fill(on_device_.data() + kPiece, 5, kPiece));
+    ASSERT_TRUE(
+        stream_.CopyPiecesToHost(far.data(), on_device_.data(), {kPiece, 2, apart, kPiece}));
+    ASSERT_TRUE(stream_.Fill(on_device_.data(), 0, kBytes));
+    ASSERT_TRUE(
+        stream_.CopyPiecesToDevice(on_device_.data(), far.data(), {kPiece, 2, kPiece, apart}));
+    ASSERT_TRUE(stream_.CopyToHost(back_.data(), on_device_.data(), kBytes));
+    ASSERT_TRUE(stream_.Wait());
+    for (size_t i = 0; i < 3 * kPiece; ++i) {
+      EXPECT_EQ(back_.data()[i], std::byte(i < kPiece ? 1 : i < 2 * kPiece ? 5 : 0)) << i;
+    }
+    copies += apart > kMost ? 6 : 4;
+    EXPECT_EQ(device_->Counts().copies, copies);
+  }
+}
+
 TEST_F(DeviceTest, ADeviceThatIsNotThereIsNamed) {
   const auto device = Device::Open(Device::Count());
   ASSERT_FALSE(device.has_value());

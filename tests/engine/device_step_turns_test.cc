@@ -147,11 +147,12 @@ TEST_P(DeviceStepTurns, EachStepMayChooseOtherwise) {
   }
 }
 
-TEST_P(DeviceStepTurns, HeadsTakeTurnsWhereScoresAreMany) {
+TEST_P(DeviceStepTurns, HeadsAndThenRowsTakeTurnsWhereScoresAreMany) {
   const SessionShape shape =
       test::MakeShape(GetParam(), 2, 6, 3, {test::kBlockRows, 8, DType::kF32});
   const std::vector<Turn> turns = {{1, 3}, {4, 3}, {7, 3, Selection::kPerChunk}};
-  for (const size_t limit : {size_t{1}, size_t{300}}) {  // one at once; two of four rows
+  // One row at once; two or so of four; two heads of four rows.
+  for (const size_t limit : {size_t{1}, size_t{70}, size_t{300}}) {
     ExpectTurnsToBeThoseOfTheHost(shape, turns, limit);
   }
 }

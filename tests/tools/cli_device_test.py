@@ -143,7 +143,10 @@ class Device(CliTest):
                 found = done.json
                 self.assertEqual((found["model"], found["mode"], found["weights"]),
                                  ("CPU", mode, "random"))
-                self.assertEqual((found["read_tokens"], found["read_rows"]), (560, rows))
+                self.assertEqual((found["read_tokens"], found["past_rows"]), (560, rows))
+                self.assertEqual(found.pop("aliased"), 0)
+                for key in ("drawing_seconds", "opening_seconds"):
+                    self.assertEqual(found.pop(key), 0)
                 self.assertEqual(found["blocks_per_head"], rows // 4)
                 self.assertIn("int8" if index == "int8" else "device", found["index"])
                 if mode == "landmark":  # whose blocks of 4 rows are complete too often
@@ -166,6 +169,55 @@ class Device(CliTest):
                     other = self.decode("--json", repeat=0).json["chosen_hit_share"]
                     self.assertGreater(found["chosen_hit_share"], other)
 
+    def test_a_past_may_be_aliased(self):
+        for mode, index, dtype, blocks in (("landmark", "int8", "q8", 1000),
+                                           ("unmodified", "auto", "f32", 750)):
+            with self.subTest(mode=mode):
+                done = self.decode("--json", mode=mode, index=index, kv_type=dtype, tokens=3000,
+                                   aliased=5)
+                self.assertEqual(done.code, 0, done.stderr)
+                found = done.json
+                self.assertEqual((found["aliased"], found["past_tokens"], found["past_rows"]),
+                                 (5, 3000, 4 * blocks))
+                self.assertEqual(found["blocks_per_head"], blocks)
+                for key in ("read_tokens", "reading_seconds", "reading_tokens_per_second"):
+                    self.assertEqual(found[key], 0, key)
+                for key in ("drawing_seconds", "opening_seconds", "decode_tokens_per_second",
+                            "missed_blocks_per_token", "copied_bytes_per_token"):
+                    self.assertGreater(found[key], 0, key)
+                self.assertGreater(found["chosen_hit_share"], 0)
+                self.assertLess(found["chosen_hit_share"], 1)
+                # Of each layer and head: what is decoded is 6 or 5 blocks.
+                decoded = 20 // 3 if mode == "landmark" else 20 // 4
+                block = found["payload_bytes"] / (blocks + decoded)
+                self.assertEqual(found["distinct_payload_bytes"], block * (5 + decoded))
+                self.assertGreaterEqual(found["besides_weights_bytes"],
+                                        found["index_bytes"] + found["compute_tier_bytes"])
+                self.assertGreaterEqual(found["besides_weights_bytes"],
+                                        found["reckoned_besides_weights_bytes"])
+                self.assertGreater(found["reckoned_besides_weights_bytes"],
+                                   found["index_bytes"] + found["compute_tier_bytes"])
+        said = self.decode(tokens=3000, aliased=5).stdout
+        self.assertIn("not read    3000 tokens: random landmarks", said)
+        self.assertIn("payloads are aliased: 5 for each layer and KV head", said)
+        self.assertRegex(said, r"besides weights, where .* were reckoned")
+
+    def test_ten_million_tokens_are_reckoned_before_anything_is_made(self):
+        eight_billion = {"layers": 32, "kv_heads": 8, "group": 4, "head_dim": 128, "block_rows": 64,
+                         "hidden": 4096, "ffn": 14336, "vocab": 128256, "context": 8192,
+                         "retrieve": 32, "recent": 512, "kv_type": "q8", "tokens": 10 ** 7,
+                         "chunk": 1024, "warm_up": 32, "decode": 256, "aliased": 64}
+        for mode, index, said in (
+                ("unmodified", "int8", r"landmarks 19\.\d GiB \(4 for each of 156254 blocks of "),
+                ("unmodified", "auto", r"landmarks 38\.\d GiB .* --mode unmodified --index auto"),
+                ("landmark", "int8", "of the host's memory, a block in|weights take")):
+            with self.subTest(mode=mode, index=index):
+                done = self.decode(**{**eight_billion, "mode": mode, "index": index})
+                self.assertEqual(done.code, 1)
+                self.assertRegex(done.stderr, said)
+                self.assertEqual("more than --device-limit 14.9 GiB" in done.stderr,
+                                 mode == "unmodified")
+
     def test_reading_stops_in_time(self):
         done = self.decode(tokens=100000, read_seconds=0.2)
         self.assertEqual(done.code, 0, done.stderr)
@@ -187,6 +239,13 @@ class Device(CliTest):
                               ({"tokens": 10 ** 12}, "of the host's memory, a block in "),
                               ({"hidden": 8192, "ffn": 8192, "vocab": 8192},
                                "weights take .* and cuda:0 has 64.0 MiB free"),
+                              ({"aliased": -1}, "--aliased -1: use 0 or more"),
+                              ({"aliased": 2, "read_seconds": 1}, "nothing is read with --aliased"),
+                              ({"aliased": 2, "tokens": 12}, "these are 3 blocks; use more than "),
+                              ({"aliased": 2, "tokens": 10 ** 12}, "retrieve 3, and below 2.31"),
+                              ({"aliased": 10 ** 9, "tokens": 10 ** 9}, "limit|the host's memory"),
+                              ({"device_limit": "1KiB"}, "560 tokens take .* more than --device-"),
+                              ({"device_limit": "much"}, "--device-limit: .*much"),
                               ({"tokens": 10000, "read_seconds": 1e-9, "retrieve": 20},
                                "tokens were read in --read-seconds")):
             with self.subTest(changed=changed):

@@ -62,8 +62,9 @@ class GpuCheck(CliTest):
         config = self.file("config", "chunk = 64\nretrieve = 3\nhost-memory = 64MiB\n" +
                            LITTLE_DECODE)
         results = self.directory / "results"
-        done = self.script(pack / "run.sh", results, "--only", "tests,sanitizer,parity,decode",
-                           CAIRN_CONFIG=str(config))
+        done = self.script(pack / "run.sh", results, "--only",
+                           "tests,sanitizer,parity,decode,aliased", CAIRN_CONFIG=str(config),
+                           CAIRN_CHECK_ALIASED_TOKENS="7000")
         summary = (results / "summary.md").read_text()
         self.assertEqual(done.returncode, 0, done.stderr + summary)
         rows = dict(re.findall(r"^\| (\w+ \| [\w-]+) \| (\w+) \|", summary, re.MULTILINE))
@@ -73,6 +74,11 @@ class GpuCheck(CliTest):
         self.assertEqual(rows["decode | 1M-q8"], "passed", summary)
         decoded = json.loads((results / "bench/decode-1M-q8.json").read_text())
         self.assertEqual((decoded["read_tokens"], decoded["kv_type"]), (500, "q8"))
+        self.assertEqual(rows["aliased | 10M-q8"], "passed", summary)
+        decoded = json.loads((results / "bench/decode-10M-q8-aliased.json").read_text())
+        self.assertEqual((decoded["past_tokens"], decoded["aliased"]), (7000, 64))
+        for key in ("decode_tokens_per_second", "besides_weights_bytes"):
+            self.assertIn(f" {key} {decoded[key]}", summary)
         for name in ("device", "kernels", "index", "session"):
             self.assertIn(f"tests | gpu_{name}_test", rows)
         for tool in ("memcheck", "racecheck", "synccheck"):

@@ -3,16 +3,19 @@
 #
 #   run.sh RESULTS [--only STEP[,STEP...]] [--minutes N]
 #
-# Steps: tests, sanitizer, parity, decode, bench, passkey. RESULTS gets summary.md, to be read, and
-# a file for each step; bench/*.json is what `cairn bench` says. Takes 8 minutes at most, or N:
-# steps for which no time is left are skipped, and say so. Exit code 0: nothing failed; 1: something
-# did; 77: there is no GPU, and nothing was checked.
+# Steps: tests, sanitizer, parity, decode, aliased, bench, passkey. RESULTS gets summary.md, to be
+# read, and a file for each step; bench/*.json is what `cairn bench` says. Takes 8 minutes at most,
+# or N: steps for which no time is left are skipped, and say so. Exit code 0: nothing failed; 1:
+# something did; 77: there is no GPU, and nothing was checked. CAIRN_CHECK_ALIASED_TOKENS of the
+# environment shortens the past of `aliased`, for tests.
 set -uo pipefail
 set -m # each step in a process group, to be ended as one
 
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-STEPS="tests,sanitizer,parity,decode,bench,passkey"
+ALL_STEPS="tests,sanitizer,parity,decode,aliased,bench,passkey"
+STEPS="$ALL_STEPS"
 MINUTES=8
+ALIASED_TOKENS="${CAIRN_CHECK_ALIASED_TOKENS:-10000000}"
 
 fail() {
   printf 'run.sh: %s\n' "$*" >&2
@@ -32,7 +35,7 @@ while (($# > 0)); do
   shift 2
 done
 for step in ${STEPS//,/ }; do
-  [[ ",tests,sanitizer,parity,decode,bench,passkey," == *",$step,"* ]] || fail "no step $step"
+  [[ ",$ALL_STEPS," == *",$step,"* ]] || fail "no step $step"
 done
 mkdir -p "$RESULTS" || fail "cannot make $RESULTS"
 RESULTS="$(cd "$RESULTS" && pwd)"
@@ -57,7 +60,8 @@ report() {
   [[ "$3" != failed ]] || FAILED=1
 }
 
-# check STEP NAME COMMAND...: runs it within the time that is left; its output is kept.
+# check STEP NAME COMMAND...: runs it within the time that is left; its output is kept, and what it
+# says after "figures:" is in the summary.
 check() {
   local step="$1" name="$2" start=$SECONDS code
   shift 2
@@ -77,7 +81,8 @@ check() {
   wait "$job" 2>/dev/null
   code=$?
   case $code in
-    0) report "$step" "$name" passed "$((SECONDS - start)) s" ;;
+    0) report "$step" "$name" passed \
+      "$((SECONDS - start)) s$(sed -n 's/^figures:/;/p' "$RESULTS/$step-$name.txt")" ;;
     77) report "$step" "$name" skipped "$(tail -n 1 "$RESULTS/$step-$name.txt")" ;;
     *) report "$step" "$name" failed "exit code $code: $(tail -n 1 "$RESULTS/$step-$name.txt")" ;;
   esac
@@ -149,16 +154,39 @@ if wanted parity; then
   done
 fi
 
+# figures FILE: what a decode's JSON says of its speed and memory.
+figures() {
+  local key
+  printf 'figures:'
+  for key in decode_tokens_per_second decode_seconds_p50 decode_seconds_p99 chosen_hit_share \
+    besides_weights_bytes; do
+    printf ' %s %s' "$key" "$(sed -n "s/.*\"$key\":\([-+.e0-9]*\).*/\1/p" "$1")"
+  done
+  printf '\n'
+}
+
 # The shape is that of 8B. A million tokens are read in half of the time that is left, or fewer, as
 # the result says then (docs/gpu.md reckons how long it should take).
 decode() {
   cairn bench decode --json --read-seconds $(($(seconds_left) / 2)) \
-    >"$RESULTS/bench/decode-1M-q8.json"
+    >"$RESULTS/bench/decode-1M-q8.json" && figures "$RESULTS/bench/decode-1M-q8.json"
+}
+
+# Ten million, which nobody reads: with landmarks of their own, and payloads that blocks share.
+aliased() {
+  cairn bench decode --json --tokens "$ALIASED_TOKENS" --aliased 64 --mode landmark --index int8 \
+    >"$RESULTS/bench/decode-10M-q8-aliased.json" &&
+    figures "$RESULTS/bench/decode-10M-q8-aliased.json"
 }
 
 if wanted decode; then
   mkdir -p "$RESULTS/bench"
   check decode 1M-q8 decode
+fi
+
+if wanted aliased; then
+  mkdir -p "$RESULTS/bench"
+  check aliased 10M-q8 aliased
 fi
 
 if wanted bench; then

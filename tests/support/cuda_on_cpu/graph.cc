@@ -77,6 +77,8 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "invalid argument";
     case cudaErrorMemoryAllocation:
       return "out of memory";
+    case cudaErrorInvalidPitchValue:
+      return "invalid pitch argument";
     case cudaErrorCallRequiresNewerDriver:
     case cudaErrorNotSupported:
       return "operation not supported";

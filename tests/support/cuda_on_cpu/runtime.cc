@@ -25,6 +25,7 @@ using namespace cairn::cuda_on_cpu;
 namespace {
 
 constexpr size_t kPage = 4096;
+constexpr size_t kMostPitch = (size_t{1} << 31) - 1;
 
 size_t MemoryToBeginWith() {
   const char* const mebibytes = std::getenv("CAIRN_CUDA_ON_CPU_MIB");
@@ -364,6 +365,9 @@ cudaError_t cudaMemcpy2DAsync(void* target, size_t target_stride, const void* so
   const std::lock_guard lock(mutex);
   if (Fails()) return cudaErrorUnknown;
   if (count == 0) return cudaSuccess;
+  if (target_stride > kMostPitch || source_stride > kMostPitch) {
+    return Say(cudaErrorInvalidPitchValue);
+  }
   if (bytes > target_stride || bytes > source_stride || !CanCopy(target, source, bytes, kind) ||
       !CanCopy(static_cast<std::byte*>(target) + (count - 1) * target_stride,
                static_cast<const std::byte*>(source) + (count - 1) * source_stride, bytes, kind)) {
