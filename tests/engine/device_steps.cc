@@ -50,12 +50,16 @@ Status DeviceSteps::Layers(DeviceStep& step, int32_t rows) {
   return stream.Wait();
 }
 
-Status DeviceSteps::RunStep(Session& session, int32_t rows, Trace* trace) {
+Status DeviceSteps::RunStep(Session& session, int32_t rows, Trace* trace, std::mutex* ending) {
   const int64_t first = session.rows();
   CAIRN_TRY(Stage(session, rows));
   CAIRN_TRY(DeviceStep* const step, session.BeginStepOnDevice(rows));
   Status done = Layers(*step, rows);
-  if (done) done = session.EndStep();
+  if (done) {
+    const auto lock =
+        ending == nullptr ? std::unique_lock<std::mutex>() : std::unique_lock(*ending);
+    done = session.EndStep();
+  }
   if (!done) {
     session.AbortStep();
     return done;

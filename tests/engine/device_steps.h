@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 
 #include "base/device.h"
 #include "tests/engine/session_problem.h"
@@ -14,8 +15,8 @@ class DeviceSteps {
   explicit DeviceSteps(const Problem& problem)
       : problem_(problem), device_(Device::Open(0).value()) {}
 
-  /// As RunStep and RunSteps, but without choices.
-  Status RunStep(Session& session, int32_t rows, Trace* trace);
+  /// As RunStep and RunSteps, but without choices. Steps end under `ending`, if it is given.
+  Status RunStep(Session& session, int32_t rows, Trace* trace, std::mutex* ending = nullptr);
   Status RunSteps(Session& session, int64_t end, int32_t chunk, Trace* trace);
 
   /// Layers of all steps that had to be made again.
