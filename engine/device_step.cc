@@ -105,8 +105,8 @@ DeviceStep::Work DeviceStep::PlanWork(const Now& now) const {
   Sections sections;
   if (!now.plan.TakesAll()) {
     const auto sampled = static_cast<size_t>(now.sampled) * shape.group();
-    const auto at_once = std::min(
-        sampled, static_cast<size_t>(now.groups_at_once) * static_cast<size_t>(now.rows_per_group));
+    const auto at_once =
+        static_cast<size_t>(now.groups_at_once) * static_cast<size_t>(now.rows_per_group);
     const size_t blocks = static_cast<size_t>(now.far) + now.near;
     const size_t columns = static_cast<size_t>(now.far) * parts_.index.representatives() + now.near;
     const auto choices = lists * now.plan.choose;

@@ -74,7 +74,7 @@ Status DeviceStep::ChooseSome(int32_t layer, int32_t head, int32_t count, int32_
   const int32_t first_row = first_group * rows_each;
   const int32_t far_columns = now_.far * parts_.index.representatives();
   const int64_t columns = int64_t{far_columns} + now_.near;
-  queries.rows = std::min(groups * rows_each, now_.sampled - first_row);
+  queries.rows = groups * rows_each;
   queries.first += first_row * queries.stride;
   queries.heads = count;
   queries.q += int64_t{head} * group * dim;
