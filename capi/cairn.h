@@ -76,6 +76,7 @@ CAIRN_API cairn_status cairn_set_threads(int threads);
 /* ---- options ----
  * Names and values as on the command line (docs/cli.md), without the dashes:
  *   of a store    host-memory, compute-memory, disk-limit ("2GiB"), device, read-ahead ("true")
+ *   of a model    device
  *   of a session that is made
  *                 chunk, block-tokens, representatives, kv-type, selection, raw ("true")
  *   of a session that is opened or made
@@ -127,6 +128,13 @@ typedef struct cairn_model cairn_model;
  * installed with cairn. Takes seconds, and memory for all weights. */
 CAIRN_API cairn_status cairn_model_load(const char* file, const char* const* adapters, size_t count,
                                         cairn_model** model);
+/* The same, onto the device that the options name ("cpu", "auto" or "cuda:N"; without: "cpu"): its
+ * weights are in that device's memory then and all of its work is done there, for sessions of
+ * stores on the same device. CAIRN_RESOURCE if they do not fit; what is free when the first session
+ * of a store is opened is shared out then, so load the model before that. */
+CAIRN_API cairn_status cairn_model_load_with(const char* file, const char* const* adapters,
+                                             size_t count, const cairn_options* options,
+                                             cairn_model** model);
 /* CAIRN_BUSY while sessions use it. NULL is fine. */
 CAIRN_API cairn_status cairn_model_free(cairn_model* model);
 /* Writes the first `capacity` tokens of a text to `tokens`, and how many it has to `count`. */
@@ -144,12 +152,13 @@ CAIRN_API cairn_status cairn_model_token_text(const cairn_model* model, uint32_t
  * the session is at its last commit. */
 typedef struct cairn_session cairn_session;
 
-/* Opens a session at its last commit. CAIRN_MISMATCH if it was made with another model or adapters.
- * Store and model must stay open. */
+/* Opens a session at its last commit. CAIRN_MISMATCH if it was made with another model or adapters,
+ * or if the model is on a device and the store is not on the same one; the other way round, with
+ * the model on the CPU, works. Store and model must stay open. */
 CAIRN_API cairn_status cairn_session_open(cairn_store* store, cairn_model* model, const char* name,
                                           const cairn_options* options, cairn_session** session);
 /* Makes an empty session, which is there at once. Names have 1 to 128 letters, digits, '.', '_' and
- * '-'. CAIRN_EXISTS if the name is taken. */
+ * '-'. CAIRN_EXISTS if the name is taken, CAIRN_MISMATCH as above. */
 CAIRN_API cairn_status cairn_session_create(cairn_store* store, cairn_model* model,
                                             const char* name, const cairn_options* options,
                                             cairn_session** session);

@@ -1,7 +1,9 @@
 // What the opaque handles of cairn.h are.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -20,13 +22,15 @@ struct cairn_options {
 struct cairn_store {
   cairn::RunOptions run;  ///< with the store's directory
   bool read_only = false;
+  std::optional<int32_t> device;  ///< none: the CPU
   std::unique_ptr<cairn::Engine> engine;
   std::set<std::string> open_sessions;
 };
 
 struct cairn_model {
   std::unique_ptr<cairn::LoadedModel> loaded;
-  int sessions = 0;  ///< that use it
+  std::optional<int32_t> device;  ///< where its weights are; none: here
+  int sessions = 0;               ///< that use it
 };
 
 struct cairn_session {

@@ -7,7 +7,7 @@ namespace cairn::capi {
 namespace {
 
 Result<std::unique_ptr<cairn_model>> Load(const char* file, const char* const* adapters,
-                                          size_t count) {
+                                          size_t count, const cairn_options* options) {
   RunOptions run;
   run.model = file;
   for (size_t i = 0; i < count; ++i) {
@@ -15,8 +15,11 @@ Result<std::unique_ptr<cairn_model>> Load(const char* file, const char* const* a
     run.adapters.emplace_back(adapters[i]);
   }
   auto model = std::make_unique<cairn_model>();
+  if (options != nullptr) {
+    CAIRN_TRY(model->device, ParseDevice(options->run.device.value_or("cpu")));
+  }
   CAIRN_TRY(model->loaded, run.OpenModel());
-  CAIRN_TRY(model->loaded->LoadWeights());
+  CAIRN_TRY(model->loaded->LoadWeights(model->device));
   return model;
 }
 
@@ -43,10 +46,15 @@ using cairn::capi::Guard;
 
 cairn_status cairn_model_load(const char* file, const char* const* adapters, size_t count,
                               cairn_model** model) {
+  return cairn_model_load_with(file, adapters, count, nullptr, model);
+}
+
+cairn_status cairn_model_load_with(const char* file, const char* const* adapters, size_t count,
+                                   const cairn_options* options, cairn_model** model) {
   return Guard([&]() -> Status {
     CAIRN_TRY(Given({{file, "file"}, {model, "model"}}));
     if (count > 0) CAIRN_TRY(Given({{adapters, "adapters"}}));
-    CAIRN_TRY(auto loaded, cairn::capi::Load(file, adapters, count));
+    CAIRN_TRY(auto loaded, cairn::capi::Load(file, adapters, count, options));
     *model = loaded.release();
     return Ok();
   });

@@ -30,6 +30,19 @@ class Undo {
   bool done_ = false;
 };
 
+std::string NameOf(const std::optional<int32_t>& device) {
+  return device.has_value() ? fmt::format("on cuda:{}", *device) : "on no device";
+}
+
+/// A model's steps on a device read what the store's tiers have there.
+Status CheckDevices(const cairn_store& store, const cairn_model& model) {
+  if (!model.device.has_value() || model.device == store.device) return Ok();
+  return Fail(Errc::kMismatch,
+              "the model {} is {} and the store {} is {}; give both the same option device",
+              model.loaded->file().path(), NameOf(model.device), store.run.store,
+              NameOf(store.device));
+}
+
 Result<std::unique_ptr<cairn_session>> Open(cairn_store& store, cairn_model& model,
                                             const char* name, const cairn_options* options,
                                             bool create) {
@@ -39,6 +52,7 @@ Result<std::unique_ptr<cairn_session>> Open(cairn_store& store, cairn_model& mod
   if (store.open_sessions.contains(name)) {
     return Fail(Errc::kBusy, "session '{}' is open already; close it first", name);
   }
+  CAIRN_TRY(CheckDevices(store, model));
   auto session = std::make_unique<cairn_session>();
   session->store = &store;
   session->model = &model;

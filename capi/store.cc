@@ -21,6 +21,7 @@ Result<std::unique_ptr<cairn_store>> Open(const char* directory, unsigned flags,
   store->run.store = directory;
   CAIRN_TRY(auto engine_options, store->run.ToEngineOptions());
   engine_options.read_only = store->read_only;
+  store->device = engine_options.device;
   CAIRN_TRY(auto cold, OpenStore(store->run, create, store->read_only));
   CAIRN_TRY(store->engine, Engine::Open(std::move(cold), engine_options));
   return store;

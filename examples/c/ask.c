@@ -2,9 +2,11 @@
  *
  *   ask STORE SESSION MODEL QUESTION [ADAPTER...]
  *
- * The session is one that `cairn ingest` has made, or a program (examples/cmake). */
+ * The session is one that `cairn ingest` has made, or a program (examples/cmake). With CAIRN_DEVICE
+ * in the environment ("cuda:0") model and blocks are there, as with the program. */
 #include <cairn.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* Shows a piece of the answer as soon as it is there; 0 asks for more. */
 static int show(void* user, const char* text, size_t bytes) {
@@ -38,7 +40,16 @@ static int ask(cairn_store* store, cairn_model* model, const char* name, const c
   return status == CAIRN_OK ? 0 : failed("no answer");
 }
 
+/* Store and model on the same device; without one, on the CPU. */
+static cairn_status place(cairn_options** options) {
+  const char* device = getenv("CAIRN_DEVICE");
+  const cairn_status status = cairn_options_new(options);
+  if (status != CAIRN_OK || device == NULL) return status;
+  return cairn_options_set(*options, "device", device);
+}
+
 int main(int argc, char** argv) {
+  cairn_options* options = NULL;
   cairn_store* store = NULL;
   cairn_model* model = NULL;
   int result;
@@ -46,14 +57,17 @@ int main(int argc, char** argv) {
     fprintf(stderr, "usage: %s STORE SESSION MODEL QUESTION [ADAPTER...]\n", argv[0]);
     return 2;
   }
-  if (cairn_store_open(argv[1], 0, NULL, &store) != CAIRN_OK) return failed(argv[1]);
-  if (cairn_model_load(argv[3], (const char* const*)argv + 5, (size_t)argc - 5, &model) !=
-      CAIRN_OK) {
+  if (place(&options) != CAIRN_OK) return failed("CAIRN_DEVICE");
+  if (cairn_store_open(argv[1], 0, options, &store) != CAIRN_OK) {
+    result = failed(argv[1]);
+  } else if (cairn_model_load_with(argv[3], (const char* const*)argv + 5, (size_t)argc - 5, options,
+                                   &model) != CAIRN_OK) {
     result = failed(argv[3]);
   } else {
     result = ask(store, model, argv[2], argv[4]);
   }
   cairn_model_free(model);
   cairn_store_close(store);
+  cairn_options_free(options);
   return result;
 }

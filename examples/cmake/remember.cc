@@ -1,9 +1,12 @@
 // remember: reads a text from standard input into a session, which it makes if there is none.
 //
 //   remember STORE SESSION MODEL [ADAPTER...] <TEXT
+//
+// With CAIRN_DEVICE in the environment ("cuda:0") model and blocks are there, as with the program.
 #include <cairn.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
 #include <iterator>
 #include <memory>
@@ -13,6 +16,7 @@ namespace {
 
 // Owners, destroyed in the order that the API wants: the session before what it needs.
 struct Close {
+  void operator()(cairn_options* options) const { cairn_options_free(options); }
   void operator()(cairn_store* store) const { cairn_store_close(store); }
   void operator()(cairn_model* model) const { cairn_model_free(model); }
   void operator()(cairn_session* session) const { cairn_session_close(session); }
@@ -37,13 +41,21 @@ int main(int argc, char** argv) {
     std::cerr << "usage: " << argv[0] << " STORE SESSION MODEL [ADAPTER...] <TEXT\n";
     return 2;
   }
+  cairn_options* place = nullptr;
+  if (cairn_options_new(&place) != CAIRN_OK) return Failed("options");
+  const Owner<cairn_options> options(place);
+  const char* const device = std::getenv("CAIRN_DEVICE");
+  if (device != nullptr && cairn_options_set(place, "device", device) != CAIRN_OK) {
+    return Failed(device);
+  }
   cairn_store* opened = nullptr;
-  if (cairn_store_open(argv[1], CAIRN_STORE_CREATE, nullptr, &opened) != CAIRN_OK) {
+  if (cairn_store_open(argv[1], CAIRN_STORE_CREATE, place, &opened) != CAIRN_OK) {
     return Failed(argv[1]);
   }
   const Owner<cairn_store> store(opened);
   cairn_model* loaded = nullptr;
-  if (cairn_model_load(argv[3], argv + 4, static_cast<size_t>(argc - 4), &loaded) != CAIRN_OK) {
+  if (cairn_model_load_with(argv[3], argv + 4, static_cast<size_t>(argc - 4), place, &loaded) !=
+      CAIRN_OK) {
     return Failed(argv[3]);
   }
   const Owner<cairn_model> model(loaded);

@@ -43,6 +43,7 @@ static void refuses_null(void) {
   EXPECT(cairn_store_delete(NULL, "a") == CAIRN_INVALID_ARGUMENT);
   EXPECT(cairn_store_verify(NULL, NULL, NULL, NULL) == CAIRN_INVALID_ARGUMENT);
   EXPECT(cairn_model_load(NULL, NULL, 0, NULL) == CAIRN_INVALID_ARGUMENT);
+  EXPECT(cairn_model_load_with(NULL, NULL, 0, NULL, NULL) == CAIRN_INVALID_ARGUMENT);
   EXPECT(cairn_model_free(NULL) == CAIRN_OK);
   EXPECT(cairn_model_tokenize(NULL, "a", 1, NULL, 0, &n) == CAIRN_INVALID_ARGUMENT);
   EXPECT(cairn_model_token_text(NULL, 1, NULL, 0, &n) == CAIRN_INVALID_ARGUMENT);

@@ -71,6 +71,9 @@ class Installed(unittest.TestCase):
         told = json.loads(self.cairn("ask", "--store", store, "--session", "tale", "--json",
                                      "Who?"))
         self.assertEqual(answer, told["answer"] + "\n", "the program answers what the API does")
+        for example in ((remember, store, "tale", MODEL), (ask, store, "tale", MODEL, "Who?")):
+            with self.assertRaisesRegex(AssertionError, "use cpu, auto or cuda:N"):
+                run(*example, LD_LIBRARY_PATH=str(self.library), CAIRN_DEVICE="nowhere")
         # And reads what the API does.
         self.cairn("ingest", "--store", store, "--session", "told", "--model", MODEL, "--quiet",
                    "-", stdin=TEXT)
