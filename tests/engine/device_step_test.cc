@@ -64,7 +64,9 @@ TEST_P(DeviceStepTest, ComesToWhatTheHostComesTo) {
 }
 
 TEST_P(DeviceStepTest, ChoicesOfSomeRowsAreThoseOfTheHost) {
-  const Problem problem(ShapeOf(GetParam(), DType::kF32), 90, 62);
+  SessionShape shape = ShapeOf(GetParam(), DType::kF32);
+  shape.scale = 0.7f;
+  const Problem problem(shape, 90, 62);
   SessionOptions options = OptionsOf(Selection::kPerChunk);
   options.query_stride = 3;
   auto engine = test::MemoryEngine(OnDevice(1 << 20));
@@ -103,6 +105,16 @@ TEST_P(DeviceStepTest, ChoicesByCodesAreThoseOfASearch) {
   Trace found = by_search;
   DeviceSteps steps(problem);
   ASSERT_GOOD(steps.RunSteps(*session, problem.rows, 3, &found));
+  ExpectSame(found, by_search.o, 1e-5);
+
+  // So many blocks that they are chosen one after the other, for three rows and two heads.
+  options.retrieve = 130;
+  options.selection = Selection::kPerToken;
+  ASSERT_GOOD(session->Revert());
+  ASSERT_GOOD(session->SetOptions(options));
+  ASSERT_GOOD(RunSteps(*session, problem, 1083, 3, &by_search));
+  ASSERT_GOOD(session->Revert());
+  ASSERT_GOOD(steps.RunSteps(*session, 1083, 3, &found));
   ExpectSame(found, by_search.o, 1e-5);
 }
 

@@ -147,6 +147,11 @@ TEST_P(DeviceStepTurns, EachStepMayChooseOtherwise) {
   }
 }
 
+// A step that chooses all blocks scores none, and may need more room.
+TEST_P(DeviceStepTurns, NearKeysAreThereAfterAStepThatNeededNone) {
+  ExpectTurnsToBeThoseOfTheHost(ShapeOf(GetParam(), DType::kF32), {{1, 3}, {1, 30}, {1, 3}}, 0);
+}
+
 TEST_P(DeviceStepTurns, HeadsAndThenRowsTakeTurnsWhereScoresAreMany) {
   const SessionShape shape =
       test::MakeShape(GetParam(), 2, 6, 3, {test::kBlockRows, 8, DType::kF32});
@@ -268,6 +273,100 @@ TEST_P(DeviceStepTurns, WhatLayersLackCostsOneMorePassAtMost) {
   }
   EXPECT_GT(most, 0);
   EXPECT_LE(most, shape.layers);
+}
+
+// The launches of a step that is begun now, and aborted.
+uint64_t LaunchesOf(Session& session, const SessionOptions& options, int32_t rows) {
+  EXPECT_TRUE(session.SetOptions(options).has_value());
+  const uint64_t launches = session.BeginStepOnDevice(rows).value()->launches();
+  session.AbortStep();
+  return launches;
+}
+
+// A committed session of some 30 rows whose last step there lacked nothing.
+std::unique_ptr<Session> Begun(Engine& engine, const Problem& problem, DeviceSteps& steps) {
+  SessionOptions options = OptionsOf(Selection::kPerToken);
+  options.max_step_rows = 80;
+  auto session = engine.CreateSession("s", problem.shape, options, "{}").value();
+  Trace trace(problem);
+  EXPECT_TRUE(RunSteps(*session, problem, 24, 20, &trace).has_value());
+  while (session->rows() < 60 && LaunchesOf(*session, options, 1) == 0) {
+    EXPECT_TRUE(steps.RunStep(*session, 1, &trace).has_value());
+  }
+  EXPECT_TRUE(session->Commit("{}").has_value());
+  return session;
+}
+
+TEST_P(DeviceStepTurns, LaunchesAreOthersWhereAStepIsAnother) {
+  const Problem problem(ShapeOf(GetParam(), DType::kF32), 300, 76);
+  auto engine = test::MemoryEngine(OnDevice(1 << 20));
+  DeviceSteps steps(problem);
+  auto session = Begun(*engine, problem, steps);
+  const auto of = [](Selection selection, int32_t stride) {
+    SessionOptions options = OptionsOf(selection);
+    options.query_stride = stride;
+    return options;
+  };
+  const auto launches = [&](const SessionOptions& options, int32_t rows) {
+    const uint64_t number = LaunchesOf(*session, options, rows);
+    EXPECT_NE(number, 0u);
+    EXPECT_EQ(LaunchesOf(*session, options, rows), number);
+    return number;
+  };
+  const SessionOptions by_token = of(Selection::kPerToken, 1);
+  const SessionOptions by_chunk = of(Selection::kPerChunk, 1);
+  EXPECT_NE(launches(by_token, 20), launches(by_chunk, 20)) << "also: buffers grow no more";
+  EXPECT_NE(launches(by_token, 2), launches(by_chunk, 2)) << "groups";
+  EXPECT_EQ(launches(by_token, 1), LaunchesOf(*session, by_chunk, 1)) << "of one row";
+  EXPECT_NE(launches(of(Selection::kPerChunk, 3), 4), launches(of(Selection::kPerChunk, 3), 5))
+      << "rows";
+  EXPECT_NE(launches(of(Selection::kPerChunk, 2), 3), launches(of(Selection::kPerChunk, 3), 3))
+      << "which row is looked at";
+  SessionOptions fewer = by_token;
+  fewer.retrieve = 2;
+  EXPECT_NE(launches(by_token, 1), launches(fewer, 1)) << "blocks";
+
+  const uint64_t before = launches(by_token, 1);
+  session->BeginStepOnDevice(1).value()->LimitScores(1);
+  session->AbortStep();
+  const uint64_t by_head = launches(by_token, 1);
+  EXPECT_NE(by_head, before) << "heads at once";
+  Trace trace(problem);
+  ASSERT_GOOD(RunSteps(*session, problem, 300, 20, &trace));
+  ASSERT_GOOD(session->Revert());
+  while (LaunchesOf(*session, by_token, 1) == 0) ASSERT_GOOD(steps.RunStep(*session, 1, &trace));
+  EXPECT_NE(launches(by_token, 1), by_head) << "vectors of the index are somewhere else";
+}
+
+// Whatever call fails while a longer step begins: buffers that are somewhere else by then are
+// noticed.
+TEST_P(DeviceStepTurns, LaunchesAreOthersAfterAStepThatDidNotBegin) {
+  const Problem problem(ShapeOf(GetParam(), DType::kF32), 100, 77);
+  auto engine = test::MemoryEngine(OnDevice(1 << 20));
+  DeviceSteps steps(problem);
+  const SessionOptions few = OptionsOf(Selection::kPerToken);
+  auto session = Begun(*engine, problem, steps);
+  SessionOptions many = few;
+  many.retrieve = 20;
+  uint64_t last = LaunchesOf(*session, few, 1);
+  size_t allocated = cuda_on_cpu::Leftovers();
+  int moved = 0;
+  for (int call = 1;; ++call) {
+    ASSERT_GOOD(session->SetOptions(many));
+    cuda_on_cpu::FailCall(call);
+    const bool begun = session->BeginStepOnDevice(80).has_value();
+    const bool due = cuda_on_cpu::FailureIsDue();
+    cuda_on_cpu::FailCall(0);
+    if (begun) session->AbortStep();
+    if (due) break;
+    const uint64_t next = LaunchesOf(*session, few, 1);
+    if (!begun && next != last) ++moved;
+    last = next;
+    // From the first call on, so that no two buffers move at once.
+    if (cuda_on_cpu::Leftovers() != allocated) call = 0;
+    allocated = cuda_on_cpu::Leftovers();
+  }
+  EXPECT_GE(moved, 3);  // what rows are told, what layers tell, what is worked in
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, DeviceStepTurns,

@@ -3,12 +3,14 @@
 #include <gtest/gtest.h>
 
 #include "tests/engine/device_session.h"
+#include "tests/engine/device_steps.h"
 #include "tests/support/cuda_on_cpu/runtime.h"
 #include "tests/support/cuda_on_cpu/thread_block.h"
 
 namespace cairn {
 namespace {
 
+using test::DeviceSteps;
 using test::kBlockRows;
 using test::kLayers;
 using test::OnDevice;
@@ -49,6 +51,42 @@ TEST_P(DeviceWork, ALayerWaitsTwiceAndCopiesBlocksAtMostOnce) {
   }
   EXPECT_GT(hits, 0u);
   EXPECT_GT(misses, 0u);
+}
+
+// Of a step on the device every block that a list names is a hit of the compute tier or missed
+// once; beside them there are fixed and new blocks that are fetched before the step.
+TEST_P(DeviceWork, EveryBlockThatAStepThereReadsIsCountedOnce) {
+  const Problem problem(ShapeOf(GetParam(), DType::kF16), 100, 58);
+  SessionOptions options = OptionsOf(Selection::kPerToken);
+  auto engine = test::MemoryEngine(OnDevice(1 << 20));
+  auto session = engine->CreateSession("s", problem.shape, options, "{}").value();
+  Trace trace(problem);
+  DeviceSteps steps(problem);
+  ASSERT_GOOD(RunSteps(*session, problem, 40, 4, &trace));
+  ASSERT_GOOD(steps.RunStep(*session, 1, &trace));  // which finds what the host has fetched
+  int64_t hit_steps = 0, careful = 0, again = 0;
+  for (int64_t row = 41; row < 100; ++row) {
+    options.retrieve = row % 8 == 7 ? 4 : 1;  // more than are there
+    ASSERT_GOOD(session->SetOptions(options));
+    const StepPlan plan = PlanStep(problem.shape, options, row);
+    const auto reads = kLayers * 2 * (static_cast<uint64_t>(plan.choose) + plan.fixed.size());
+    const TierReport before = engine->tiers()->Report()[0];
+    const int64_t ahead = steps.launched_ahead(), layers_again = steps.layers_again();
+    ASSERT_GOOD(steps.RunStep(*session, 1, &trace));
+    const TierReport after = engine->tiers()->Report()[0];
+    const uint64_t fetched = after.fetched_blocks - before.fetched_blocks;
+    const uint64_t missed =
+        (after.bytes_in - before.bytes_in) / problem.shape.block.payload_bytes();
+    EXPECT_EQ(fetched - (after.hit_blocks - before.hit_blocks), missed);
+    EXPECT_GE(fetched, reads);
+    EXPECT_LE(fetched, reads + missed);
+    if (missed == 0) ++hit_steps;
+    if (steps.launched_ahead() == ahead) ++careful;
+    if (steps.layers_again() > layers_again) ++again;
+  }
+  EXPECT_GT(hit_steps, 0);
+  EXPECT_GT(careful, 0);
+  EXPECT_GT(again, 0);
 }
 
 // Whatever call fails, a step fails with CUDA's words, and once it was aborted, the same step gives

@@ -1,78 +1,247 @@
-// The table of blocks that a device holds, as it grows.
+// Blocks that a session holds on a device: which are there, where the table says that they lie, and
+// who goes where there is no more room.
 #include "engine/resident_blocks.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <memory>
-#include <vector>
+#include <cstring>
+#include <optional>
 
+#include "kernels/choice.h"
+#include "storage/block_table.h"
 #include "storage/memory_cold_store.h"
+#include "storage/slab_pool.h"
 #include "tests/engine/session_problem.h"
+#include "tests/support/cuda_on_cpu/runtime.h"
+#include "tests/support/cuda_on_cpu/thread_block.h"
 
 namespace cairn {
 namespace {
 
-constexpr int32_t kPartitions = 6, kHeads = 3;
-constexpr size_t kBytes = 64;
-constexpr uint32_t kBlocks = 20;
+using Block = ResidentBlocks::Block;
+
+constexpr size_t kPayloadBytes = 240;
+constexpr int32_t kHeads = 2, kPartitions = 4;
+constexpr uint32_t kBlocks = 200;  // of a partition
+constexpr uint32_t kSlots = 40;    // on the device, five of which are left to others
+
+std::vector<std::byte> PayloadOf(const Block& block) {
+  std::vector<std::byte> payload(kPayloadBytes, static_cast<std::byte>(block.ordinal));
+  std::memcpy(payload.data(), &block, sizeof(block));
+  return payload;
+}
+
+// Ordinals [first, first + count) of a partition.
+std::vector<Block> Ordinals(int32_t partition, int32_t first, int32_t count) {
+  std::vector<Block> blocks;
+  for (int32_t i = 0; i < count; ++i) blocks.push_back({partition, first + i});
+  return blocks;
+}
 
 class ResidentBlocksTest : public testing::Test {
  protected:
-  void SetUp() override {
-    device_ = Device::Open(0).value();
-    stream_ = device_->MakeStream().value();
-    store_ = TieredStore::Open({.payload_bytes = kBytes,
-                                .host_bytes = 1 << 20,
-                                .compute_bytes = 1 << 20,
-                                .device = device_.get()},
+  ResidentBlocksTest() {
+    const uint64_t slot = SlabPool::SlotBytes(kPayloadBytes) + BlockTable::kBytesPerSlot;
+    store_ = TieredStore::Open({.payload_bytes = kPayloadBytes,
+                                .host_bytes = 100 * slot,
+                                .compute_bytes = kSlots * slot,
+                                .device = device_.get(),
+                                .min_pinned_blocks = kSlots},
                                cold_)
                  .value();
-    resident_ = std::make_unique<ResidentBlocks>(kPartitions, kHeads, *store_);
-    const std::vector<std::byte> payload(kBytes, std::byte{1});
+    map_.Append({kExtent, 0, kBlocks});
     for (uint32_t ordinal = 0; ordinal < kBlocks; ++ordinal) {
-      for (uint16_t part = 0; part < kPartitions; ++part) {
-        const BlockId id = {1, ordinal, static_cast<uint16_t>(part / kHeads),
-                            static_cast<uint16_t>(part % kHeads)};
-        ASSERT_GOOD(store_->Seal(id, payload));
+      for (int32_t partition = 0; partition < kPartitions; ++partition) {
+        const Block block = {partition, static_cast<int32_t>(ordinal)};
+        const BlockId id = map_.Id(ordinal, partition / kHeads, partition % kHeads);
+        EXPECT_TRUE(store_->Seal(id, PayloadOf(block)).has_value());
       }
     }
-    blocks_.Append({1, 0, kBlocks});
-  }
-  // The table as it is on the device: how many blocks it says the place of.
-  int Placed() {
-    const auto entries = static_cast<size_t>(kPartitions * resident_->table_stride());
-    PinnedBuffer back = device_->AllocatePinned(entries * sizeof(uint32_t)).value();
-    const auto* table = reinterpret_cast<const std::byte*>(resident_->table());
-    EXPECT_TRUE(stream_.CopyToHost(back.data(), table, back.bytes()).has_value());
-    EXPECT_TRUE(stream_.Wait().has_value());
-    const auto* const places = reinterpret_cast<const uint32_t*>(back.data());
-    int placed = 0;
-    for (size_t i = 0; i < entries; ++i) placed += places[i] != 0xffffffffu ? 1 : 0;
-    for (const ResidentBlocks::Block& block : wanted_) {
-      const auto at = static_cast<size_t>(block.partition * resident_->table_stride());
-      EXPECT_NE(places[at + static_cast<size_t>(block.ordinal)], 0xffffffffu);
-    }
-    return placed;
+    resident_.emplace(kPartitions, kHeads, *store_);
+    resident_->Take();
   }
 
-  std::unique_ptr<Device> device_;
+  void Clear() {
+    resident_->Rest();
+    resident_->GiveBack();
+    resident_->Take();
+  }
+
+  Status Fetch(const std::vector<Block>& blocks) { return resident_->Fetch(blocks, map_, stream_); }
+  bool HasAll(const std::vector<Block>& blocks) const {
+    return std::ranges::all_of(blocks, [&](const Block& block) { return resident_->Has(block); });
+  }
+  bool HasNone(const std::vector<Block>& blocks) const {
+    return std::ranges::none_of(blocks, [&](const Block& block) { return resident_->Has(block); });
+  }
+
+  // The table has every block that is there, where its bytes are, and no other.
+  void ExpectTable() {
+    const auto stride = static_cast<size_t>(resident_->table_stride());
+    const size_t bytes = kPartitions * stride * sizeof(uint32_t);
+    PinnedBuffer table = device_->AllocatePinned(bytes).value();
+    PinnedBuffer payload = device_->AllocatePinned(kPayloadBytes).value();
+    ASSERT_GOOD(stream_.CopyToHost(table.data(),
+                                   reinterpret_cast<const std::byte*>(resident_->table()), bytes));
+    ASSERT_GOOD(stream_.Wait());
+    const auto* const lies = reinterpret_cast<const uint32_t*>(table.data());
+    int64_t there = 0;
+    for (size_t place = 0; place < kPartitions * stride; ++place) {
+      const Block block = {static_cast<int32_t>(place / stride),
+                           static_cast<int32_t>(place % stride)};
+      ASSERT_EQ(lies[place] != kAbsent, resident_->Has(block))
+          << block.partition << ", " << block.ordinal;
+      if (lies[place] == kAbsent) continue;
+      ++there;
+      ASSERT_LT(lies[place], kSlots);
+      ASSERT_GOOD(stream_.CopyToHost(payload.data(),
+                                     resident_->slots() + lies[place] * resident_->slot_bytes(),
+                                     kPayloadBytes));
+      ASSERT_GOOD(stream_.Wait());
+      const auto expected = PayloadOf(block);
+      ASSERT_EQ(std::memcmp(payload.data(), expected.data(), kPayloadBytes), 0)
+          << block.partition << ", " << block.ordinal;
+    }
+    EXPECT_EQ(there, resident_->size());
+  }
+
+  static constexpr uint64_t kExtent = 7;
+  std::unique_ptr<Device> device_ = Device::Open(0).value();
+  DeviceStream stream_ = device_->MakeStream().value();
   MemoryColdStore cold_;
   std::unique_ptr<TieredStore> store_;
-  std::unique_ptr<ResidentBlocks> resident_;
-  BlockMap blocks_;
-  const std::vector<ResidentBlocks::Block> wanted_ = {{0, 0}, {5, 19}, {3, 7}, {0, 19}};
-  DeviceStream stream_;
+  BlockMap map_;
+  std::optional<ResidentBlocks> resident_;
 };
 
-TEST_F(ResidentBlocksTest, ALongerTableHasWhatTheOneBeforeHad) {
+TEST_F(ResidentBlocksTest, WhatIsWantedTwiceIsFetchedOnce) {
+  for (uint64_t seed = 0; seed < 5; ++seed) {
+    cuda_on_cpu::SetOrderSeed(seed);
+    Clear();
+    ASSERT_GOOD(resident_->Reserve(kBlocks));
+    const uint64_t before = store_->Report()[0].fetched_blocks;
+    const std::vector<Block> wanted = {{0, 3}, {3, 199}, {0, 3}, {2, 0}, {3, 199}, {1, 64}};
+    ASSERT_GOOD(Fetch(wanted));
+    ExpectTable();
+    EXPECT_EQ(resident_->size(), 4);
+    EXPECT_TRUE(HasAll(wanted));
+    EXPECT_EQ(store_->Report()[0].fetched_blocks - before, 4u);
+    EXPECT_EQ(store_->top_slots().available, kSlots - 4);
+  }
+}
+
+TEST_F(ResidentBlocksTest, ATableThatGrowsKeepsWhatIsThere) {
+  ASSERT_GOOD(resident_->Reserve(10));
+  EXPECT_FALSE(resident_->Has({0, 199}));
+  const std::vector<Block> few = {{0, 0}, {0, 9}, {1, 9}, {3, 5}};
+  ASSERT_GOOD(Fetch(few));
+  ExpectTable();
+  for (const int64_t blocks : {10, 65, 100, 200}) {
+    ASSERT_GOOD(resident_->Reserve(blocks));
+    EXPECT_GE(resident_->table_stride(), blocks);
+    const uint64_t batches = cuda_on_cpu::Counts().batches;
+    ASSERT_GOOD(Fetch(few));
+    EXPECT_EQ(cuda_on_cpu::Counts().batches, batches) << "what was there is fetched again";
+    ExpectTable();
+    EXPECT_EQ(resident_->size(), 4);
+  }
+  for (int32_t partition = 0; partition < kPartitions; ++partition) {
+    ASSERT_GOOD(Fetch({{partition, 199}}));
+    ExpectTable();
+  }
+}
+
+// A full table has its last ordinals in the last entries of each partition.
+TEST_F(ResidentBlocksTest, TheNextBlockIsNotTheNextPartitionsFirst) {
+  for (int64_t blocks = 1; blocks <= kBlocks; ++blocks) {
+    ASSERT_GOOD(resident_->Reserve(blocks));
+    const auto last = static_cast<int32_t>(blocks - 1);
+    ASSERT_GOOD(Fetch({{0, last}}));
+    ASSERT_TRUE(resident_->Has({0, last}));
+    ASSERT_FALSE(resident_->Has({1, 0}));
+    ASSERT_GOOD(stream_.Wait());
+    Clear();
+  }
+}
+
+TEST_F(ResidentBlocksTest, WhatWasUsedLeastLatelyGoesAndSomeRoomIsLeft) {
   ASSERT_GOOD(resident_->Reserve(kBlocks));
-  ASSERT_GOOD(resident_->Fetch(wanted_, blocks_, stream_));
-  EXPECT_EQ(Placed(), 4);
-  ASSERT_GOOD(resident_->Reserve(5000));
-  EXPECT_TRUE(resident_->Has(wanted_[1]));
-  ASSERT_GOOD(resident_->Fetch({}, blocks_, stream_));
-  EXPECT_EQ(Placed(), 4);
+  const auto first = Ordinals(0, 0, 10), second = Ordinals(1, 0, 10), third = Ordinals(2, 0, 10);
+  const auto fourth = Ordinals(3, 0, 10);
+  for (const auto* const some : {&first, &second, &third}) {
+    resident_->BeginTurn();
+    ASSERT_GOOD(Fetch(*some));
+    ExpectTable();
+  }
+  resident_->BeginTurn();
+  for (const Block& block : first) EXPECT_TRUE(resident_->Use(block));
+  EXPECT_FALSE(resident_->Use(fourth[0]));
+  ASSERT_GOOD(Fetch(fourth));
+  ExpectTable();
+  EXPECT_TRUE(HasNone(second));
+  EXPECT_TRUE(HasAll(first) && HasAll(third) && HasAll(fourth));
+  EXPECT_GE(store_->top_slots().available, kSlots / 8);
+
+  resident_->BeginTurn();
+  for (const Block& block : third) EXPECT_TRUE(resident_->Use(block));
+  ASSERT_GOOD(Fetch(second));
+  ExpectTable();
+  EXPECT_TRUE(HasNone(first) && HasNone(fourth)) << "used together, and longest ago";
+  EXPECT_TRUE(HasAll(second) && HasAll(third));
+}
+
+TEST_F(ResidentBlocksTest, WhatATurnUsesStaysTogether) {
+  ASSERT_GOOD(resident_->Reserve(kBlocks));
+  const auto before = Ordinals(0, 0, 10), held = Ordinals(1, 0, 30), more = Ordinals(2, 0, 20);
+  ASSERT_GOOD(Fetch(before));
+  ExpectTable();
+  resident_->BeginTurn();
+  ASSERT_GOOD(Fetch(held));
+  ExpectTable();
+  EXPECT_TRUE(HasNone(before));
+  EXPECT_ERROR(Fetch(more), Errc::kResource, "only 10 of its 40 slots are not in use");
+  EXPECT_TRUE(HasAll(held));
+  EXPECT_TRUE(HasNone(more));
+  ExpectTable();
+  resident_->BeginTurn();
+  ASSERT_GOOD(Fetch(more));
+  ExpectTable();
+  EXPECT_TRUE(HasAll(more));
+}
+
+TEST_F(ResidentBlocksTest, AFetchThatFailsBringsNothingAndTheTableFollows) {
+  const auto old = Ordinals(0, 0, 20), kept = Ordinals(1, 0, 10), wanted = Ordinals(2, 0, 20);
+  int failures = 0;
+  for (int call = 1;; ++call) {
+    Clear();
+    ASSERT_GOOD(resident_->Reserve(kBlocks));
+    ASSERT_GOOD(Fetch(old));
+    ASSERT_GOOD(stream_.Wait());
+    resident_->BeginTurn();
+    ASSERT_GOOD(Fetch(kept));
+    ASSERT_GOOD(stream_.Wait());
+    resident_->BeginTurn();
+    for (const Block& block : kept) EXPECT_TRUE(resident_->Use(block));
+    cuda_on_cpu::FailCall(call);
+    const Status fetched = Fetch(wanted);  // some must go first
+    const bool due = cuda_on_cpu::FailureIsDue();
+    cuda_on_cpu::FailCall(0);
+    (void)stream_.Wait().has_value();
+    if (due) {
+      ASSERT_GOOD(fetched);
+      break;
+    }
+    if (!fetched) ++failures;
+    EXPECT_TRUE(HasAll(kept));
+    ASSERT_GOOD(Fetch({}));  // tells of changes
+    ExpectTable();
+    ASSERT_GOOD(Fetch(wanted));
+    ExpectTable();
+    EXPECT_TRUE(HasAll(wanted) && HasAll(kept));
+    if (HasFailure()) FAIL() << "after call " << call << " failed";
+  }
+  EXPECT_GT(failures, 3);
 }
 
 TEST_F(ResidentBlocksTest, BlocksThatAreAddedHaveRoomAlready) {
@@ -90,6 +259,24 @@ TEST_F(ResidentBlocksTest, BlocksThatAreAddedHaveRoomAlready) {
     ASSERT_GOOD(resident.Reserve(blocks + room + 1));
     EXPECT_GE(resident.table_stride(), blocks + room + 1);
   }
+}
+
+TEST_F(ResidentBlocksTest, AtRestItGivesBackAllBlocks) {
+  ASSERT_GOOD(resident_->Reserve(kBlocks));
+  ASSERT_GOOD(Fetch(Ordinals(0, 0, 10)));
+  ExpectTable();
+  resident_->BeginTurn();
+  ASSERT_GOOD(Fetch(Ordinals(1, 50, 10)));
+  ExpectTable();
+  EXPECT_FALSE(store_->holders().GiveBack()) << "they are in use";
+  EXPECT_EQ(resident_->size(), 20);
+  resident_->Rest();
+  EXPECT_TRUE(store_->holders().GiveBack());
+  EXPECT_FALSE(store_->holders().GiveBack());
+  EXPECT_EQ(resident_->size(), 0);
+  EXPECT_EQ(store_->top_slots().available, kSlots);
+  ASSERT_GOOD(Fetch({}));
+  ExpectTable();
 }
 
 }  // namespace

@@ -217,12 +217,19 @@ TEST_F(DeviceTierTest, PayloadsCanBeReadOnTheHostToo) {
   const std::vector<BlockId> ids = BlocksOf(1, 0, 6, 1, 1);
   SealAll(ids);
   FetchAndExpect(ids);
-  const auto pins = store_->FetchToHost(ids);
-  ASSERT_GOOD(pins);
+  Pins held;
+  {
+    auto pins = store_->FetchToHost(ids);
+    ASSERT_GOOD(pins);
+    held = std::move(pins).value();
+  }
   for (size_t i = 0; i < ids.size(); ++i) {
     const auto expected = PayloadOf(ids[i], kPayloadBytes);
-    EXPECT_EQ(std::memcmp(pins.value().payloads()[i], expected.data(), kPayloadBytes), 0);
+    EXPECT_EQ(std::memcmp(held.payloads()[i], expected.data(), kPayloadBytes), 0);
   }
+  EXPECT_ERROR(store_->Discard(1, 0), Errc::kBusy, "while it is in use");
+  held = Pins();
+  ASSERT_GOOD(store_->Discard(1, 0));
 }
 
 TEST_F(DeviceTierTest, ATierTooLargeForTheDeviceSaysWhatIsFree) {

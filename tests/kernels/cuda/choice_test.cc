@@ -88,6 +88,40 @@ TEST_P(CudaQueries, ThoseThatAreNoNumbersAreNoticed) {
   }
 }
 
+// Of a pair one may become infinite and the other not.
+TEST_P(CudaQueries, ThoseThatAreNoNumbersOnceTheyAreRotatedAreNoticed) {
+  const int32_t last_row = from_.first + (from_.rows - 1) * from_.stride;
+  const int32_t last_pair = from_.dim / 2 - 1;
+  const bool halves = from_.style == RopeStyle::kHalfSplit;
+  const auto query = static_cast<size_t>((last_row + 1) * row_stride_ - 3 - from_.dim);
+  const size_t a = query + static_cast<size_t>(halves ? last_pair : 2 * last_pair);
+  const size_t b = a + static_cast<size_t>(halves ? from_.dim / 2 : 1);
+  // A distance by which the last pair turns by about an eighth.
+  const double frequency = std::pow(10000.0, -2.0 * last_pair / from_.dim);
+  const auto distance = static_cast<int32_t>(std::lround(std::atan(1.0) / frequency));
+  rope_.Reserve(distance + 1);
+  positions_[static_cast<size_t>(last_row)] = distance;
+  std::vector<float> queries(static_cast<size_t>(Queries() * from_.dim));
+  for (int32_t i = 0; i + 1 < from_.rows; ++i) {
+    positions_[static_cast<size_t>(from_.first + i * from_.stride)] = 1;
+  }
+  for (const float sign : {1.0f, -1.0f}) {
+    q_[a] = 3e38f;
+    q_[b] = sign * 3e38f;
+    SampledQueries sampled = Sampled();
+    sampled.scale = 1.0f;
+    std::vector<int32_t> by_cpu = {5}, by_device = {5};
+    SearchQueries(sampled, rope_, 0, false, queries.data(), by_cpu.data());
+    const float* const rotated = queries.data() + (Queries() - 1) * from_.dim;
+    EXPECT_NE(std::isfinite(rotated[a - query]), std::isfinite(rotated[b - query]));
+    ASSERT_TRUE(
+        cuda::SearchQueries(sampled, rope(), 0, false, queries.data(), by_device.data(), nullptr)
+            .has_value());
+    EXPECT_EQ(by_cpu[0], kNoChoice + 5);
+    EXPECT_EQ(by_device[0], kNoChoice + 5);
+  }
+}
+
 TEST_P(CudaQueries, ScoresOfNearBlocksAreThoseOfTheCpuAndNothingElseIsWritten) {
   TestRandom random(2);
   for (const int32_t near : {1, 6, 9}) {
@@ -122,17 +156,20 @@ struct PlaceData {
   explicit PlaceData(const PlaceCase& c, uint64_t seed) : from(c) {
     TestRandom random(seed);
     candidates = c.far + c.near;
-    blocks = c.sinks + candidates + c.recent;
+    gap = c.near > 0 ? 3 : 0;  // blocks that are no candidates
+    blocks = c.sinks + candidates + gap + c.recent;
     for (int32_t list = 0; list < c.heads * c.groups; ++list) {
       std::vector<int32_t> drawn(static_cast<size_t>(candidates));
       std::iota(drawn.begin(), drawn.end(), 0);
       for (size_t i = drawn.size(); i > 1; --i) {
         std::swap(drawn[i - 1], drawn[static_cast<size_t>(random.Int(0, static_cast<int>(i) - 1))]);
       }
+      // The first near one is always chosen.
+      if (c.near > 0) std::iter_swap(drawn.begin(), std::ranges::find(drawn, c.far));
       chosen.insert(chosen.end(), drawn.begin(), drawn.begin() + c.k);
     }
     for (int32_t i = 0; i < c.sinks; ++i) fixed_blocks.push_back(i);
-    for (int32_t i = 0; i < c.recent; ++i) fixed_blocks.push_back(c.sinks + candidates + i);
+    for (int32_t i = 0; i < c.recent; ++i) fixed_blocks.push_back(blocks - c.recent + i);
     for (size_t i = 0; i < fixed_blocks.size(); ++i) fixed_slots.push_back(static_cast<int>(i) * 3);
     for (int32_t i = 0; i < c.heads * stride(); ++i) table.push_back(static_cast<uint32_t>(5 + i));
   }
@@ -159,7 +196,7 @@ struct PlaceData {
     params.chosen = from.all ? nullptr : chosen.data();
     params.far_begin = from.sinks;
     params.far_count = from.far;
-    params.near_begin = from.sinks + from.far;
+    params.near_begin = from.sinks + from.far + gap;
     params.near_end = params.near_begin + from.near;
     params.first_slot = from.sinks;
     params.crowd = from.crowd;
@@ -209,7 +246,7 @@ struct PlaceData {
   }
 
   PlaceCase from;
-  int32_t candidates, blocks;
+  int32_t candidates, gap, blocks;
   std::vector<int32_t> chosen, fixed_blocks, fixed_slots;
   std::vector<uint32_t> table;
 };

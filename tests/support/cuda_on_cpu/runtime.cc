@@ -247,7 +247,8 @@ cudaError_t cudaMalloc(void** memory, size_t bytes) {
   if (Total(device_memory) + bytes > memory_bytes) return Say(cudaErrorMemoryAllocation);
   *memory = Map(bytes, PROT_READ | PROT_WRITE);
   if (*memory == nullptr) return Say(cudaErrorMemoryAllocation);
-  std::memset(*memory, 0xff, Pages(bytes));  // NaN, as nobody has written there
+  // NaN of any type, as nobody has written there; not bytes that a memset may have written.
+  std::fill_n(static_cast<uint16_t*>(*memory), Pages(bytes) / sizeof(uint16_t), uint16_t{0xffd5});
   mprotect(*memory, Pages(bytes), PROT_NONE);
   device_memory[static_cast<std::byte*>(*memory)] = bytes;
   return cudaSuccess;
