@@ -4,80 +4,63 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/engine.h"
 #include "model/dense_attention.h"
 #include "model/runner.h"
 #include "model/session_attention.h"
-#include "storage/memory_cold_store.h"
-#include "tests/support/cuda_on_cpu/runtime.h"
-#include "tests/support/loaded_llama.h"
-#include "tests/support/scratch_directory.h"
-#include "tests/support/tiny_model.h"
+#include "tests/model/model_runs.h"
 
 namespace cairn {
 namespace {
 
 using test::LoadedLlama;
+using test::Retrieving;
+using test::SomeTokens;
 
 class DeviceLlamaTurns : public testing::TestWithParam<bool> {
  protected:
-  DeviceLlamaTurns() {
-    cuda_on_cpu::SetMemory(size_t{256} << 20);
+  static test::TinyModelOptions ModelOptions() {
     test::TinyModelOptions options;
     options.ffn = 64;
-    test::TinyAdapterOptions adapter;
-    adapter.landmark = GetParam();
-    adapter.regular_tokens = 7;
-    EXPECT_TRUE(test::WriteTinyModel(directory_.File("m"), options).has_value());
-    EXPECT_TRUE(test::WriteTinyAdapter(directory_.File("a"), options, adapter).has_value());
+    return options;
   }
-  ~DeviceLlamaTurns() override { cuda_on_cpu::SetMemory(size_t{64} << 20); }
-
+  static test::TinyAdapterOptions AdapterOptions() {
+    test::TinyAdapterOptions options;
+    options.landmark = GetParam();
+    options.regular_tokens = 7;
+    return options;
+  }
   LoadedLlama Load(std::optional<int32_t> device) const {
-    return LoadedLlama(directory_.File("m"), directory_.File("a"), LinearKind::kF32, device);
+    return files_.Load(LinearKind::kF32, device);
   }
 
-  test::ScratchDirectory directory_;
+  const test::TinyFiles files_{ModelOptions(), AdapterOptions()};
 };
 
 void ExpectNear(const std::vector<float>& found, const std::vector<float>& expected) {
-  ASSERT_EQ(found.size(), expected.size());
-  for (size_t i = 0; i < found.size(); ++i) ASSERT_NEAR(found[i], expected[i], 1e-3f) << i;
-}
-
-std::vector<uint32_t> Tokens(int64_t count, uint32_t seed) {
-  std::vector<uint32_t> tokens;
-  for (uint32_t i = 0; i < count; ++i) tokens.push_back(3 + (i * 37 + seed * 53) % 200);
-  return tokens;
-}
-
-SessionOptions Retrieving(int32_t blocks) {
-  SessionOptions options;
-  options.retrieve = blocks;
-  options.recent_tokens = 8;
-  options.max_step_rows = 20;
-  options.selection = Selection::kPerToken;
-  return options;
+  test::ExpectLogitsNear(found, expected, 1e-3f);
 }
 
 // Logits after each token of two sessions that take turns, choose more and fewer blocks, and are
 // reverted. A turn has three tokens: all may be missing, all is there, a graph.
 std::vector<float> Turns(LoadedLlama& model, const EngineOptions& options) {
-  auto engine = Engine::Open(std::make_unique<MemoryColdStore>(), options).value();
+  auto engine = test::OpenEngine(options);
   std::unique_ptr<Session> sessions[2];
   std::vector<float> all;
+  const auto choosing = [&](int32_t few) {
+    return Retrieving(test::Choosing(few, model.landmark() != nullptr));
+  };
   const auto feed = [&](int session, std::span<const uint32_t> tokens, StepKind kind) {
     SessionAttention attention(*sessions[session]);
-    Runner runner(*model.llama, attention, model.landmark(), 20);
+    Runner runner(*model.llama, attention, model.landmark(), test::kMostRows);
     std::vector<float> logits;
     EXPECT_TRUE(runner.Feed(tokens, &logits, kind).has_value());
     all.insert(all.end(), logits.begin(), logits.end());
   };
   for (const int i : {0, 1}) {
     sessions[i] =
-        engine->CreateSession(std::to_string(i), model.Shape(8, DType::kF32), Retrieving(3), "{}")
+        engine->CreateSession(std::to_string(i), model.Shape(8, DType::kF32), choosing(3), "{}")
             .value();
-    feed(i, Tokens(50, static_cast<uint32_t>(i)), StepKind::kRead);
+    feed(i, SomeTokens(50, static_cast<uint32_t>(i)), StepKind::kRead);
     EXPECT_TRUE(sessions[i]->Commit("{}").has_value());
   }
   struct Turn {
@@ -100,8 +83,8 @@ std::vector<float> Turns(LoadedLlama& model, const EngineOptions& options) {
     if (turn.revert) {
       EXPECT_TRUE(session.Revert().has_value());
     }
-    EXPECT_TRUE(session.SetOptions(Retrieving(turn.retrieve)).has_value());
-    for (const uint32_t token : Tokens(3, ++seed))
+    EXPECT_TRUE(session.SetOptions(choosing(turn.retrieve)).has_value());
+    for (const uint32_t token : SomeTokens(3, ++seed))
       feed(turn.session, {&token, 1}, StepKind::kDecode);
   }
   return all;
@@ -109,8 +92,7 @@ std::vector<float> Turns(LoadedLlama& model, const EngineOptions& options) {
 
 TEST_P(DeviceLlamaTurns, AGraphIsOfTheSameSessionAndStep) {
   LoadedLlama on_host = Load(std::nullopt), there = Load(0);
-  ExpectNear(Turns(there, {.host_bytes = 8 << 20, .compute_bytes = 1 << 20, .device = 0}),
-             Turns(on_host, {.host_bytes = 8 << 20}));
+  ExpectNear(Turns(there, test::OnDevice()), Turns(on_host, test::OnHost()));
 }
 
 std::vector<float> LogitsOf(LoadedLlama& model, const float* hidden, int64_t rows) {
@@ -125,7 +107,7 @@ TEST_P(DeviceLlamaTurns, LogitsAreOfTheRowsThatAreAsked) {
   const int64_t width = there.llama->config().hidden, vocab = there.llama->config().vocab;
   const auto forward = [&](int64_t rows) {
     std::vector<int32_t> ids;
-    for (const uint32_t token : Tokens(rows, 9)) ids.push_back(static_cast<int32_t>(token));
+    for (const uint32_t token : SomeTokens(rows, 9)) ids.push_back(static_cast<int32_t>(token));
     return std::pair(there.llama->Forward(ids, dense, StepKind::kDecode).value(),
                      on_host.llama->Forward(ids, host_dense, StepKind::kDecode).value());
   };
@@ -149,13 +131,6 @@ TEST_P(DeviceLlamaTurns, LogitsAreOfTheRowsThatAreAsked) {
   ExpectNear(LogitsOf(there, copied.data(), 2), {expected.begin(), expected.begin() + 2 * vocab});
   EXPECT_FALSE(there.llama->Likeliest(rows).has_value()) << "others are where its logits were";
   ExpectNear(LogitsOf(there, rows + 3 * width, 2), last);
-
-  const float* const before = forward(3).first;
-  ASSERT_TRUE(there.llama->Likeliest(before).has_value());
-  cuda_on_cpu::FailCall(12);
-  EXPECT_FALSE(there.llama->Forward({{3, 4, 5}}, dense, StepKind::kDecode).has_value());
-  cuda_on_cpu::FailCall(0);
-  EXPECT_FALSE(there.llama->Likeliest(before).has_value());
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, DeviceLlamaTurns, testing::Bool(),
