@@ -7,7 +7,6 @@
 #include "storage/slab_pool.h"
 #include "tests/engine/device_session.h"
 #include "tests/engine/device_steps.h"
-#include "tests/support/cuda_on_cpu/runtime.h"
 #include "tests/support/cuda_on_cpu/thread_block.h"
 #include "tests/support/scratch_directory.h"
 

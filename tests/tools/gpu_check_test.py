@@ -14,9 +14,49 @@ from cli_harness import BINARY, CliTest, LANDMARK, MODEL, random_text
 
 SCRIPTS = pathlib.Path(os.environ["CAIRN_GPU_CHECK"])
 DEVICE_BINARY = os.environ["CAIRN_DEVICE_BINARY"]
-LITTLE_DECODE = "[bench decode]\n" + "".join(f"{name} = {value}\n" for name, value in {
-    "tokens": 500, "layers": 1, "kv-heads": 2, "head-dim": 8, "hidden": 32, "ffn": 64, "vocab": 64,
-    "block-rows": 8, "recent": 8, "decode": 8, "host-memory": "1MiB"}.items())
+def settings(section, **values):
+    return f"[{section}]\n" + "".join(f"{name.replace('_', '-')} = {value}\n"
+                                      for name, value in values.items())
+
+
+LITTLE_DECODE = settings("bench decode", tokens=500, layers=1, kv_heads=2, head_dim=8, hidden=32,
+                         ffn=64, vocab=64, block_rows=8, recent=8, decode=8, host_memory="1MiB")
+LITTLE_DEVICE = settings("bench device", tokens=800, kv_heads=2, group=2, head_dim=16,
+                         block_rows=8, retrieve=3, pool="64KiB")
+
+# Nsight Compute as far as run.sh asks for it: says the same of two launches of each kernel.
+# $FAKE_NCU: "well", and the command is run, with less work where it says how much; "refused"; or
+# a kernel that was never launched.
+FAKE_NCU = r"""#!/usr/bin/env python3
+import os, subprocess, sys
+words = sys.argv[1:]
+value = {name: words[words.index(name) + 1]
+         for name in ("--kernel-name", "--metrics", "--log-file")}
+metrics = sorted(value["--metrics"].split(","))
+command = words[words.index("--metrics") + 2:]
+for more in ("--hidden", "--ffn", "--vocab", "--tokens"):
+    if more in command:
+        del command[command.index(more):command.index(more) + 2]
+how = os.environ["FAKE_NCU"]
+code = subprocess.run(command, check=False).returncode if how == "well" else 0
+with open(value["--log-file"], "w") as log:
+    def line(*fields):
+        print(",".join(f'"{field}"' for field in fields), file=log)
+    print("==PROF== Connected to process 7", file=log)
+    if how == "refused":
+        print("==ERROR== ERR_NVGPUCTRPERM - The user does not have permission", file=log)
+        sys.exit(1)
+    line("ID", "Process ID", "Kernel Name", "Block Size", "Grid Size", *metrics)
+    line("", "", "", "", "", *["%"] * len(metrics))
+    numbers = {"gpu": "12,340.00", "dram": "91.25", "sm": "40.5", "launch": "158"}
+    for name in value["--kernel-name"].removeprefix("regex:").split("|"):
+        for launch in range(2):
+            if name != how:
+                line(launch, 7, f"cairn::cuda::(anonymous namespace)::{name}<2>(int, long)",
+                     "(128, 1, 1)", "(8, 2, 1)",
+                     *[numbers[metric.partition("__")[0]] for metric in metrics])
+sys.exit(code)
+"""
 
 
 class GpuCheck(CliTest):
@@ -63,7 +103,8 @@ class GpuCheck(CliTest):
                            LITTLE_DECODE)
         results = self.directory / "results"
         done = self.script(pack / "run.sh", results, "--only",
-                           "tests,sanitizer,parity,decode,aliased", CAIRN_CONFIG=str(config),
+                           "tests,sanitizer,parity,decode,aliased,counters",
+                           CAIRN_CONFIG=str(config),
                            CAIRN_CHECK_ALIASED_TOKENS="7000")
         summary = (results / "summary.md").read_text()
         self.assertEqual(done.returncode, 0, done.stderr + summary)
@@ -78,12 +119,51 @@ class GpuCheck(CliTest):
         decoded = json.loads((results / "bench/decode-10M-q8-aliased.json").read_text())
         self.assertEqual((decoded["past_tokens"], decoded["aliased"]), (7000, 64))
         for key in ("decode_tokens_per_second", "besides_weights_bytes"):
-            self.assertIn(f" {key} {decoded[key]}", summary)
-        for name in ("device", "kernels", "index", "session"):
+            self.assertIn(f"{key} {decoded[key]} ", summary)
+        for name in ("device", "kernels", "index", "session", "model"):
             self.assertIn(f"tests | gpu_{name}_test", rows)
+        self.assertIn("parity | logits", rows)
         for tool in ("memcheck", "racecheck", "synccheck"):
             self.assertIn(f"sanitizer | {tool}", rows)
         self.assertIn("- GPU: cuda:0, CPU, driver", summary)
+        if not shutil.which("ncu"):
+            self.assertIn("| counters | prefill-q8 | skipped | no ncu (Nsight Compute)", summary)
+
+    def test_counters_are_read_where_that_is_allowed(self):
+        pack = self.pack(DEVICE_BINARY, "--cublaslt", "none")
+        programs = self.directory / "programs"
+        programs.mkdir()
+        (programs / "ncu").write_text(FAKE_NCU)
+        (programs / "ncu").chmod(0o755)
+        config = self.file("config", LITTLE_DECODE + LITTLE_DEVICE)
+
+        def counted(how):
+            results = self.directory / f"results-{how}"
+            done = self.script(pack / "run.sh", results, "--only", "counters",
+                               CAIRN_CONFIG=str(config), FAKE_NCU=how,
+                               PATH=f"{programs}:{os.environ['PATH']}")
+            return done.returncode, (results / "summary.md").read_text(), results / "counters"
+
+        code, summary, files = counted("well")
+        self.assertEqual(code, 0, summary)
+        for name in ("device-f16", "device-q8", "prefill-f16", "prefill-q8"):
+            self.assertIn(f"| counters | {name} | passed |", summary)
+        self.assertIn("; TensorKernel DRAM 91 %, SM 40 %, occupancy 40 %, 158 registers |", summary)
+        lines = (files / "device-q8.csv").read_text().splitlines()
+        self.assertEqual(lines[0], "kernel,grid,block,nanoseconds,dram_percent,sm_percent,"
+                         "occupancy_percent,registers")
+        self.assertEqual(lines[1], 'DecodeKernel,"(8, 2, 1)","(128, 1, 1)",12340.00,91.25,40.5,'
+                         "40.5,158")
+        self.assertEqual(len(lines), 1 + 2 * 7)
+
+        code, summary, _ = counted("refused")
+        self.assertEqual(code, 0, summary)
+        self.assertEqual(summary.count("| skipped | who runs this may not read the GPU's counters "
+                                       "(ERR_NVGPUCTRPERM)"), 4, summary)
+        code, summary, _ = counted("ShareKernel")
+        self.assertEqual(code, 1, summary)
+        self.assertEqual(summary.count("| failed | exit code 1: no launch of ShareKernel was "
+                                       "counted"), 2, summary)
 
     def test_what_cannot_be_is_refused(self):
         for command, said in (

@@ -14,7 +14,7 @@ set -euo pipefail
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 BUILD="$ROOT/build"
-TESTS=(gpu_device_test gpu_kernels_test gpu_index_test gpu_session_test)
+TESTS=(gpu_device_test gpu_kernels_test gpu_index_test gpu_session_test gpu_model_test)
 MODEL="$ROOT/.cache/models/SmolLM2-135M-Instruct.Q4_1.gguf"
 ADAPTER="$ROOT/model/adapters/smollm2-135m-landmark.gguf"
 CAIRN="$BUILD/bin/cairn"

@@ -3,16 +3,17 @@
 #
 #   run.sh RESULTS [--only STEP[,STEP...]] [--minutes N]
 #
-# Steps: tests, sanitizer, parity, decode, aliased, bench, passkey. RESULTS gets summary.md, to be
-# read, and a file for each step; bench/*.json is what `cairn bench` says. Takes 8 minutes at most,
-# or N: steps for which no time is left are skipped, and say so. Exit code 0: nothing failed; 1:
-# something did; 77: there is no GPU, and nothing was checked. CAIRN_CHECK_ALIASED_TOKENS of the
-# environment shortens the past of `aliased`, for tests.
+# Steps: tests, sanitizer, parity, decode, aliased, bench, counters, passkey. RESULTS gets
+# summary.md, to be read, and a file for each step; bench/*.json is what `cairn bench` says,
+# counters/*.csv what Nsight Compute counted in hot kernels. Takes 8 minutes at most, or N: steps
+# for which no time is left are skipped, and say so. Exit code 0: nothing failed; 1: something did;
+# 77: there is no GPU, and nothing was checked. CAIRN_CHECK_ALIASED_TOKENS of the environment
+# shortens the past of `aliased`, for tests.
 set -uo pipefail
 set -m # each step in a process group, to be ended as one
 
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-ALL_STEPS="tests,sanitizer,parity,decode,aliased,bench,passkey"
+ALL_STEPS="tests,sanitizer,parity,decode,aliased,bench,counters,passkey"
 STEPS="$ALL_STEPS"
 MINUTES=8
 ALIASED_TOKENS="${CAIRN_CHECK_ALIASED_TOKENS:-10000000}"
@@ -44,7 +45,7 @@ trap 'rm -rf "$SCRATCH"' EXIT
 FAILED=0
 export CAIRN_CONFIG="${CAIRN_CONFIG:-/dev/null}"
 
-# The packed loader and libraries, and of this machine its driver, and cuBLAS if that was not packed.
+# The packed loader and libraries, and of this machine its driver, and what was not packed of CUDA.
 LOADER=("$HERE"/lib/ld-linux-*.so.*)
 LIBRARIES="$HERE/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 LIBRARIES+=":/usr/local/nvidia/lib64:/usr/local/cuda/lib64"
@@ -60,16 +61,16 @@ report() {
   [[ "$3" != failed ]] || FAILED=1
 }
 
-# check STEP NAME COMMAND...: runs it within the time that is left; its output is kept, and what it
-# says after "figures:" is in the summary.
+# check STEP NAME COMMAND...: runs it within the time that is left; its output is kept. With NOTED
+# the last line of that is in the summary too.
 check() {
-  local step="$1" name="$2" start=$SECONDS code
+  local step="$1" name="$2" start=$SECONDS code said said_in="$RESULTS/$1-$2.txt"
   shift 2
   if (($(seconds_left) < 5)); then
     report "$step" "$name" skipped "no time left"
     return
   fi
-  ("$@") >"$RESULTS/$step-$name.txt" 2>&1 &
+  ("$@") >"$said_in" 2>&1 &
   local job=$!
   while kill -0 "$job" 2>/dev/null; do
     sleep 0.2
@@ -80,11 +81,11 @@ check() {
   done
   wait "$job" 2>/dev/null
   code=$?
+  said="$(tail -n 1 "$said_in")"
   case $code in
-    0) report "$step" "$name" passed \
-      "$((SECONDS - start)) s$(sed -n 's/^figures:/;/p' "$RESULTS/$step-$name.txt")" ;;
-    77) report "$step" "$name" skipped "$(tail -n 1 "$RESULTS/$step-$name.txt")" ;;
-    *) report "$step" "$name" failed "exit code $code: $(tail -n 1 "$RESULTS/$step-$name.txt")" ;;
+    0) report "$step" "$name" passed "$((SECONDS - start)) s${NOTED:+; $said}" ;;
+    77) report "$step" "$name" skipped "$said" ;;
+    *) report "$step" "$name" failed "exit code $code: $said" ;;
   esac
 }
 
@@ -109,7 +110,7 @@ fi
 } >>"$RESULTS/summary.md"
 
 if wanted tests; then
-  for test in gpu_device_test gpu_kernels_test gpu_index_test gpu_session_test; do
+  for test in gpu_device_test gpu_kernels_test gpu_index_test gpu_session_test gpu_model_test; do
     check tests "$test" packed "$test" --gtest_brief=1
   done
   # It loads this machine's cuBLAS, if there is one: that is too large to be packed.
@@ -143,7 +144,23 @@ same_answer() {
   [[ -n "$expected" && "$expected" == "$found" ]]
 }
 
+# Logits of the model behind some hundred tokens, beside those of the CPU; how far they are off.
+logits() {
+  local log="$RESULTS/parity-logits.log" code
+  CAIRN_MODEL="$HERE/model.gguf" CAIRN_ADAPTER="$HERE/adapter.gguf" CAIRN_TEXT="$HERE/text.txt" \
+    packed gpu_model_test --gtest_brief=1 --gtest_filter='*RealModel*' >"$log" 2>&1
+  code=$?
+  cat "$log"
+  if ((code == 0)) && ! grep -q '^logits ' "$log"; then
+    echo "nothing was compared"
+    return 77
+  fi
+  ((code == 77)) || sed -n 's/^logits //p' "$log" | paste -sd ';'
+  return "$code"
+}
+
 if wanted parity; then
+  NOTED=1 check parity logits logits
   for mode in landmark unmodified; do
     adapter=()
     [[ $mode == unmodified ]] || adapter=(--adapter "$HERE/adapter.gguf")
@@ -157,10 +174,9 @@ fi
 # figures FILE: what a decode's JSON says of its speed and memory.
 figures() {
   local key
-  printf 'figures:'
   for key in decode_tokens_per_second decode_seconds_p50 decode_seconds_p99 chosen_hit_share \
     besides_weights_bytes; do
-    printf ' %s %s' "$key" "$(sed -n "s/.*\"$key\":\([-+.e0-9]*\).*/\1/p" "$1")"
+    printf '%s %s ' "$key" "$(sed -n "s/.*\"$key\":\([-+.e0-9]*\).*/\1/p" "$1")"
   done
   printf '\n'
 }
@@ -181,12 +197,12 @@ aliased() {
 
 if wanted decode; then
   mkdir -p "$RESULTS/bench"
-  check decode 1M-q8 decode
+  NOTED=1 check decode 1M-q8 decode
 fi
 
 if wanted aliased; then
   mkdir -p "$RESULTS/bench"
-  check aliased 10M-q8 aliased
+  NOTED=1 check aliased 10M-q8 aliased
 fi
 
 if wanted bench; then
@@ -202,6 +218,84 @@ if wanted bench; then
     --block-size 16KiB --html "$RESULTS/bench/ladder.html" --google-benchmark \
     "$RESULTS/bench/ladder.json"
   check bench 10M-q8 bench 10M-q8 --kv-type q8 --tokens 10000000
+fi
+
+# counters NAME KERNELS COMMAND...: what Nsight Compute says of the first launches of some kernels
+# (A|B|…) while cairn runs the command: a line of CSV for each launch, and the last one of each
+# kernel is printed.
+COUNTERS=(gpu__time_duration.sum
+  dram__throughput.avg.pct_of_peak_sustained_elapsed
+  sm__throughput.avg.pct_of_peak_sustained_elapsed
+  sm__warps_active.avg.pct_of_peak_sustained_active
+  launch__registers_per_thread)
+counters() {
+  local name="$1" kernels="$2" log="$RESULTS/counters/$1.log" metrics code
+  shift 2
+  metrics="$(IFS=, && echo "${COUNTERS[*]}")"
+  ncu --csv --page raw --print-kernel-base function --print-units base --target-processes all \
+    --clock-control none --kernel-name "regex:$kernels" --launch-count 100 --log-file "$log" \
+    --metrics "$metrics" "${LOADER[0]}" --library-path "$HERE/lib" "$HERE/bin/cairn" "$@"
+  code=$?
+  if grep -q ERR_NVGPUCTRPERM "$log" 2>/dev/null; then
+    echo "who runs this may not read the GPU's counters (ERR_NVGPUCTRPERM)"
+    return 77
+  fi
+  ((code == 0)) || return "$code"
+  # Every field is in quotes; numbers may have commas.
+  awk -F '","' -v csv="$RESULTS/counters/$name.csv" -v kernels="$kernels" -v metrics="$metrics" '
+    function field(name) {
+      if (name in at) return $at[name]
+      print "ncu has no column " name
+      exit failed = 1
+    }
+    /^"ID"/ {
+      gsub(/^"|"$/, "")
+      for (i = 1; i <= NF; ++i) at[$i] = i
+      print "kernel,grid,block,nanoseconds,dram_percent,sm_percent,occupancy_percent,registers" >csv
+    }
+    /^"[0-9]+"/ {
+      gsub(/^"|"$/, "")
+      kernel = field("Kernel Name")
+      gsub(/[<(].*$|^.*::/, "", kernel)
+      line = kernel ",\"" field("Grid Size") "\",\"" field("Block Size") "\""
+      split(metrics, names, ",")
+      for (i = 1; i in names; ++i) {
+        number[i] = field(names[i])
+        gsub(/,/, "", number[i])
+        line = line "," number[i]
+      }
+      print line >csv
+      last[kernel] = sprintf("%s DRAM %.0f %%, SM %.0f %%, occupancy %.0f %%, %d registers",
+                             kernel, number[2], number[3], number[4], number[5])
+    }
+    END {
+      if (failed) exit 1
+      count = split(kernels, wanted, "|")
+      for (i = 1; i <= count; ++i) {
+        if (!(wanted[i] in last)) { print "no launch of " wanted[i] " was counted"; exit 1 }
+        text = text (i == 1 ? "" : "; ") last[wanted[i]]
+      }
+      print text
+    }' "$log"
+}
+
+if wanted counters; then
+  mkdir -p "$RESULTS/counters"
+  for run in device-f16 device-q8 prefill-f16 prefill-q8; do
+    command=(bench device --layers 2 --rounds 1 --kv-type "${run##*-}")
+    kernels="DecodeKernel|ScoreKernel|ScoreCodesKernel|PartKernel|ShareKernel|ListKernel"
+    kernels+="|GatherKernel"
+    if [[ $run == prefill-* ]]; then
+      command=(bench decode --layers 2 --hidden 1024 --ffn 1024 --vocab 1024 --tokens 20000
+        --warm-up 1 --decode 1 --kv-type "${run##*-}")
+      kernels="TensorKernel"
+    fi
+    if ! command -v ncu >/dev/null; then
+      report counters "$run" skipped "no ncu (Nsight Compute) on this machine"
+      continue
+    fi
+    NOTED=1 check counters "$run" counters "$run" "$kernels" "${command[@]}"
+  done
 fi
 
 if wanted passkey; then
