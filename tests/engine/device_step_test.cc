@@ -260,7 +260,8 @@ TEST_P(DeviceStepTest, QueriesThatAreNoNumbersAreRefused) {
     EXPECT_EQ(session->rows(), 52);
   }
   number = good;
-  ASSERT_GOOD(steps.RunSteps(*session, 60, 4, &trace));
+  ASSERT_GOOD(RunStep(*session, problem, 2, &trace));  // one of the host is as good
+  ASSERT_GOOD(steps.RunSteps(*session, 60, 2, &trace));
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, DeviceStepTest,

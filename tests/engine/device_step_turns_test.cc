@@ -88,6 +88,45 @@ TEST_P(DeviceStepTurns, TheTightestTiersServeBothKinds) {
   ExpectSame(traces[1], traces[0]);
 }
 
+// Each kind goes on within the block in which the other one left off.
+TEST_P(DeviceStepTurns, KindsTakeTurnsWithinABlock) {
+  const Problem problem(ShapeOf(GetParam(), DType::kF32), 40, 78);
+  const SessionOptions options = OptionsOf(Selection::kPerToken);
+  auto engine = test::MemoryEngine(OnDevice(1 << 20));
+  auto session = engine->CreateSession("s", problem.shape, options, "{}").value();
+  Trace trace(problem);
+  DeviceSteps steps(problem);
+  while (session->rows() < problem.rows) {
+    ASSERT_GOOD(session->rows() % 2 == 0 ? steps.RunStep(*session, 1, &trace)
+                                         : RunStep(*session, problem, 1, &trace));
+  }
+  ExpectSame(trace, OnHost(problem, options, 1));
+}
+
+// One session holds what a device has room for, but a part that is left to others: fixed blocks of
+// all layers of the other one do not fit there, those of one layer do.
+TEST(DeviceStepRoom, AnotherSessionHasRoomForALayer) {
+  SessionShape shape = test::MakeShape(AttentionMode::kUnmodified, 25, 4, 2, {4, 8, DType::kF32});
+  const Problem problem(shape, 63, 79);
+  SessionOptions options = OptionsOf(Selection::kPerToken), greedy = options;
+  options.recent_tokens = greedy.recent_tokens = 16;
+  greedy.retrieve = 20;
+  auto engine = test::MemoryEngine(Tight(shape, options));
+  auto one = engine->CreateSession("one", shape, greedy, "{}").value();
+  auto other = engine->CreateSession("other", shape, options, "{}").value();
+  Trace ignored(problem), found(problem), expected(problem);
+  DeviceSteps steps(problem);
+  ASSERT_GOOD(RunSteps(*one, problem, 60, 20, &ignored));
+  ASSERT_GOOD(RunSteps(*other, problem, 60, 20, &found));
+  ASSERT_GOOD(steps.RunSteps(*one, 62, 1, &ignored));
+  ASSERT_GOOD(steps.RunSteps(*other, 63, 1, &found));
+  auto host = test::MemoryEngine();
+  auto on_host = host->CreateSession("other", shape, options, "{}").value();
+  ASSERT_GOOD(RunSteps(*on_host, problem, 60, 20, &expected));
+  ASSERT_GOOD(RunSteps(*on_host, problem, 63, 1, &expected));
+  ExpectSame(found, expected);
+}
+
 // How a step chooses, and how many rows it has.
 struct Turn {
   int32_t rows, retrieve;
