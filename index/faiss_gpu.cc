@@ -76,10 +76,11 @@ Result<std::unique_ptr<FaissGpu>> FaissGpu::Make(Device& device, CUstream_st* st
 Status FaissGpu::Search(const FlatSearch& search) {
   CAIRN_CHECK(search.k >= 1 && search.k <= FlatSearch::kMost && search.k <= search.count);
   if (search.count >= (int64_t{1} << 31) / search.dim) {
-    return Fail(Errc::kUnsupported,
-                "FAISS on a GPU counts a layer's numbers with 32 bits, and {} vectors of {} are too "
-                "many; use --index auto",
-                search.count, search.dim);
+    return Fail(
+        Errc::kUnsupported,
+        "FAISS on a GPU counts a layer's numbers with 32 bits, and {} vectors of {} are too "
+        "many; use --index auto",
+        search.count, search.dim);
   }
   const auto type = search.type == DType::kF32 ? faiss::gpu::DistanceDataType::F32
                                                : faiss::gpu::DistanceDataType::F16;
