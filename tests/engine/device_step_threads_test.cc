@@ -4,10 +4,7 @@
 #include <mutex>
 #include <thread>
 
-#include "engine/step_attention.h"
-#include "storage/block_table.h"
-#include "storage/slab_pool.h"
-#include "tests/engine/device_session.h"
+#include "tests/engine/device_crowd.h"
 #include "tests/engine/device_steps.h"
 
 namespace cairn {
@@ -50,17 +47,12 @@ class Reader {
 
 // Each wants nearly all of the tier: of its 512 blocks 96 a layer, of 640 that it has.
 TEST(DeviceStepThreads, EachComesToWhatItComesToAlone) {
-  const SessionShape shape =
-      test::MakeShape(AttentionMode::kUnmodified, 4, 4, 4, {test::kBlockRows, 8, DType::kF32});
-  SessionOptions options = test::OptionsOf(Selection::kPerToken);
-  options.retrieve = 24;
-  const uint64_t slot =
-      SlabPool::SlotBytes(shape.block.payload_bytes()) + BlockTable::kBytesPerSlot;
-  auto engine =
-      test::MemoryEngine(test::OnDevice(StepAttention::MostBlocksPerFetch(shape, options) * slot));
+  const test::Crowded crowded(AttentionMode::kUnmodified);
+  const SessionShape& shape = crowded.shape;
+  const SessionOptions& options = crowded.options;
   Reader readers[] = {Reader(shape, 91), Reader(shape, 92)};
-  ASSERT_GOOD(readers[0].ReadPast(*engine, "a", options));
-  ASSERT_GOOD(readers[1].ReadPast(*engine, "b", options));
+  ASSERT_GOOD(readers[0].ReadPast(*crowded.engine, "a", options));
+  ASSERT_GOOD(readers[1].ReadPast(*crowded.engine, "b", options));
   std::mutex ending;
   Status done[] = {Ok(), Ok()};
   std::thread other([&] { done[1] = readers[1].DecodeOnDevice(ending); });
