@@ -52,8 +52,7 @@ INSTANTIATE_TEST_SUITE_P(Modes, DeviceStepRoom,
                            return std::string(AttentionModeName(info.param));
                          });
 
-// One session holds what a device has room for, but a part that is left to others: fixed blocks of
-// all layers of the other one do not fit there, those of one layer do.
+// Fixed blocks of all layers are nearly half of the tier, which another session holds.
 TEST(DeviceStepRoomOf, AnotherSessionHasRoomForALayer) {
   SessionShape shape = test::MakeShape(AttentionMode::kUnmodified, 25, 4, 2, {4, 8, DType::kF32});
   const Problem problem(shape, 63, 79);

@@ -21,6 +21,10 @@ def pipe_above():
     return ends
 
 
+class Refused(AssertionError):
+    """The browser did not do what it was asked."""
+
+
 class Browser:
     """One page. What it asks of the network and what its console says is kept."""
 
@@ -86,7 +90,7 @@ class Browser:
             answer = self._message()
             if answer.get("id") == self.number:
                 if "error" in answer:
-                    raise AssertionError(f"{method}: {answer['error']}")
+                    raise Refused(f"{method}: {answer['error']}")
                 return answer["result"]
             self._note(answer)
 
@@ -119,8 +123,11 @@ class Browser:
         """Waits until an expression is true, and gives it."""
         end = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < end:
-            value = self.value("(() => { try { const found = " + script + "; return "
-                               "found instanceof Node || found; } catch { return null; } })()")
+            try:
+                value = self.value("(() => { try { const found = " + script + "; return "
+                                   "found instanceof Node || found; } catch { return null; } })()")
+            except Refused:
+                value = None  # the page gave way to another one meanwhile
             if value:
                 return value
             time.sleep(0.05)
