@@ -69,14 +69,17 @@ void FillStaticShared(std::byte with) {
   if (begin != nullptr) std::fill(begin, static_cast<std::byte*>(static_shared_end), with);
 }
 
+struct Stack {
+  std::unique_ptr<std::byte[]> bytes = std::make_unique_for_overwrite<std::byte[]>(kStackBytes);
+  void* fiber = FiberOf(true);
+};
+
 // Of thread `number`, in whichever grid; what an earlier one left in it does not matter.
-std::byte* StackFor(size_t number) {
-  static std::vector<std::unique_ptr<std::byte[]>> stacks;
-  while (stacks.size() <= number) {
-    stacks.push_back(std::make_unique_for_overwrite<std::byte[]>(kStackBytes));
-  }
-  ForgetStack(stacks[number].get(), kStackBytes);
-  return stacks[number].get();
+const Stack& StackFor(size_t number) {
+  static std::vector<Stack> stacks;
+  while (stacks.size() <= number) stacks.emplace_back();
+  ForgetStack(stacks[number].bytes.get(), kStackBytes);
+  return stacks[number];
 }
 
 class Order {
@@ -105,13 +108,16 @@ class Grid {
       thread.index = {static_cast<unsigned>(i) % block_size.x,
                       static_cast<unsigned>(i) / block_size.x % block_size.y,
                       static_cast<unsigned>(i) / (block_size.x * block_size.y)};
-      thread.stack = StackFor(i);
+      const Stack& stack = StackFor(i);
+      thread.stack = stack.bytes.get();
+      thread.fake_stack.fiber = stack.fiber;
       std::fill_n(thread.stack, kCanaryBytes, kCanary);
       thread.fiber = context::make_fcontext(thread.stack + kStackBytes, kStackBytes, &Grid::Enter);
     }
   }
 
   void Run() {
+    main_fake_stack_.fiber = FiberOf(false);
     std::vector<unsigned> blocks(size_t{grid_size.x} * grid_size.y * grid_size.z);
     std::iota(blocks.begin(), blocks.end(), 0u);
     for (size_t i = blocks.size(); i > 1; --i) std::swap(blocks[i - 1], blocks[order_.Below(i)]);
@@ -246,7 +252,7 @@ class Grid {
     ++switches;
     current_ = thread;
     thread_index = thread->index;
-    StartSwitch(&main_fake_stack_, thread->stack, kStackBytes);
+    StartSwitch(&main_fake_stack_, thread->fake_stack, thread->stack, kStackBytes);
     thread->fiber = context::jump_fcontext(thread->fiber, this).fctx;
     FinishSwitch(&main_fake_stack_, nullptr, nullptr);
   }
@@ -254,7 +260,7 @@ class Grid {
   // Back to Run. The fiber goes on here when it is resumed, or never.
   void Suspend() {
     Thread* self = current_;
-    StartSwitch(&self->fake_stack, main_stack_, main_stack_bytes_);
+    StartSwitch(&self->fake_stack, main_fake_stack_, main_stack_, main_stack_bytes_);
     main_ = context::jump_fcontext(main_, nullptr).fctx;
     FinishSwitch(&self->fake_stack, &main_stack_, &main_stack_bytes_);
   }
