@@ -217,7 +217,7 @@ Status DeviceStep::FetchFixed() {
   const StepPlan& plan = now_.plan;
   wanted_.clear();
   for (const PlacedBlock& fixed : plan.fixed) WantInAllLayers(fixed.block);
-  if (plan.blocks == seen_ + 1 && seen_ >= plan.near_begin && seen_ < plan.near_end) {
+  if (plan.blocks - 1 == seen_ && seen_ >= plan.near_begin && seen_ < plan.near_end) {
     WantInAllLayers(seen_);
   }
   seen_ = plan.blocks;

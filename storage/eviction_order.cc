@@ -70,12 +70,12 @@ void EvictionOrder::BeginAccess(uint16_t layer) {
   }
   if (line == line_ && lines_ > 1) return;
   line_ = line;
-  // Lists that leave the window go on as the oldest one in it.
+  // Lists that leave the window go on as the oldest one in it, in their order.
   const Worth oldest = Now(line) - kOldest;
-  ++turns_[line];
-  for (Worth left = oldest; left != oldest + kUnitsPerTurn; ++left) {
+  for (Worth left = oldest + kUnitsPerTurn; left-- != oldest;) {
     Join(ListOf(line, left), ListOf(line, oldest + kUnitsPerTurn));
   }
+  ++turns_[line];
   Rate(line);
 }
 

@@ -88,6 +88,22 @@ TEST(EvictionOrder, WorthGrowsWithUseAndIsBounded) {
   EXPECT_EQ(order.NextUse(0, worth), order.FirstUse(0));  // forgotten
 }
 
+// All that a layer has leaves the window of worths, one turn after another.
+TEST(EvictionOrder, WhatNobodyWantsForLongIsEquallyOld) {
+  EvictionOrder order(4);
+  order.BeginAccess(0);
+  const EvictionOrder::Worth first = order.FirstUse(0);
+  order.Add(1, 0, first + 1);
+  order.Add(2, 0, first);
+  for (int turn = 0; turn < 40; ++turn) {
+    order.BeginAccess(1);
+    order.BeginAccess(0);
+    EXPECT_EQ(order.Next(), 2u) << turn;
+  }
+  order.Add(3, 0, order.FirstUse(0));
+  EXPECT_EQ(Drain(order), (std::vector<uint32_t>{2, 1, 3}));
+}
+
 TEST(EvictionOrder, EqualOnesGoInTheOrderTheyCame) {
   EvictionOrder order(60);
   order.BeginAccess(0);
