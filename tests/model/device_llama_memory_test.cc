@@ -4,7 +4,6 @@
 #include "model/dense_attention.h"
 #include "model/runner.h"
 #include "model/session_attention.h"
-#include "storage/memory_cold_store.h"
 #include "tests/model/model_runs.h"
 #include "tests/support/cuda_on_cpu/runtime.h"
 
@@ -55,12 +54,7 @@ TEST_P(DeviceLlamaMemory, AStepThatDoesNotFitIsMadeByTheHost) {
   std::vector<float> all[2];
   for (const int there : {0, 1}) {
     LoadedLlama& model = models[there];
-    EngineOptions engine_options = {.host_bytes = 8 << 20};
-    if (there == 1) {
-      engine_options.compute_bytes = 1 << 20;
-      engine_options.device = 0;
-    }
-    auto engine = Engine::Open(std::make_unique<MemoryColdStore>(), engine_options).value();
+    auto engine = test::OpenEngine(there == 1 ? test::OnDevice() : test::OnHost());
     auto session =
         engine->CreateSession("s", model.Shape(8, DType::kF32), Retrieving(3), "{}").value();
     SessionAttention attention(*session);
@@ -96,12 +90,7 @@ TEST_P(DeviceLlamaMemory, AGraphIsNotRunWhereItsMemoryIsElsewhere) {
   std::vector<float> all[2];
   for (const int there : {0, 1}) {
     LoadedLlama& model = models[there];
-    EngineOptions engine_options = {.host_bytes = 8 << 20};
-    if (there == 1) {
-      engine_options.compute_bytes = 4 << 20;
-      engine_options.device = 0;
-    }
-    auto engine = Engine::Open(std::make_unique<MemoryColdStore>(), engine_options).value();
+    auto engine = test::OpenEngine(there == 1 ? test::OnDevice() : test::OnHost());
     auto session =
         engine->CreateSession("s", model.Shape(32, DType::kF32), Retrieving(2), "{}").value();
     SessionAttention attention(*session);
