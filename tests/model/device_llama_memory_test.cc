@@ -90,7 +90,9 @@ TEST_P(DeviceLlamaMemory, AGraphIsNotRunWhereItsMemoryIsElsewhere) {
   std::vector<float> all[2];
   for (const int there : {0, 1}) {
     LoadedLlama& model = models[there];
-    auto engine = test::OpenEngine(there == 1 ? test::OnDevice() : test::OnHost());
+    EngineOptions engine_options = there == 1 ? test::OnDevice() : test::OnHost();
+    engine_options.compute_bytes *= 2;  // blocks are long
+    auto engine = test::OpenEngine(engine_options);
     auto session =
         engine->CreateSession("s", model.Shape(32, DType::kF32), Retrieving(2), "{}").value();
     SessionAttention attention(*session);
