@@ -117,19 +117,26 @@ PYTHON
 }
 
 # FAISS's sources, where there is an nvcc to build them (docs/gpu.md). The build goes without if
-# they are not to be had. Package lists of its own, so that nothing of the machine's changes.
+# they are not to be had. From where the machine has its packages, with lists of its own, so that
+# nothing of the machine's changes.
 fetch_faiss_source() {
   [[ -x "$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)" ]] || return 0
   if compgen -G "$FAISS_DIRECTORY/faiss_*.dsc" >/dev/null || ! command -v apt-get >/dev/null; then
     return 0
   fi
-  say "fetching FAISS's sources: $FAISS_PACKAGE from Debian (1 MB, and a list of 10 MB)"
+  local mirror scratch
+  mirror="$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' \
+    'Codename: bookworm' 'Component: main' | sed -n 1p)"
+  if [[ -z "$mirror" ]]; then
+    say "this machine's apt has no Debian 12; cairn is built without FAISS on GPUs"
+    return 0
+  fi
+  say "fetching FAISS's sources: $FAISS_PACKAGE from $mirror (1 MB, and a list of 10 MB)"
   mkdir -p "$FAISS_DIRECTORY"
-  local scratch
   scratch="$(mktemp -d "$FAISS_DIRECTORY/fetch.XXXXXX")"
   mkdir -p "$scratch/lists/partial" "$scratch/source"
   printf 'deb-src [signed-by=%s] %s bookworm main\n' \
-    /usr/share/keyrings/debian-archive-keyring.gpg http://deb.debian.org/debian >"$scratch/list"
+    /usr/share/keyrings/debian-archive-keyring.gpg "$mirror" >"$scratch/list"
   local apt=(apt-get -qq -o Acquire::Retries=3 -o APT::Sandbox::User="$(id -un)"
     -o Dir::Etc::SourceList="$scratch/list" -o Dir::Etc::SourceParts=-
     -o Dir::State::Lists="$scratch/lists"

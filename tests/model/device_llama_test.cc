@@ -25,23 +25,11 @@ constexpr int64_t kText = 50, kAnswer = 24;
 
 class DeviceLlamaTest : public testing::TestWithParam<bool> {
  protected:
-  static test::TinyModelOptions ModelOptions() {
-    test::TinyModelOptions options;
-    options.layers = kLayers;
-    options.ffn = 64;
-    return options;
-  }
-  static test::TinyAdapterOptions AdapterOptions() {
-    test::TinyAdapterOptions options;
-    options.landmark = GetParam();
-    options.regular_tokens = 7;
-    return options;
-  }
   LoadedLlama Load(std::optional<int32_t> device) const {
     return files_.Load(LinearKind::kF32, device);
   }
 
-  const test::TinyFiles files_{ModelOptions(), AdapterOptions()};
+  const test::TinyFiles files_{GetParam(), kLayers};
 };
 
 // Where all blocks are there a token is a graph and a wait, and one more for logits if they are

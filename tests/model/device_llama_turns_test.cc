@@ -18,22 +18,11 @@ using test::SomeTokens;
 
 class DeviceLlamaTurns : public testing::TestWithParam<bool> {
  protected:
-  static test::TinyModelOptions ModelOptions() {
-    test::TinyModelOptions options;
-    options.ffn = 64;
-    return options;
-  }
-  static test::TinyAdapterOptions AdapterOptions() {
-    test::TinyAdapterOptions options;
-    options.landmark = GetParam();
-    options.regular_tokens = 7;
-    return options;
-  }
   LoadedLlama Load(std::optional<int32_t> device) const {
     return files_.Load(LinearKind::kF32, device);
   }
 
-  const test::TinyFiles files_{ModelOptions(), AdapterOptions()};
+  const test::TinyFiles files_{GetParam()};
 };
 
 void ExpectNear(const std::vector<float>& found, const std::vector<float>& expected) {

@@ -19,11 +19,27 @@ inline constexpr int32_t kMostRows = 20;  ///< of a step
 class TinyFiles {
  public:
   TinyFiles(const TinyModelOptions& model, const TinyAdapterOptions& adapter);
+  /// A landmark behind seven tokens, or an adapter without.
+  explicit TinyFiles(bool landmark, int32_t layers = TinyModelOptions().layers)
+      : TinyFiles(ModelOf(layers), AdapterOf(landmark)) {}
   LoadedLlama Load(LinearKind kind, std::optional<int32_t> device) const {
     return LoadedLlama(directory_.File("m"), directory_.File("a"), kind, device);
   }
 
  private:
+  static TinyModelOptions ModelOf(int32_t layers) {
+    TinyModelOptions options;
+    options.layers = layers;
+    options.ffn = 64;
+    return options;
+  }
+  static TinyAdapterOptions AdapterOf(bool landmark) {
+    TinyAdapterOptions options;
+    options.landmark = landmark;
+    options.regular_tokens = 7;
+    return options;
+  }
+
   ScratchDirectory directory_;
 };
 
