@@ -76,6 +76,13 @@ DeviceStep::Now DeviceStep::Plan(const SessionOptions& options, const StepPlan& 
   const size_t of_group = std::max<size_t>(1, each / static_cast<size_t>(now.groups));
   now.groups_at_once = static_cast<int32_t>(
       std::clamp<size_t>(most_scores_ / of_group, 1, static_cast<size_t>(now.groups)));
+  if (now.groups == 1 && !plan.TakesAll()) {
+    const SampledQueries queries = {.heads = now.heads_at_once,
+                                    .group = group,
+                                    .dim = parts_.shape.block.head_dim,
+                                    .rows = now.sampled};
+    now.scan = parts_.index.ScanFloats(plan.far_begin, plan.far_end, ScanOf(now, queries));
+  }
   now.inputs = PlanInputs(now);
   now.work = PlanWork(now);
   return now;
@@ -110,10 +117,14 @@ DeviceStep::Work DeviceStep::PlanWork(const Now& now) const {
     const size_t blocks = static_cast<size_t>(now.far) + now.near;
     const size_t columns = static_cast<size_t>(now.far) * parts_.index.representatives() + now.near;
     const auto choices = lists * now.plan.choose;
-    work.queries = sections.Take(sampled * heads() * shape.block.head_dim, sizeof(float));
-    work.scores = sections.Take(now.heads_at_once * at_once * columns, sizeof(float));
-    work.weights = sections.Take(
-        static_cast<size_t>(now.heads_at_once) * now.groups_at_once * blocks, sizeof(float));
+    if (now.scan) {
+      work.scores = sections.Take(*now.scan, sizeof(float));
+    } else {
+      work.queries = sections.Take(sampled * heads() * shape.block.head_dim, sizeof(float));
+      work.scores = sections.Take(now.heads_at_once * at_once * columns, sizeof(float));
+      work.weights = sections.Take(
+          static_cast<size_t>(now.heads_at_once) * now.groups_at_once * blocks, sizeof(float));
+    }
     work.lse = sections.Take(now.heads_at_once * at_once, sizeof(float));
     work.log_weights = sections.Take(choices, sizeof(float));
     work.chosen = sections.Take(choices, sizeof(int32_t));
@@ -138,13 +149,18 @@ DeviceStep::Work DeviceStep::PlanWork(const Now& now) const {
 }
 
 size_t DeviceStep::StatusWords(int32_t layer) const {
-  // Whether it stopped; then how many each layer lacks, and what it chose.
+  // Whether it stopped; then how many each layer lacks, and what it chose. Behind all layers, which
+  // does not come back to the host: what a scan counts in, for each head.
   const size_t each = 1 + static_cast<size_t>(now_.groups) * heads() * now_.per_list;
   return 1 + layer * each;
 }
 
+size_t DeviceStep::StatusBytes() const {
+  return (StatusWords(parts_.shape.layers) + static_cast<size_t>(heads())) * sizeof(int32_t);
+}
+
 Status DeviceStep::MakeRoom() {
-  const size_t status = StatusWords(parts_.shape.layers) * sizeof(int32_t);
+  const size_t status = StatusBytes();
   const size_t near = static_cast<size_t>(now_.near) * parts_.shape.partitions() *
                       parts_.shape.block.head_dim * sizeof(float);
   if (near_.bytes() < near) near_begin_ = near_end_ = 0;  // it is lost
@@ -335,9 +351,7 @@ Status DeviceStep::Fetch(int32_t layer) {
   return ClearStatus();
 }
 
-Status DeviceStep::ClearStatus() {
-  return stream_.Fill(status_.data(), 0, StatusWords(parts_.shape.layers) * sizeof(int32_t));
-}
+Status DeviceStep::ClearStatus() { return stream_.Fill(status_.data(), 0, StatusBytes()); }
 
 Result<int32_t> DeviceStep::Settle() {
   const int32_t layers = parts_.shape.layers;

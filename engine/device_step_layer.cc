@@ -52,6 +52,12 @@ Status DeviceStep::Choose(int32_t layer, const DeviceRows& rows) {
                                   .first = now_.first_sampled,
                                   .stride = now_.sample_stride,
                                   .scale = attend_.scale()};
+  if (now_.scan) {
+    for (int32_t head = 0; head < heads(); head += now_.heads_at_once) {
+      CAIRN_TRY(ScanSome(layer, head, std::min(now_.heads_at_once, heads() - head), queries));
+    }
+    return Ok();
+  }
   CAIRN_TRY(cuda::SearchQueries(
       queries, attend_.rope(), plan.far_slot * shape.block.block_rows,
       shape.block.dtype != DType::kF32, At<float>(work_, now_.work.queries),
@@ -64,6 +70,37 @@ Status DeviceStep::Choose(int32_t layer, const DeviceRows& rows) {
     }
   }
   return Ok();
+}
+
+ScanParams DeviceStep::ScanOf(const Now& now, const SampledQueries& queries) const {
+  const SessionShape& shape = parts_.shape;
+  ScanParams scan;
+  scan.queries = queries;
+  scan.slot_position = now.plan.far_slot * shape.block.block_rows;
+  scan.bf16 = shape.block.dtype != DType::kF32;
+  scan.near = now.near;
+  scan.block_rows = shape.block.block_rows;
+  scan.k = now.plan.choose;
+  return scan;
+}
+
+// All in one launch: rows that choose together are few.
+Status DeviceStep::ScanSome(int32_t layer, int32_t head, int32_t count, SampledQueries queries) {
+  const int32_t dim = queries.dim;
+  queries.heads = count;
+  queries.q += int64_t{head} * queries.group * dim;
+  const int64_t near_key = (int64_t{layer} * heads() + head) * now_.near * dim;
+  const int64_t choice = int64_t{head} * now_.plan.choose;
+  ScanParams scan = ScanOf(now_, queries);
+  scan.near_keys = At<float>(near_, 0) + near_key;
+  scan.lse = At<float>(work_, now_.work.lse);
+  scan.chosen = At<int32_t>(work_, now_.work.chosen) + choice;
+  scan.log_weights = At<float>(work_, now_.work.log_weights) + choice;
+  scan.missing = At<int32_t>(status_, StatusWords(layer) * sizeof(int32_t));
+  return parts_.index.Scan(layer * heads() + head, now_.plan.far_begin, now_.plan.far_end, scan,
+                           attend_.rope(), At<float>(work_, now_.work.scores),
+                           At<int32_t>(status_, StatusWords(parts_.shape.layers) * sizeof(int32_t)),
+                           stream_);
 }
 
 Status DeviceStep::ChooseSome(int32_t layer, int32_t head, int32_t count, int32_t first_group,

@@ -11,8 +11,9 @@ namespace cairn::cuda {
 namespace {
 
 constexpr int32_t kMostDim = 256;
-constexpr int32_t kMostPartitions = 65535;
-constexpr int32_t kMostChosen = 128;
+constexpr int32_t kMostQueryHeads = 65535;
+
+static_assert(kMostScanRows == kScoredRows);
 
 constexpr int32_t Parts(int32_t count, int32_t each) { return (count + each - 1) / each; }
 
@@ -55,9 +56,10 @@ int64_t ScoreFloats(const ScanParams& params, int32_t subs) {
 
 bool TakesScan(const ScanParams& params) {
   const int32_t r = params.representatives;
-  return params.rows() >= 1 && params.rows() <= kScoredRows && params.k <= kMostChosen &&
+  return params.rows() >= 1 && params.rows() <= kMostScanRows && params.k <= kMostScanChosen &&
          params.blocks() >= 1 && params.queries.dim <= kMostDim &&
-         params.partitions() <= kMostPartitions && r <= kMostScanned &&
+         int64_t{params.partitions()} * params.queries.group <= kMostQueryHeads &&
+         r <= kMostScanned &&
          (params.codes.vectors == 0 || r <= CodeRunVectors(ElementOf(params), params.queries.dim));
 }
 

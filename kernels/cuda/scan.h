@@ -9,8 +9,11 @@
 
 namespace cairn::cuda {
 
-/// Whether the kernel takes it: up to 8 rows of a partition and 128 chosen blocks, at least one
-/// block, vectors of up to 256 numbers, and codes of one block in half a chunk. Otherwise
+inline constexpr int32_t kMostScanRows = 8;      // of a partition
+inline constexpr int32_t kMostScanChosen = 128;  // blocks
+
+/// Whether the kernel takes it: not more than that, at least one block, vectors of up to 256
+/// numbers, and no block whose codes are more than half a chunk where they are long. Otherwise
 /// ScoreCodes, ScoreVectors, NearScores and FoldScores do it, one behind the other.
 bool TakesScan(const ScanParams& params);
 /// Floats of device memory to work in.

@@ -21,7 +21,7 @@ __global__ void __launch_bounds__(kThreads) ScoreKernel(const ScoreArgs args) {
   const int64_t first = static_cast<int64_t>(blockIdx.x) * Run::kVectors;
   const std::byte* stored =
       args.stored +
-      (partition * args.partition_stride + first * args.padded_dim) * ElementBytes(kElement);
+      (partition * args.partition_stride + first * args.padded_dim) * Run::kNumberBytes;
   Run run;
   run.Load(stored, args.padded_dim, args.vectors - first);
   run.Multiply(queries, args.padded_dim, args.padded_dim, args.vectors - first,
