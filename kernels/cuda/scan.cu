@@ -101,7 +101,7 @@ struct PutScore {
 };
 
 template <int kDim>
-using CodesOf = CodeRun<kDim / 64, kDim <= 128 ? 4 : 2>;
+using Codes = CodeRun<kDim / 64, kDim <= 128 ? 4 : 2>;
 
 template <int kDim>
 __device__ void ScoreCodeRun(const ScanArgs& args, int run, Scoring<kDim>& shared) {
@@ -114,7 +114,7 @@ __device__ void ScoreCodeRun(const ScanArgs& args, int run, Scoring<kDim>& share
   int end = Least(args.code_run_blocks * args.representatives, codes.chunk_vectors - start);
   if (left < end) end = static_cast<int>(left);
   const int begin = before < 0 ? -before : 0;
-  CodesOf<kDim> of_run;
+  Codes<kDim> of_run;
   of_run.Load(codes.codes + partition * codes.code_stride +
                   (int64_t{chunk} * codes.chunk_vectors + start) * codes.coded_dim,
               codes.coded_dim, begin, end);
@@ -297,7 +297,7 @@ const char* LaunchVectors(const ScanArgs& args, CUstream_st* stream) {
   constexpr int kDim = Vectors::kMostDim;
   static_assert(ScanDim(kElement, kDim) == kDim);
   static_assert(Vectors::kVectors == VectorRunVectors(kElement, kDim));
-  static_assert(CodesOf<kDim>::kVectors == CodeRunVectors(kElement, kDim));
+  static_assert(Codes<kDim>::kVectors == CodeRunVectors(kElement, kDim));
   const dim3 grid{static_cast<unsigned>(args.near_runs + args.code_runs + args.plain_runs),
                   static_cast<unsigned>(args.partitions), 1};
   return Launch(args.code_runs > 0 ? ScanKernel<Vectors, true> : ScanKernel<Vectors, false>, grid,
