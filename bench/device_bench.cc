@@ -82,7 +82,7 @@ class DeviceBench {
   DeviceBuffer landmarks_, codes_, scales_, queries_, lse_, scores_, scratch_, chosen_,
       log_weights_;
   DeviceBuffer rope_, positions_, placed_, counts_, o_, missing_, arrived_;
-  int32_t splits_ = 1;
+  cuda::DecodeShare share_;
 };
 
 template <class T>
@@ -180,7 +180,9 @@ Status DeviceBench::OpenAttention() {
                        rope.at(0), rope.at(0) + int64_t{rope.positions()} * block.head_dim)));
   CAIRN_TRY(positions_, Put(std::vector<int32_t>{kPosition}));
   CAIRN_TRY(missing_, Put(std::vector<int32_t>{0}));
-  CAIRN_TRY(arrived_, Put(std::vector<int32_t>(static_cast<size_t>(options_.kv_heads), 0)));
+  const auto counts = static_cast<size_t>(cuda::DecodeCounts(1, options_.kv_heads, options_.group));
+  CAIRN_TRY(arrived_, Put(std::vector<int32_t>(counts, 0)));
+  share_.arrived = As<int32_t>(arrived_);
   CAIRN_TRY(counts_,
             Put(std::vector<int32_t>(static_cast<size_t>(options_.kv_heads), options_.retrieve)));
   std::vector<cuda::PlacedBlock> placed;
@@ -194,8 +196,8 @@ Status DeviceBench::OpenAttention() {
   CAIRN_TRY(placed_, Put(placed));
   const auto floats = static_cast<size_t>(query_heads()) * block.head_dim;
   CAIRN_TRY(o_, device_.Allocate(floats * sizeof(float)));
-  splits_ = std::clamp(kBlocksOfThreads * device_.multiprocessors() / options_.kv_heads, 1,
-                       options_.retrieve);
+  share_.splits = std::clamp(kBlocksOfThreads * device_.multiprocessors() / options_.kv_heads, 1,
+                             options_.retrieve);
   cuda::AttendParams params;
   params.shape = block;
   params.heads = options_.kv_heads;
@@ -206,9 +208,10 @@ Status DeviceBench::OpenAttention() {
   fold.rows = fold.rows_per_group = options_.group;
   fold.blocks = static_cast<int32_t>(blocks());
   const size_t scratch = std::max(
-      {cuda::DecodeScratchFloats(params, splits_), cuda::FoldScratchFloats(fold),
+      {cuda::DecodeScratchFloats(params, share_.splits), cuda::FoldScratchFloats(fold),
        cuda::ScanScratchFloats(ScanOf(0, true)), cuda::ScanScratchFloats(ScanOf(0, false))});
   CAIRN_TRY(scratch_, device_.Allocate(scratch * sizeof(float)));
+  share_.scratch = As<float>(scratch_);
   return Ok();
 }
 
@@ -335,7 +338,7 @@ Status DeviceBench::AttendLayer(int32_t layer) {
   params.block_stride = options_.retrieve;
   params.o = As<float>(o_);
   params.lse = As<float>(lse_);
-  return cuda::AttendDecode(params, splits_, As<float>(scratch_), stream_.get());
+  return cuda::AttendDecode(params, share_, stream_.get());
 }
 
 Result<DeviceBenchResult> DeviceBench::Run() {

@@ -150,13 +150,14 @@ DeviceStep::Work DeviceStep::PlanWork(const Now& now) const {
 
 size_t DeviceStep::StatusWords(int32_t layer) const {
   // Whether it stopped; then how many each layer lacks, and what it chose. Behind all layers, which
-  // does not come back to the host: what a scan counts in, for each head.
+  // does not come back to the host: what scans and decodes count in.
   const size_t each = 1 + static_cast<size_t>(now_.groups) * heads() * now_.per_list;
   return 1 + layer * each;
 }
 
 size_t DeviceStep::StatusBytes() const {
-  return (StatusWords(parts_.shape.layers) + static_cast<size_t>(heads())) * sizeof(int32_t);
+  const int64_t counts = cuda::DecodeCounts(now_.rows, heads(), parts_.shape.group());
+  return (StatusWords(parts_.shape.layers) + static_cast<size_t>(counts)) * sizeof(int32_t);
 }
 
 Status DeviceStep::MakeRoom() {

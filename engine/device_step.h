@@ -153,6 +153,10 @@ class DeviceStep {
   /// Words of status from `layer` on.
   size_t StatusWords(int32_t layer) const;
   size_t StatusBytes() const;
+  /// What launches count in, one after the other.
+  int32_t* Counts() const {
+    return At<int32_t>(status_, StatusWords(parts_.shape.layers) * sizeof(int32_t));
+  }
   /// Waits for a layer's choice, and for what it lacks.
   Status Await(int32_t layer);
   int32_t Missing(int32_t layer) const;

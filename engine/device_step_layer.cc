@@ -20,7 +20,8 @@ DeviceAttendCall DeviceStep::LocalCall(int32_t layer, const DeviceRows& rows) co
           .blocks = At<cuda::PlacedBlock>(inputs_on_device_, now_.inputs.local) + lists,
           .counts = At<int32_t>(inputs_on_device_, now_.inputs.local_counts),
           .o = now_.per_list > 0 ? At<float>(work_, now_.work.o) : rows.o,
-          .lse = At<float>(work_, now_.work.part_lse)};
+          .lse = At<float>(work_, now_.work.part_lse),
+          .arrived = Counts()};
 }
 
 DeviceAttendCall DeviceStep::ChosenCall(const DeviceRows& rows) const {
@@ -35,7 +36,8 @@ DeviceAttendCall DeviceStep::ChosenCall(const DeviceRows& rows) const {
           .blocks = At<cuda::PlacedBlock>(work_, now_.work.placed),
           .counts = At<int32_t>(work_, now_.work.counts),
           .o = At<float>(work_, now_.work.o) + queries * parts_.shape.block.head_dim,
-          .lse = At<float>(work_, now_.work.part_lse) + queries};
+          .lse = At<float>(work_, now_.work.part_lse) + queries,
+          .arrived = Counts()};
 }
 
 Status DeviceStep::Choose(int32_t layer, const DeviceRows& rows) {
@@ -203,12 +205,19 @@ Status DeviceStep::Attend(int32_t layer, const DeviceRows& rows) {
   }
   CAIRN_TRY(attend_.Launch(LocalCall(layer, rows), scratch, stream_));
   if (waits) CAIRN_TRY(Await(layer));
-  CAIRN_TRY(attend_.Launch(ChosenCall(rows), scratch, stream_));
-  DeviceAttendCall whole = ChosenCall(rows);
+  DeviceAttendCall chosen = ChosenCall(rows);
+  DeviceAttendCall whole = chosen;
   whole.o = rows.o;
   whole.lse = At<float>(work_, now_.work.whole_lse);
-  return attend_.Merge(whole, At<float>(work_, now_.work.o), At<float>(work_, now_.work.part_lse),
-                       stream_);
+  float* const local_o = At<float>(work_, now_.work.o);
+  float* const local_lse = At<float>(work_, now_.work.part_lse);
+  if (attend_.Joins(chosen)) {
+    whole.other_o = local_o;
+    whole.other_lse = local_lse;
+    return attend_.Launch(whole, scratch, stream_);
+  }
+  CAIRN_TRY(attend_.Launch(chosen, scratch, stream_));
+  return attend_.Merge(whole, local_o, local_lse, stream_);
 }
 
 }  // namespace cairn

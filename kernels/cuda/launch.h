@@ -60,12 +60,15 @@ struct AttendArgs {
   float* lse;
 };
 
-/// Parts of a decode: `o` is [splits, T, Hq, D] and `lse` [splits, T, Hq]. Without splits the
-/// result goes where it belongs.
+/// Parts of a decode: `o` is [splits, T, Hq, D] and `lse` [splits, T, Hq]. With one part and
+/// nothing else the result goes where it belongs.
 struct Parts {
   int32_t splits;
   float* o;
   float* lse;
+  const float* other_o;  ///< [T, Hq, D], of other blocks, or null
+  const float* other_lse;
+  int32_t* arrived;  ///< of a decode, [T, Hkv, passes]: parts that are done; null: not merged
 };
 
 const char* LaunchDecode(const AttendArgs& args, const Parts& parts, CUstream_st* stream);

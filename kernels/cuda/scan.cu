@@ -258,7 +258,6 @@ __device__ void Choose(const ScanArgs& args, Choosing& shared) {
 template <class Vectors, bool kCodes>
 __global__ void __launch_bounds__(kThreads) ScanKernel(const ScanArgs args) {
   auto& shared = *reinterpret_cast<Shared<Vectors::kMostDim>*>(SharedFloats());
-  __shared__ int is_last;
   int run = static_cast<int>(blockIdx.x);
   int first_sub = args.subs - args.near_runs + run, subs = 1;
   if (run < args.near_runs) {
@@ -278,16 +277,7 @@ __global__ void __launch_bounds__(kThreads) ScanKernel(const ScanArgs args) {
   }
   __syncthreads();
   FoldRun(args, shared.scoring.scores, first_sub, subs);
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    const int before = atomicAdd(args.arrived + blockIdx.y, 1);
-    is_last = before + 1 == static_cast<int>(gridDim.x) ? 1 : 0;
-    if (is_last != 0) args.arrived[blockIdx.y] = 0;  // for the next launch
-  }
-  __syncthreads();
-  if (is_last == 0) return;
-  __threadfence();
+  if (!IsLast(args.arrived + blockIdx.y)) return;
   Choose(args, shared.choosing);
 }
 

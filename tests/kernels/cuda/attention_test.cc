@@ -43,6 +43,7 @@ TEST_P(CudaDecode, AgreesWithReference) {
   for (const int32_t splits : {1, 3}) {
     SCOPED_TRACE(splits);
     ExpectAgrees(GetParam(), expected, [&] { return data.Decode(splits); });
+    ExpectAgrees(GetParam(), expected, [&] { return data.DecodeInOneLaunch(splits); });
   }
 }
 
@@ -196,7 +197,7 @@ TEST(CudaAttend, ShapesThatKernelsDoNotTakeAreRefusedByName) {
             "the CPU");
   params.shape = {1025, 64, DType::kF16};
   EXPECT_EQ(
-      message(cuda::AttendDecode(params, 1, nullptr, nullptr)),
+      message(cuda::AttendDecode(params, {}, nullptr)),
       "blocks of 1025 rows are not for CUDA kernels, which take up to 1024; use smaller ones");
   params.shape = {64, 64, DType::kF16};
   params.rows = 65536;

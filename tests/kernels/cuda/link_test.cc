@@ -28,7 +28,7 @@ TEST(CudaLink, WithoutADeviceALaunchIsAnErrorInCudasWords) {
   scan.plain = {.dim = 64, .padded_dim = 64, .vectors = 1};
   const BlockShape codes = {64, 64, DType::kQ8};
   const Status all[] = {
-      cuda::AttendDecode(params, 1, nullptr, nullptr),
+      cuda::AttendDecode(params, {}, nullptr),
       cuda::AttendPrefill(params, nullptr),
       cuda::AppendRows(params.shape, {nullptr, 64}, {}, nullptr, 1, nullptr, nullptr, 0, nullptr),
       cuda::LandmarkKeys(params.shape, 1, nullptr, nullptr, nullptr),
