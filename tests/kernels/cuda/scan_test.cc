@@ -29,6 +29,7 @@ struct ScanCase {
   bool rotated = true, others = false;
   int32_t rows = 1;  ///< that choose together
   RopeStyle style = RopeStyle::kHalfSplit;
+  int32_t cut = 0;  ///< the last blocks of the codes, that are none either
 };
 void PrintTo(const ScanCase& from, std::ostream* os) { *os << from.name; }
 
@@ -72,7 +73,8 @@ class ScanData {
     if (from_.coded_blocks > 0) {
       const int64_t first = int64_t{from_.skipped} * from_.representatives;
       params.codes = coded_.Scoring(
-          first, int64_t{from_.coded_blocks} * from_.representatives - first, 0, nullptr);
+          first, int64_t{from_.coded_blocks - from_.cut} * from_.representatives - first, 0,
+          nullptr);
     }
     params.plain = plain_.Stored(int64_t{from_.plain_blocks} * from_.representatives);
     params.near = from_.near;
@@ -190,10 +192,16 @@ INSTANTIATE_TEST_SUITE_P(
                     ScanCase{"large", kBf, 1, 2, 256, 1, 256, 130, 40, 2, 9, true, true},
                     ScanCase{"large_f32", kF32, 1, 2, 250, 1, 256, 255, 35, 0, 9},
                     ScanCase{"small_dim", kBf, 1, 2, 6, 1, 256, 2, 10, 4, 5},
+                    ScanCase{"codes_cut", kBf, 2, 2, 64, 1, 512, 3, 0, 6, 30, true, false, 1,
+                             RopeStyle::kHalfSplit, 150},
+                    ScanCase{"large_codes_cut", kBf, 1, 2, 256, 1, 512, 3, 0, 0, 30, true, false, 1,
+                             RopeStyle::kHalfSplit, 20},
+                    ScanCase{"means_cut", kBf, 1, 2, 64, 4, 128, 3, 0, 0, 30, true, false, 1,
+                             RopeStyle::kHalfSplit, 33},
                     ScanCase{"as_they_are", kBf, 2, 3, 77, 1, 256, 40, 60, 0, 20, false, true},
                     ScanCase{"four_means", kBf, 2, 4, 64, 4, 128, 5, 50, 0, 16, true, true},
                     ScanCase{"three_means", kBf, 2, 2, 128, 3, 170, 1, 31, 0, 16, false},
-                    ScanCase{"three_large_means", kBf, 1, 2, 256, 3, 85, 1, 20, 0, 16, false},
+                    ScanCase{"three_large_means", kBf, 1, 2, 256, 3, 170, 1, 20, 0, 30, false},
                     ScanCase{"a_run_is_a_block", kBf, 1, 2, 128, 100, 4, 1, 3, 0, 4, false},
                     ScanCase{"many_means", kBf, 1, 1, 64, 256, 2, 0, 3, 0, 5, false, true},
                     ScanCase{"only_log_sums", kBf, 2, 2, 64, 1, 256, 0, 30, 0, 0, false, true},
