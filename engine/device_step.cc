@@ -224,7 +224,7 @@ Status DeviceStep::StageNearKeys() {
 void DeviceStep::WantInAllLayers(int64_t ordinal) {
   for (int32_t partition = 0; partition < parts_.shape.partitions(); ++partition) {
     const ResidentBlocks::Block block = {partition, static_cast<int32_t>(ordinal)};
-    if (!resident_.Use(block)) wanted_.push_back(block);
+    if (!resident_.Keep(block)) wanted_.push_back(block);
   }
 }
 
@@ -322,14 +322,16 @@ std::span<const int32_t> DeviceStep::Ordinals(int32_t layer) const {
   return {words + StatusWords(layer) + 1, StatusWords(layer + 1) - StatusWords(layer) - 1};
 }
 
+// What a layer reads, as it said, is used: what is here of it, if not all is.
 void DeviceStep::NoteUses(int32_t layer) {
   const auto ordinals = Ordinals(layer);
-  resident_.BeginTurn();
+  wanted_.clear();
   for (size_t i = 0; i < ordinals.size(); ++i) {
     const auto head = static_cast<int32_t>(i / now_.per_list) % heads();
-    (void)resident_.Use({layer * heads() + head, ordinals[i]});
+    wanted_.push_back({layer * heads() + head, ordinals[i]});
   }
-  parts_.store.CountHits(ordinals.size());
+  resident_.BeginTurn();  // kernels of other layers do not run now
+  resident_.Use(wanted_);
 }
 
 // What a layer lacks, which was read from the device.
@@ -338,16 +340,7 @@ Status DeviceStep::Fetch(int32_t layer) {
   if (Missing(layer) >= kNoChoice) {
     return Fail(Errc::kInvalidArgument, "queries of layer {} hold NaN or infinity", layer);
   }
-  wanted_.clear();
-  const auto ordinals = Ordinals(layer);
-  resident_.BeginTurn();  // kernels of other layers do not run now
-  size_t here = 0;
-  for (size_t i = 0; i < ordinals.size(); ++i) {
-    const auto head = static_cast<int32_t>(i / now_.per_list) % heads();
-    wanted_.push_back({layer * heads() + head, ordinals[i]});
-    if (resident_.Has(wanted_.back())) ++here;
-  }
-  parts_.store.CountHits(here);
+  NoteUses(layer);
   CAIRN_TRY(resident_.Fetch(wanted_, parts_.blocks, stream_));
   return ClearStatus();
 }
