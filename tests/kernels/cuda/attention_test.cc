@@ -176,6 +176,16 @@ TEST(CudaAttend, MorePartsThanBlocksAreEmptyParts) {
   const AttentionCase from = {"", 2, 3, 64, 16, 3, 9, DType::kF16, SoftmaxMode::kGrouped};
   CudaAttention data(from, 3, 3);
   ExpectAgrees(from, data.Reference(), [&] { return data.Decode(11); });
+  ExpectAgrees(from, data.Reference(), [&] { return data.DecodeInOneLaunch(11); });
+}
+
+TEST(CudaAttend, MorePartsThanLanesAreMerged) {
+  for (const int32_t dim : {64, 18}) {
+    const AttentionCase from = {"", 2, 3, dim, 5, 40, 4, DType::kF16, SoftmaxMode::kPlain};
+    CudaAttention data(from, 2, 6);
+    ExpectAgrees(from, data.Reference(), [&] { return data.Decode(40); });
+    ExpectAgrees(from, data.Reference(), [&] { return data.DecodeInOneLaunch(39); });
+  }
 }
 
 TEST(CudaAttend, BlocksOfManyRowsTakeMoreSharedMemory) {

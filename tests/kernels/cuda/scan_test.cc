@@ -207,6 +207,7 @@ INSTANTIATE_TEST_SUITE_P(
                     ScanCase{"only_log_sums", kBf, 2, 2, 64, 1, 256, 0, 30, 0, 0, false, true},
                     ScanCase{"all_blocks", kBf, 2, 2, 64, 1, 0, 0, 90, 20, 110},
                     ScanCase{"most_chosen", kBf, 1, 2, 64, 1, 1536, 7, 100, 0, 128, false},
+                    ScanCase{"most_of_many", kBf, 1, 1, 16, 1, 6144, 7, 0, 0, 128, false},
                     ScanCase{"more_subs_than_keys", kBf, 1, 1, 16, 64, 1040, 0, 0, 0, 33, false}),
     [](const auto& info) { return info.param.name; });
 
