@@ -11,7 +11,7 @@
 #include "kernels/cuda/blocks.h"
 #include "kernels/cuda/chunk_codes.h"
 #include "kernels/cuda/fold.h"
-#include "kernels/cuda/score.h"
+#include "kernels/cuda/scan.h"
 #include "kernels/rope.h"
 
 namespace cairn {
@@ -63,9 +63,13 @@ class DeviceBench {
   template <class Work>
   Result<double> TimeOf(const char* what, Work work);
   Status MeasureCopies(DeviceBenchResult* result);
-  Status ScoreLayer(int32_t layer);
-  Status ScoreCodedLayer(int32_t layer);
-  Status ChooseInLayer();
+  /// The same of `work(layer)` for all layers, as one graph, as a token is decoded.
+  template <class Work>
+  Result<double> TimeOfToken(const char* what, Work work);
+  ScoreCodesParams CodesOf(int32_t layer) const;
+  ScanParams ScanOf(int32_t layer, bool coded) const;
+  Status ScanLayer(int32_t layer, bool coded);
+  Status ScanLayerApart(int32_t layer);
   Status AttendLayer(int32_t layer);
 
   Device& device_;
@@ -77,8 +81,8 @@ class DeviceBench {
   DeviceBuffer pool_, other_pool_;  // the same on the device
   DeviceBuffer landmarks_, codes_, scales_, queries_, lse_, scores_, scratch_, chosen_,
       log_weights_;
-  DeviceBuffer rope_, positions_, placed_, counts_, o_;
-  int32_t splits_ = 1;
+  DeviceBuffer rope_, positions_, placed_, counts_, o_, missing_, arrived_;
+  cuda::DecodeShare share_;
 };
 
 template <class T>
@@ -105,6 +109,17 @@ Result<double> DeviceBench::TimeOf(const char* what, Work work) {
     if (round >= 0) seconds.push_back(watch.Seconds());
   }
   return Median(std::move(seconds));
+}
+
+template <class Work>
+Result<double> DeviceBench::TimeOfToken(const char* what, Work work) {
+  CAIRN_TRY(stream_.BeginCapture());
+  Status put = Ok();
+  for (int32_t layer = 0; put && layer < options_.layers; ++layer) put = work(layer);
+  auto graph = stream_.EndCapture();
+  CAIRN_TRY(put);
+  CAIRN_TRY(const DeviceGraph captured, std::move(graph));
+  return TimeOf(what, [&] { return stream_.Run(captured); });
 }
 
 // Numbers that are harmless as halves, bfloats, floats and codes.
@@ -164,6 +179,10 @@ Status DeviceBench::OpenAttention() {
   CAIRN_TRY(rope_, Put(std::vector<float>(
                        rope.at(0), rope.at(0) + int64_t{rope.positions()} * block.head_dim)));
   CAIRN_TRY(positions_, Put(std::vector<int32_t>{kPosition}));
+  CAIRN_TRY(missing_, Put(std::vector<int32_t>{0}));
+  const auto counts = static_cast<size_t>(cuda::DecodeCounts(1, options_.kv_heads, options_.group));
+  CAIRN_TRY(arrived_, Put(std::vector<int32_t>(counts, 0)));
+  share_.arrived = As<int32_t>(arrived_);
   CAIRN_TRY(counts_,
             Put(std::vector<int32_t>(static_cast<size_t>(options_.kv_heads), options_.retrieve)));
   std::vector<cuda::PlacedBlock> placed;
@@ -177,8 +196,8 @@ Status DeviceBench::OpenAttention() {
   CAIRN_TRY(placed_, Put(placed));
   const auto floats = static_cast<size_t>(query_heads()) * block.head_dim;
   CAIRN_TRY(o_, device_.Allocate(floats * sizeof(float)));
-  splits_ = std::clamp(kBlocksOfThreads * device_.multiprocessors() / options_.kv_heads, 1,
-                       options_.retrieve);
+  share_.splits = std::clamp(kBlocksOfThreads * device_.multiprocessors() / options_.kv_heads, 1,
+                             options_.retrieve);
   cuda::AttendParams params;
   params.shape = block;
   params.heads = options_.kv_heads;
@@ -188,9 +207,11 @@ Status DeviceBench::OpenAttention() {
   fold.partitions = options_.kv_heads;
   fold.rows = fold.rows_per_group = options_.group;
   fold.blocks = static_cast<int32_t>(blocks());
-  const size_t scratch =
-      std::max(cuda::DecodeScratchFloats(params, splits_), cuda::FoldScratchFloats(fold));
+  const size_t scratch = std::max(
+      {cuda::DecodeScratchFloats(params, share_.splits), cuda::FoldScratchFloats(fold),
+       cuda::ScanScratchFloats(ScanOf(0, true)), cuda::ScanScratchFloats(ScanOf(0, false))});
   CAIRN_TRY(scratch_, device_.Allocate(scratch * sizeof(float)));
+  share_.scratch = As<float>(scratch_);
   return Ok();
 }
 
@@ -236,39 +257,55 @@ Status DeviceBench::MeasureCopies(DeviceBenchResult* result) {
   return Ok();
 }
 
-Status DeviceBench::ScoreLayer(int32_t layer) {
+// A layer's landmarks, as they came or as codes, with what a decode step asks of them.
+ScanParams DeviceBench::ScanOf(int32_t layer, bool coded) const {
   const int32_t dim = options_.block.head_dim;
-  const int64_t numbers = int64_t{options_.kv_heads} * blocks() * dim;
-  return cuda::ScoreVectors({.partitions = options_.kv_heads,
-                             .rows = options_.group,
-                             .dim = dim,
-                             .padded_dim = dim,
-                             .vectors = blocks(),
-                             .dtype = DType::kBF16,
-                             .stored = As<uint16_t>(landmarks_) + layer * numbers,
-                             .partition_stride = blocks() * dim,
-                             .queries = As<float>(queries_),
-                             .scores = As<float>(scores_)},
-                            stream_.get());
+  ScanParams scan;
+  scan.queries = {.heads = options_.kv_heads,
+                  .group = options_.group,
+                  .dim = dim,
+                  .rows = 1,
+                  .q = As<float>(queries_),
+                  .positions = As<int32_t>(positions_)};
+  if (coded) scan.codes = CodesOf(layer);
+  scan.plain = {.dim = dim,
+                .padded_dim = dim,
+                .vectors = coded ? 0 : blocks(),
+                .dtype = DType::kBF16,
+                .stored = As<uint16_t>(landmarks_) + layer * options_.kv_heads * blocks() * dim,
+                .partition_stride = blocks() * dim};
+  scan.k = options_.retrieve;
+  scan.lse = As<float>(lse_);
+  scan.chosen = As<int32_t>(chosen_);
+  scan.log_weights = As<float>(log_weights_);
+  scan.missing = As<int32_t>(missing_);
+  return scan;
 }
 
-Status DeviceBench::ScoreCodedLayer(int32_t layer) {
+Status DeviceBench::ScanLayer(int32_t layer, bool coded) {
+  const cuda::DeviceRope rope = {As<float>(rope_), kPosition + 1, RopeStyle::kHalfSplit};
+  return cuda::ScanLandmarks(ScanOf(layer, coded), &rope, As<float>(scratch_),
+                             As<int32_t>(arrived_), stream_.get());
+}
+
+ScoreCodesParams DeviceBench::CodesOf(int32_t layer) const {
   const int64_t first = int64_t{layer} * options_.kv_heads;
-  return cuda::ScoreCodes({.partitions = options_.kv_heads,
-                           .rows = options_.group,
-                           .dim = options_.block.head_dim,
-                           .chunk_vectors = cuda::kMostChunkVectors,
-                           .vectors = blocks(),
-                           .codes = As<int8_t>(codes_) + first * head_codes(),
-                           .code_stride = head_codes(),
-                           .scales = As<float>(scales_) + first * head_scales(),
-                           .scale_stride = head_scales(),
-                           .queries = As<float>(queries_),
-                           .scores = As<float>(scores_)},
-                          stream_.get());
+  return {.partitions = options_.kv_heads,
+          .rows = options_.group,
+          .dim = options_.block.head_dim,
+          .chunk_vectors = cuda::kMostChunkVectors,
+          .vectors = blocks(),
+          .codes = As<int8_t>(codes_) + first * head_codes(),
+          .code_stride = head_codes(),
+          .scales = As<float>(scales_) + first * head_scales(),
+          .scale_stride = head_scales(),
+          .queries = As<float>(queries_),
+          .scores = As<float>(scores_)};
 }
 
-Status DeviceBench::ChooseInLayer() {
+// The same by one launch behind the other.
+Status DeviceBench::ScanLayerApart(int32_t layer) {
+  CAIRN_TRY(cuda::ScoreCodes(CodesOf(layer), stream_.get()));
   return cuda::FoldScores({.partitions = options_.kv_heads,
                            .rows = options_.group,
                            .rows_per_group = options_.group,
@@ -301,7 +338,7 @@ Status DeviceBench::AttendLayer(int32_t layer) {
   params.block_stride = options_.retrieve;
   params.o = As<float>(o_);
   params.lse = As<float>(lse_);
-  return cuda::AttendDecode(params, splits_, As<float>(scratch_), stream_.get());
+  return cuda::AttendDecode(params, share_, stream_.get());
 }
 
 Result<DeviceBenchResult> DeviceBench::Run() {
@@ -310,37 +347,26 @@ Result<DeviceBenchResult> DeviceBench::Run() {
   CAIRN_TRY(OpenAttention());
   DeviceBenchResult result;
   CAIRN_TRY(MeasureCopies(&result));
-  const auto each_layer = [this](auto work) -> Status {
-    for (int32_t layer = 0; layer < options_.layers; ++layer) CAIRN_TRY(work(layer));
-    return Ok();
-  };
-  CAIRN_TRY(result.scan_seconds, TimeOf("scores of landmarks", [&] {
-              return each_layer([this](int32_t layer) -> Status {
-                CAIRN_TRY(ScoreLayer(layer));
-                return ChooseInLayer();
-              });
+  CAIRN_TRY(result.scan_seconds, TimeOfToken("a scan of landmarks", [this](int32_t layer) {
+              return ScanLayer(layer, false);
             }));
-  CAIRN_TRY(result.coded_scan_seconds, TimeOf("scores of codes", [&] {
-              return each_layer([this](int32_t layer) -> Status {
-                CAIRN_TRY(ScoreCodedLayer(layer));
-                return ChooseInLayer();
-              });
+  CAIRN_TRY(result.coded_scan_seconds, TimeOfToken("a scan of codes", [this](int32_t layer) {
+              return ScanLayer(layer, true);
             }));
-  CAIRN_TRY(result.choose_seconds, TimeOf("choices", [&] {
-              return each_layer([this](int32_t) { return ChooseInLayer(); });
-            }));
-  CAIRN_TRY(result.attend_seconds, TimeOf("attention", [&] {
-              return each_layer([this](int32_t layer) { return AttendLayer(layer); });
-            }));
-  CAIRN_TRY(result.layer_waits_seconds, TimeOf("layers that wait", [&] {
-              return each_layer([this](int32_t layer) -> Status {
-                CAIRN_TRY(ScoreLayer(layer));
-                CAIRN_TRY(ChooseInLayer());
+  CAIRN_TRY(result.coded_scan_apart_seconds,
+            TimeOfToken("a scan of codes by several launches",
+                        [this](int32_t layer) { return ScanLayerApart(layer); }));
+  CAIRN_TRY(result.attend_seconds,
+            TimeOfToken("attention", [this](int32_t layer) { return AttendLayer(layer); }));
+  CAIRN_TRY(result.layer_waits_seconds, TimeOf("layers that wait", [this]() -> Status {
+              for (int32_t layer = 0; layer < options_.layers; ++layer) {
+                CAIRN_TRY(ScanLayer(layer, true));
                 CAIRN_TRY(stream_.CopyToHost(back_.data(), chosen_.data(), 16));
                 CAIRN_TRY(stream_.Wait());
                 CAIRN_TRY(AttendLayer(layer));
-                return stream_.Wait();
-              });
+                CAIRN_TRY(stream_.Wait());
+              }
+              return Ok();
             }));
   result.scan_bytes_per_second = static_cast<double>(landmarks_.bytes()) / result.scan_seconds;
   result.coded_scan_bytes_per_second =
@@ -356,6 +382,8 @@ Result<DeviceBenchResult> DeviceBench::Run() {
 Status DeviceBenchOptions::Validate() const {
   CAIRN_TRY(DeviceShape::Validate());
   CAIRN_TRY(AtLeast("--rounds", rounds, 1));
+  CAIRN_TRY(AtMost("--group", group, cuda::kMostScanRows));
+  CAIRN_TRY(AtMost("--retrieve", retrieve, cuda::kMostScanChosen));
   return AtLeast("--pool", static_cast<int64_t>(pool_bytes),
                  static_cast<int64_t>(2 * block.payload_bytes()));
 }

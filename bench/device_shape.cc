@@ -9,6 +9,11 @@ Status AtLeast(const char* what, int64_t value, int64_t least) {
   return Fail(Errc::kInvalidArgument, "{} {}: use {} or more", what, value, least);
 }
 
+Status AtMost(const char* what, int64_t value, int64_t most) {
+  if (value <= most) return Ok();
+  return Fail(Errc::kInvalidArgument, "{} {}: use {} or less", what, value, most);
+}
+
 Status DeviceShape::Validate() const {
   CAIRN_TRY(AtLeast("--layers", layers, 1));
   CAIRN_TRY(AtLeast("--kv-heads", kv_heads, 1));

@@ -22,5 +22,6 @@ struct DeviceShape {
 
 /// kInvalidArgument if `value` of the flag `what` is below `least`.
 Status AtLeast(const char* what, int64_t value, int64_t least);
+Status AtMost(const char* what, int64_t value, int64_t most);
 
 }  // namespace cairn

@@ -68,7 +68,7 @@ Status DeviceAttend::Launch(const DeviceAttendCall& call, float* scratch,
                             DeviceStream& stream) const {
   cuda::AttendParams params = ParamsOf(call);
   const bool tiles = TakesTiles(call);
-  const int32_t splits = Splits(call);
+  cuda::DecodeShare share = {.splits = Splits(call), .scratch = scratch, .arrived = call.arrived};
   for (int64_t group = 0; group < call.groups; ++group) {
     params.q = call.q + group * params.q_row_stride;
     params.q_positions = call.positions + group;
@@ -76,8 +76,12 @@ Status DeviceAttend::Launch(const DeviceAttendCall& call, float* scratch,
     params.blocks = call.blocks + group * shape_->kv_heads * call.per_list;
     params.o = call.o + group * params.o_row_stride;
     params.lse = call.lse + group * shape_->query_heads;
+    if (call.other_o != nullptr) {
+      share.other_o = call.other_o + group * params.o_row_stride;
+      share.other_lse = call.other_lse + group * shape_->query_heads;
+    }
     CAIRN_TRY(tiles ? cuda::AttendPrefill(params, stream.get())
-                    : cuda::AttendDecode(params, splits, scratch, stream.get()));
+                    : cuda::AttendDecode(params, share, stream.get()));
   }
   return Ok();
 }
@@ -88,7 +92,7 @@ Status DeviceAttend::Merge(const DeviceAttendCall& call, float* o, float* lse,
   params.rows = call.rows;
   params.o = call.o;
   params.lse = call.lse;
-  return cuda::MergeParts(params, 2, o, lse, stream.get());
+  return cuda::MergeParts(params, o, lse, stream.get());
 }
 
 }  // namespace cairn

@@ -25,6 +25,10 @@ struct DeviceAttendCall {
   const int32_t* counts = nullptr;            ///< [groups, Hkv]
   float* o = nullptr;                         ///< [T, Hq, D]
   float* lse = nullptr;                       ///< [T, Hq]
+  /// As in cuda::DecodeShare, for calls that Joins says yes to.
+  int32_t* arrived = nullptr;
+  const float* other_o = nullptr;    ///< [T, Hq, D], of other blocks
+  const float* other_lse = nullptr;  ///< [T, Hq]
 };
 
 /// What it refers to must outlive it. Thread-safe once it is open.
@@ -37,6 +41,9 @@ class DeviceAttend {
   /// Floats of device memory that a call works in.
   size_t ScratchFloats(const DeviceAttendCall& call) const;
   Status Launch(const DeviceAttendCall& call, float* scratch, DeviceStream& stream) const;
+  /// Whether a call's parts are joined in its launch, if it has `arrived`; others look at none of
+  /// these.
+  bool Joins(const DeviceAttendCall& call) const { return !TakesTiles(call); }
   /// Two parts of attention over the same rows, `o` [2, T, Hq, D] and `lse` [2, T, Hq], to that
   /// over both, in the call's o and lse.
   Status Merge(const DeviceAttendCall& call, float* o, float* lse, DeviceStream& stream) const;

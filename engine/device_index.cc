@@ -40,6 +40,9 @@ Result<std::unique_ptr<LandmarkIndex>> DeviceIndex::Make(const IndexOptions& opt
       {.dim = options.dim, .padded_dim = index->padded_dim_, .dtype = options.dtype}, nullptr));
   CAIRN_TRY(index->stream_, device.MakeStream());
   CAIRN_TRY(index->added_, device.MakeEvent());
+  const size_t arrived = index->sizes_.size() * sizeof(int32_t);
+  CAIRN_TRY(index->arrived_, device.Allocate(arrived));
+  CAIRN_TRY(index->stream_.Fill(index->arrived_.data(), 0, arrived));
   return std::unique_ptr<LandmarkIndex>(std::move(index));
 }
 
@@ -196,60 +199,6 @@ Status DeviceIndex::OrderAfterAdds(DeviceStream& stream) {
   return stream.WaitFor(added_);
 }
 
-// Codes first, then what is behind them, in pieces of partitions that have as many codes.
-Status DeviceIndex::ScoreRange(int32_t first_partition, int32_t partition_count, int64_t begin,
-                               int64_t end, const float* queries, int32_t rows, float* scores,
-                               int64_t score_stride, CUstream_st* stream) {
-  const int64_t stride =
-      score_stride == 0 ? (end - begin) * options_.representatives : score_stride;
-  for (int32_t p = 0; p < partition_count;) {
-    const int32_t first = first_partition + p;
-    const int32_t left = partition_count - p;
-    const int32_t alike = codes_ == nullptr ? left : codes_->Alike(first, left);
-    const int64_t border = std::clamp(coded(first), begin, end);
-    const float* const own_queries = queries + int64_t{p} * rows * options_.dim;
-    float* const own_scores = scores + int64_t{p} * rows * stride;
-    if (begin < border) {
-      ScoreCodesParams params = codes_->ParamsOf(first, alike, begin, border);
-      params.rows = rows;
-      params.queries = own_queries;
-      params.scores = own_scores;
-      params.score_stride = stride;
-      CAIRN_TRY(cuda::ScoreCodes(params, stream));
-    }
-    if (border < end) {
-      CAIRN_TRY(
-          cuda::ScoreVectors({.partitions = alike,
-                              .rows = rows,
-                              .dim = options_.dim,
-                              .padded_dim = padded_dim_,
-                              .vectors = (end - border) * options_.representatives,
-                              .dtype = options_.dtype,
-                              .stored = At(first, border),
-                              .partition_stride = capacity_ * block_numbers(),
-                              .queries = own_queries,
-                              .scores = own_scores + (border - begin) * options_.representatives,
-                              .score_stride = stride},
-                             stream));
-    }
-    p += alike;
-  }
-  return Ok();
-}
-
-Status DeviceIndex::Score(int32_t first_partition, int32_t partition_count, int64_t begin,
-                          int64_t end, const float* queries, int32_t rows, float* scores,
-                          int64_t score_stride, DeviceStream& stream) {
-  const std::lock_guard lock(mutex_);
-  CAIRN_CHECK(first_partition >= 0 && first_partition + partition_count <= options_.partitions);
-  CAIRN_CHECK(begin >= 0 && begin <= end);
-  for (int32_t p = first_partition; p < first_partition + partition_count; ++p) {
-    CAIRN_CHECK(end <= sizes_[static_cast<size_t>(p)]);
-  }
-  return ScoreRange(first_partition, partition_count, begin, end, queries, rows, scores,
-                    score_stride, stream.get());
-}
-
 DeviceIndex::Places DeviceIndex::PlacesOf(const SearchRequest& request, const Piece& piece,
                                           int32_t k) const {
   const auto rows = static_cast<size_t>(piece.partitions) * static_cast<size_t>(piece.rows);
@@ -262,16 +211,43 @@ DeviceIndex::Places DeviceIndex::PlacesOf(const SearchRequest& request, const Pi
   places.log_weights = rows;
   places.chosen = places.log_weights + choices;
   places.back = places.chosen + choices;
+  const auto scan = RoomOfScan(request.first_partition, request.partition_count, request.begin,
+                               request.end, ScanOf(piece, k));
+  places.scans = scan.has_value();
+  places.work = scan.value_or(0);
+  if (places.scans) return places;
   places.weights = rows * blocks * static_cast<size_t>(options_.representatives);
   places.work = places.weights + groups * blocks;
   return places;
 }
 
+// Of a piece's rows, which are there as they are to be scored; for several groups there is no scan.
+ScanParams DeviceIndex::ScanOf(const Piece& piece, int32_t k) const {
+  ScanParams scan;
+  scan.queries.heads = piece.partitions;
+  scan.queries.group = piece.rows;
+  scan.queries.dim = options_.dim;
+  scan.queries.rows = piece.groups == 1 ? 1 : 0;
+  scan.k = k;
+  return scan;
+}
+
 Status DeviceIndex::Launch(const SearchRequest& request, const Piece& piece, int32_t k,
                            const Places& places) {
+  const int32_t first = request.first_partition + piece.partition;
   const int64_t blocks = request.end - request.begin;
-  CAIRN_TRY(ScoreRange(request.first_partition + piece.partition, piece.partitions, request.begin,
-                       request.end, Floats(there_on_device_, 0), piece.rows, Floats(work_, 0), 0,
+  if (places.scans) {
+    ScanParams scan = ScanOf(piece, k);
+    scan.queries.q = Floats(there_on_device_, 0);
+    scan.other_lse = Floats(there_on_device_, places.other_lse);
+    scan.lse = Floats(back_on_device_, 0);
+    scan.chosen = reinterpret_cast<int32_t*>(Floats(back_on_device_, places.chosen));
+    scan.log_weights = Floats(back_on_device_, places.log_weights);
+    return ScanRange(first, request.begin, request.end, scan, nullptr, Floats(work_, 0),
+                     reinterpret_cast<int32_t*>(arrived_.data()), stream_.get());
+  }
+  CAIRN_TRY(ScoreRange(first, piece.partitions, request.begin, request.end,
+                       Floats(there_on_device_, 0), piece.rows, Floats(work_, 0), 0,
                        stream_.get()));
   return cuda::FoldScores(
       {.partitions = piece.partitions,

@@ -6,12 +6,14 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "base/device.h"
 #include "engine/device_codes.h"
 #include "index/landmark_index.h"
 #include "kernels/cuda/fold.h"
+#include "kernels/cuda/scan.h"
 #include "kernels/cuda/score.h"
 
 namespace cairn {
@@ -51,6 +53,13 @@ class DeviceIndex final : public LandmarkIndex {
   Status Score(int32_t first_partition, int32_t partition_count, int64_t begin, int64_t end,
                const float* queries, int32_t rows, float* scores, int64_t score_stride,
                DeviceStream& stream);
+  /// Floats that Scan works in for `params`, whatever partitions it is of, of which it sees to
+  /// representatives, codes and plain vectors; nullopt where cuda::TakesScan says no.
+  std::optional<size_t> ScanFloats(int64_t begin, int64_t end, const ScanParams& params) const;
+  /// Launches cuda::ScanLandmarks for the partitions of `params` from `first_partition` on, whose
+  /// far blocks are [begin, end). Otherwise as Score.
+  Status Scan(int32_t first_partition, int64_t begin, int64_t end, const ScanParams& params,
+              const cuda::DeviceRope& rope, float* scratch, int32_t* arrived, DeviceStream& stream);
   /// Floats that a search works in at once, if rows that choose together need no more: where there
   /// are more, partitions take turns, and then groups of rows.
   void LimitScores(size_t floats) { most_scores_ = floats; }
@@ -67,6 +76,7 @@ class DeviceIndex final : public LandmarkIndex {
     size_t other_lse, there;           // queries are first
     size_t log_weights, chosen, back;  // lse is first
     size_t weights, work;              // scores are first
+    bool scans;
   };
 
   DeviceIndex(const IndexOptions& options, Device& device);
@@ -93,6 +103,18 @@ class DeviceIndex final : public LandmarkIndex {
   Status ScoreRange(int32_t first_partition, int32_t partition_count, int64_t begin, int64_t end,
                     const float* queries, int32_t rows, float* scores, int64_t score_stride,
                     CUstream_st* stream);
+  void CheckRange(int32_t first_partition, int32_t partition_count, int64_t begin,
+                  int64_t end) const;
+  void Describe(int32_t first, int64_t begin, int64_t end, ScanParams* params) const;
+  template <class Work>
+  Status ForAlike(int32_t first_partition, int32_t partition_count, int64_t begin, int64_t end,
+                  const ScanParams& params, const Work& work) const;
+  std::optional<size_t> RoomOfScan(int32_t first_partition, int32_t partition_count, int64_t begin,
+                                   int64_t end, const ScanParams& params) const;
+  Status ScanRange(int32_t first_partition, int64_t begin, int64_t end, const ScanParams& params,
+                   const cuda::DeviceRope* rope, float* scratch, int32_t* arrived,
+                   CUstream_st* stream) const;
+  ScanParams ScanOf(const Piece& piece, int32_t k) const;
   Places PlacesOf(const SearchRequest& request, const Piece& piece, int32_t k) const;
   Status SearchSome(const SearchRequest& request, const Piece& piece, SearchResult* result);
   void StageQueries(const float* queries, int64_t numbers);
@@ -112,6 +134,7 @@ class DeviceIndex final : public LandmarkIndex {
   size_t staged_bytes_ = 0;    // of it, that may be on their way
   PinnedBuffer there_, back_;  // of a search
   DeviceBuffer there_on_device_, back_on_device_, work_;
+  DeviceBuffer arrived_;  // of scans of a search
   DeviceEvent added_;
   DeviceStream stream_;  // goes first, and waits for what uses the rest
 };

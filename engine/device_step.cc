@@ -76,6 +76,13 @@ DeviceStep::Now DeviceStep::Plan(const SessionOptions& options, const StepPlan& 
   const size_t of_group = std::max<size_t>(1, each / static_cast<size_t>(now.groups));
   now.groups_at_once = static_cast<int32_t>(
       std::clamp<size_t>(most_scores_ / of_group, 1, static_cast<size_t>(now.groups)));
+  if (now.groups == 1 && !plan.TakesAll()) {
+    const SampledQueries queries = {.heads = now.heads_at_once,
+                                    .group = group,
+                                    .dim = parts_.shape.block.head_dim,
+                                    .rows = now.sampled};
+    now.scan = parts_.index.ScanFloats(plan.far_begin, plan.far_end, ScanOf(now, queries));
+  }
   now.inputs = PlanInputs(now);
   now.work = PlanWork(now);
   return now;
@@ -110,10 +117,14 @@ DeviceStep::Work DeviceStep::PlanWork(const Now& now) const {
     const size_t blocks = static_cast<size_t>(now.far) + now.near;
     const size_t columns = static_cast<size_t>(now.far) * parts_.index.representatives() + now.near;
     const auto choices = lists * now.plan.choose;
-    work.queries = sections.Take(sampled * heads() * shape.block.head_dim, sizeof(float));
-    work.scores = sections.Take(now.heads_at_once * at_once * columns, sizeof(float));
-    work.weights = sections.Take(
-        static_cast<size_t>(now.heads_at_once) * now.groups_at_once * blocks, sizeof(float));
+    if (now.scan) {
+      work.scores = sections.Take(*now.scan, sizeof(float));
+    } else {
+      work.queries = sections.Take(sampled * heads() * shape.block.head_dim, sizeof(float));
+      work.scores = sections.Take(now.heads_at_once * at_once * columns, sizeof(float));
+      work.weights = sections.Take(
+          static_cast<size_t>(now.heads_at_once) * now.groups_at_once * blocks, sizeof(float));
+    }
     work.lse = sections.Take(now.heads_at_once * at_once, sizeof(float));
     work.log_weights = sections.Take(choices, sizeof(float));
     work.chosen = sections.Take(choices, sizeof(int32_t));
@@ -138,13 +149,19 @@ DeviceStep::Work DeviceStep::PlanWork(const Now& now) const {
 }
 
 size_t DeviceStep::StatusWords(int32_t layer) const {
-  // Whether it stopped; then how many each layer lacks, and what it chose.
+  // Whether it stopped; then how many each layer lacks, and what it chose. Behind all layers, which
+  // does not come back to the host: what scans and decodes count in.
   const size_t each = 1 + static_cast<size_t>(now_.groups) * heads() * now_.per_list;
   return 1 + layer * each;
 }
 
+size_t DeviceStep::StatusBytes() const {
+  const int64_t counts = cuda::DecodeCounts(now_.rows, heads(), parts_.shape.group());
+  return (StatusWords(parts_.shape.layers) + static_cast<size_t>(counts)) * sizeof(int32_t);
+}
+
 Status DeviceStep::MakeRoom() {
-  const size_t status = StatusWords(parts_.shape.layers) * sizeof(int32_t);
+  const size_t status = StatusBytes();
   const size_t near = static_cast<size_t>(now_.near) * parts_.shape.partitions() *
                       parts_.shape.block.head_dim * sizeof(float);
   if (near_.bytes() < near) near_begin_ = near_end_ = 0;  // it is lost
@@ -207,7 +224,7 @@ Status DeviceStep::StageNearKeys() {
 void DeviceStep::WantInAllLayers(int64_t ordinal) {
   for (int32_t partition = 0; partition < parts_.shape.partitions(); ++partition) {
     const ResidentBlocks::Block block = {partition, static_cast<int32_t>(ordinal)};
-    if (!resident_.Use(block)) wanted_.push_back(block);
+    if (!resident_.Keep(block)) wanted_.push_back(block);
   }
 }
 
@@ -305,14 +322,16 @@ std::span<const int32_t> DeviceStep::Ordinals(int32_t layer) const {
   return {words + StatusWords(layer) + 1, StatusWords(layer + 1) - StatusWords(layer) - 1};
 }
 
+// What a layer reads, as it said, is used: what is here of it, if not all is.
 void DeviceStep::NoteUses(int32_t layer) {
   const auto ordinals = Ordinals(layer);
-  resident_.BeginTurn();
+  wanted_.clear();
   for (size_t i = 0; i < ordinals.size(); ++i) {
     const auto head = static_cast<int32_t>(i / now_.per_list) % heads();
-    (void)resident_.Use({layer * heads() + head, ordinals[i]});
+    wanted_.push_back({layer * heads() + head, ordinals[i]});
   }
-  parts_.store.CountHits(ordinals.size());
+  resident_.BeginTurn();  // kernels of other layers do not run now
+  resident_.Use(wanted_);
 }
 
 // What a layer lacks, which was read from the device.
@@ -321,23 +340,12 @@ Status DeviceStep::Fetch(int32_t layer) {
   if (Missing(layer) >= kNoChoice) {
     return Fail(Errc::kInvalidArgument, "queries of layer {} hold NaN or infinity", layer);
   }
-  wanted_.clear();
-  const auto ordinals = Ordinals(layer);
-  resident_.BeginTurn();  // kernels of other layers do not run now
-  size_t here = 0;
-  for (size_t i = 0; i < ordinals.size(); ++i) {
-    const auto head = static_cast<int32_t>(i / now_.per_list) % heads();
-    wanted_.push_back({layer * heads() + head, ordinals[i]});
-    if (resident_.Has(wanted_.back())) ++here;
-  }
-  parts_.store.CountHits(here);
+  NoteUses(layer);
   CAIRN_TRY(resident_.Fetch(wanted_, parts_.blocks, stream_));
   return ClearStatus();
 }
 
-Status DeviceStep::ClearStatus() {
-  return stream_.Fill(status_.data(), 0, StatusWords(parts_.shape.layers) * sizeof(int32_t));
-}
+Status DeviceStep::ClearStatus() { return stream_.Fill(status_.data(), 0, StatusBytes()); }
 
 Result<int32_t> DeviceStep::Settle() {
   const int32_t layers = parts_.shape.layers;

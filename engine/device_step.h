@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -116,6 +117,7 @@ class DeviceStep {
     int32_t heads_at_once = 1;   // scored
     int32_t groups_at_once = 1;  // of one head, if heads are scored one by one
     int32_t local_blocks = 0;
+    std::optional<size_t> scan;  // floats that a scan takes; else scores and choices are apart
     Inputs inputs{};
     Work work{};
   };
@@ -139,6 +141,10 @@ class DeviceStep {
   DeviceAttendCall LocalCall(int32_t layer, const DeviceRows& rows) const;
   DeviceAttendCall ChosenCall(const DeviceRows& rows) const;
   Status Choose(int32_t layer, const DeviceRows& rows);
+  /// What a scan of a layer's candidates is about, without what the index knows and pointers.
+  ScanParams ScanOf(const Now& now, const SampledQueries& queries) const;
+  /// Of `count` heads from `head` on; `queries` are those of all.
+  Status ScanSome(int32_t layer, int32_t head, int32_t count, SampledQueries queries);
   /// Of `count` heads from `head` on, groups [first_group, first_group + groups): all of them if
   /// these are several heads. `queries` are those of all.
   Status ChooseSome(int32_t layer, int32_t head, int32_t count, int32_t first_group, int32_t groups,
@@ -146,6 +152,11 @@ class DeviceStep {
   Status Place(int32_t layer);
   /// Words of status from `layer` on.
   size_t StatusWords(int32_t layer) const;
+  size_t StatusBytes() const;
+  /// What launches count in, one after the other.
+  int32_t* Counts() const {
+    return At<int32_t>(status_, StatusWords(parts_.shape.layers) * sizeof(int32_t));
+  }
   /// Waits for a layer's choice, and for what it lacks.
   Status Await(int32_t layer);
   int32_t Missing(int32_t layer) const;

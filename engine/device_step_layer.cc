@@ -20,7 +20,8 @@ DeviceAttendCall DeviceStep::LocalCall(int32_t layer, const DeviceRows& rows) co
           .blocks = At<cuda::PlacedBlock>(inputs_on_device_, now_.inputs.local) + lists,
           .counts = At<int32_t>(inputs_on_device_, now_.inputs.local_counts),
           .o = now_.per_list > 0 ? At<float>(work_, now_.work.o) : rows.o,
-          .lse = At<float>(work_, now_.work.part_lse)};
+          .lse = At<float>(work_, now_.work.part_lse),
+          .arrived = Counts()};
 }
 
 DeviceAttendCall DeviceStep::ChosenCall(const DeviceRows& rows) const {
@@ -35,7 +36,8 @@ DeviceAttendCall DeviceStep::ChosenCall(const DeviceRows& rows) const {
           .blocks = At<cuda::PlacedBlock>(work_, now_.work.placed),
           .counts = At<int32_t>(work_, now_.work.counts),
           .o = At<float>(work_, now_.work.o) + queries * parts_.shape.block.head_dim,
-          .lse = At<float>(work_, now_.work.part_lse) + queries};
+          .lse = At<float>(work_, now_.work.part_lse) + queries,
+          .arrived = Counts()};
 }
 
 Status DeviceStep::Choose(int32_t layer, const DeviceRows& rows) {
@@ -52,6 +54,12 @@ Status DeviceStep::Choose(int32_t layer, const DeviceRows& rows) {
                                   .first = now_.first_sampled,
                                   .stride = now_.sample_stride,
                                   .scale = attend_.scale()};
+  if (now_.scan) {
+    for (int32_t head = 0; head < heads(); head += now_.heads_at_once) {
+      CAIRN_TRY(ScanSome(layer, head, std::min(now_.heads_at_once, heads() - head), queries));
+    }
+    return Ok();
+  }
   CAIRN_TRY(cuda::SearchQueries(
       queries, attend_.rope(), plan.far_slot * shape.block.block_rows,
       shape.block.dtype != DType::kF32, At<float>(work_, now_.work.queries),
@@ -64,6 +72,37 @@ Status DeviceStep::Choose(int32_t layer, const DeviceRows& rows) {
     }
   }
   return Ok();
+}
+
+ScanParams DeviceStep::ScanOf(const Now& now, const SampledQueries& queries) const {
+  const SessionShape& shape = parts_.shape;
+  ScanParams scan;
+  scan.queries = queries;
+  scan.slot_position = now.plan.far_slot * shape.block.block_rows;
+  scan.bf16 = shape.block.dtype != DType::kF32;
+  scan.near = now.near;
+  scan.block_rows = shape.block.block_rows;
+  scan.k = now.plan.choose;
+  return scan;
+}
+
+// All in one launch: rows that choose together are few.
+Status DeviceStep::ScanSome(int32_t layer, int32_t head, int32_t count, SampledQueries queries) {
+  const int32_t dim = queries.dim;
+  queries.heads = count;
+  queries.q += int64_t{head} * queries.group * dim;
+  const int64_t near_key = (int64_t{layer} * heads() + head) * now_.near * dim;
+  const int64_t choice = int64_t{head} * now_.plan.choose;
+  ScanParams scan = ScanOf(now_, queries);
+  scan.near_keys = At<float>(near_, 0) + near_key;
+  scan.lse = At<float>(work_, now_.work.lse);
+  scan.chosen = At<int32_t>(work_, now_.work.chosen) + choice;
+  scan.log_weights = At<float>(work_, now_.work.log_weights) + choice;
+  scan.missing = At<int32_t>(status_, StatusWords(layer) * sizeof(int32_t));
+  return parts_.index.Scan(layer * heads() + head, now_.plan.far_begin, now_.plan.far_end, scan,
+                           attend_.rope(), At<float>(work_, now_.work.scores),
+                           At<int32_t>(status_, StatusWords(parts_.shape.layers) * sizeof(int32_t)),
+                           stream_);
 }
 
 Status DeviceStep::ChooseSome(int32_t layer, int32_t head, int32_t count, int32_t first_group,
@@ -166,12 +205,19 @@ Status DeviceStep::Attend(int32_t layer, const DeviceRows& rows) {
   }
   CAIRN_TRY(attend_.Launch(LocalCall(layer, rows), scratch, stream_));
   if (waits) CAIRN_TRY(Await(layer));
-  CAIRN_TRY(attend_.Launch(ChosenCall(rows), scratch, stream_));
-  DeviceAttendCall whole = ChosenCall(rows);
+  DeviceAttendCall chosen = ChosenCall(rows);
+  DeviceAttendCall whole = chosen;
   whole.o = rows.o;
   whole.lse = At<float>(work_, now_.work.whole_lse);
-  return attend_.Merge(whole, At<float>(work_, now_.work.o), At<float>(work_, now_.work.part_lse),
-                       stream_);
+  float* const local_o = At<float>(work_, now_.work.o);
+  float* const local_lse = At<float>(work_, now_.work.part_lse);
+  if (attend_.Joins(chosen)) {
+    whole.other_o = local_o;
+    whole.other_lse = local_lse;
+    return attend_.Launch(whole, scratch, stream_);
+  }
+  CAIRN_TRY(attend_.Launch(chosen, scratch, stream_));
+  return attend_.Merge(whole, local_o, local_lse, stream_);
 }
 
 }  // namespace cairn

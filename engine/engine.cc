@@ -55,7 +55,7 @@ Result<std::unique_ptr<Session>> Engine::CreateSession(const std::string& name,
   CAIRN_TRY(OpenTiers(shape, options));
   CAIRN_TRY(auto record,
             catalog_.Create(name, ToJson({DescribeShape(shape), std::string(), properties})));
-  return Session::Load(shape, options, *tiers_, catalog_, std::move(record));
+  return Session::Load(shape, options, *tiers_, catalog_, steps_, std::move(record));
 }
 
 Result<std::unique_ptr<Session>> Engine::OpenSession(const std::string& name,
@@ -63,7 +63,7 @@ Result<std::unique_ptr<Session>> Engine::OpenSession(const std::string& name,
                                                      const SessionOptions& options) {
   CAIRN_TRY(auto record, catalog_.Find(name));
   CAIRN_TRY(OpenTiers(shape, options));
-  return Session::Load(shape, options, *tiers_, catalog_, std::move(record));
+  return Session::Load(shape, options, *tiers_, catalog_, steps_, std::move(record));
 }
 
 Result<std::unique_ptr<Session>> Engine::OpenSessionAt(const SessionRecord& last,
@@ -73,7 +73,8 @@ Result<std::unique_ptr<Session>> Engine::OpenSessionAt(const SessionRecord& last
   SessionRecord record = CutAt(last, start);
   CAIRN_TRY(auto tokens, catalog_.ReadTokens(record));
   CAIRN_TRY(OpenTiers(shape, options));
-  CAIRN_TRY(auto session, Session::Load(shape, options, *tiers_, catalog_, std::move(record)));
+  CAIRN_TRY(auto session,
+            Session::Load(shape, options, *tiers_, catalog_, steps_, std::move(record)));
   session->ReplaceLastCommit(std::move(tokens));
   return session;
 }

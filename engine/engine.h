@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "engine/options.h"
 #include "engine/session.h"
+#include "engine/step_counts.h"
 #include "storage/cold_store.h"
 #include "storage/session_catalog.h"
 #include "storage/tiered_store.h"
@@ -65,6 +66,8 @@ class Engine {
   const Device* device() const { return device_.get(); }
   /// Null until a session was opened.
   const TieredStore* tiers() const { return tiers_.get(); }
+  /// Of all its sessions; none without a device.
+  const StepCounts& steps() const { return steps_; }
 
  private:
   Engine(std::unique_ptr<ColdStore> cold, SessionCatalog catalog, const EngineOptions& options)
@@ -75,6 +78,7 @@ class Engine {
   EngineOptions options_;
   size_t payload_bytes_ = 0;
   std::unique_ptr<TieredStore> tiers_;
+  StepCounts steps_;
 };
 
 }  // namespace cairn

@@ -1,6 +1,8 @@
 #include "engine/resident_blocks.h"
 
 #include <algorithm>
+#include <functional>
+#include <utility>
 
 #include "engine/device_buffers.h"
 #include "kernels/cuda/choice.h"
@@ -41,8 +43,7 @@ void ResidentBlocks::Rest() {
 bool ResidentBlocks::GiveBack() {
   const std::lock_guard lock(mutex_);
   if (in_use_ || entries_.empty()) return false;
-  ++turn_;
-  Release(entries_.size());
+  LetGo(std::vector<uint8_t>(entries_.size()));
   return true;
 }
 
@@ -64,25 +65,47 @@ Status ResidentBlocks::Reserve(int64_t blocks) {
   return Ok();
 }
 
-bool ResidentBlocks::Use(const Block& block) {
+bool ResidentBlocks::Keep(const Block& block) {
   const int32_t entry = EntryOf(block);
   if (entry >= 0) entries_[static_cast<size_t>(entry)].turn = turn_;
   return entry >= 0;
 }
 
-void ResidentBlocks::Release(size_t count) {
-  std::vector<uint64_t> turns;
-  for (const Entry& entry : entries_) {
-    if (entry.turn < turn_) turns.push_back(entry.turn);
+void ResidentBlocks::Use(std::span<const Block> blocks) {
+  used_.clear();
+  for (const Block& block : blocks) {
+    const int32_t entry = EntryOf(block);
+    if (entry < 0) continue;
+    entries_[static_cast<size_t>(entry)].turn = turn_;
+    used_.push_back(static_cast<uint32_t>(entry));
   }
-  count = std::min(turns.size(), std::max(count, entries_.size() / kShareReleased));
+  store_.Use(pins_, used_);
+}
+
+void ResidentBlocks::Release(size_t count) {
+  std::vector<int32_t> ways(entries_.size());
+  store_.Ways(pins_, ways);
+  // By the way, and of equal ones by the turn.
+  using Rank = std::pair<int32_t, uint64_t>;
+  const auto rank = [&](size_t i) { return Rank(ways[i], turn_ - entries_[i].turn); };
+  std::vector<Rank> ranks;
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    if (entries_[i].turn < turn_) ranks.push_back(rank(i));
+  }
+  count = std::min(ranks.size(), std::max(count, entries_.size() / kShareReleased));
   if (count == 0) return;
-  std::nth_element(turns.begin(), turns.begin() + static_cast<int64_t>(count) - 1, turns.end());
-  const uint64_t newest = turns[count - 1];
+  const auto last = ranks.begin() + static_cast<int64_t>(count) - 1;
+  std::nth_element(ranks.begin(), last, ranks.end(), std::greater<>());
   std::vector<uint8_t> keep(entries_.size());
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    keep[i] = entries_[i].turn == turn_ || rank(i) < *last ? 1 : 0;
+  }
+  LetGo(keep);
+}
+
+void ResidentBlocks::LetGo(std::span<const uint8_t> keep) {
   size_t kept = 0;
   for (size_t i = 0; i < entries_.size(); ++i) {
-    keep[i] = entries_[i].turn > newest ? 1 : 0;
     const size_t place = PlaceOf(entries_[i].block);
     entry_of_[place] = keep[i] != 0 ? static_cast<int32_t>(kept) : -1;
     if (keep[i] == 0) {
@@ -135,15 +158,15 @@ Status ResidentBlocks::Fetch(std::span<const Block> wanted, const BlockMap& bloc
                              DeviceStream& stream) {
   std::vector<Block> missing;
   for (const Block& block : wanted) {
-    if (!Use(block)) missing.push_back(block);
+    if (!Keep(block)) missing.push_back(block);
   }
   std::ranges::sort(missing, {}, [this](const Block& block) { return PlaceOf(block); });
   missing.erase(std::unique(missing.begin(), missing.end()), missing.end());
   const size_t need = missing.size();
   if (need == 0) return Update(stream);
-  while (available() < need && store_.holders().GiveBack()) {
-  }
   const size_t room = need + slots_.count / kShareLeft;
+  while (available() < room && store_.holders().GiveBack()) {  // before anything goes from here
+  }
   if (const size_t has = available(); has < room) Release(room - has);
   std::vector<BlockId> ids;
   for (const Block& block : missing) {

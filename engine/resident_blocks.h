@@ -1,8 +1,9 @@
 // ResidentBlocks: the blocks of a session that are held in a device's memory, and a table there
 // that tells kernels where they lie. Who is not in the table must be fetched first.
 //
-// It holds pins, so that the store evicts none of them. When the store has no more room, sessions
-// at rest give theirs back, and then what was used least lately goes; what is used together stays.
+// It holds pins, so that the store evicts none of them, and tells the store which of them are used.
+// When the store has no more room, sessions at rest give theirs back, and then what the store
+// expects to be wanted again last goes; what is used together stays.
 #pragma once
 
 #include <cstddef>
@@ -56,15 +57,18 @@ class ResidentBlocks final : public PinHolder {
   const std::byte* slots() const { return slots_.first; }
   size_t slot_bytes() const { return slots_.slot_bytes; }
 
-  /// What is used from here on, until the next call, is used together.
+  /// What is kept, used and fetched from here on, until the next call, stays together.
   void BeginTurn() { ++turn_; }
-  /// Notes a use, if the block is here; returns whether it is.
-  bool Use(const Block& block);
+  /// Whether the block is here; if so it stays for this turn. Not a use.
+  bool Keep(const Block& block);
+  /// Blocks of one layer are used (duplicates allowed): those that are here stay for this turn, and
+  /// the store is told.
+  void Use(std::span<const Block> blocks);
   bool Has(const Block& block) const { return EntryOf(block) >= 0; }
-  /// Brings what is missing of `wanted` (duplicates allowed) and notes a use of all. What is put on
-  /// `stream` from now on sees them, by the table. What was put there that reads blocks, and the
-  /// last Fetch, have been waited for. kResource if there is no room beside what
-  /// this turn used.
+  /// Brings what is missing of `wanted` (duplicates allowed), which to the store is a use, and
+  /// keeps all. What is put on `stream` from now on sees them, by the table. What was put there
+  /// that reads blocks, and the last Fetch, have been waited for. kResource if there is no room
+  /// beside what this turn keeps.
   Status Fetch(std::span<const Block> wanted, const BlockMap& blocks, DeviceStream& stream);
   /// Lets go of all blocks, at rest; the table follows with the next Fetch.
   bool GiveBack() override;
@@ -74,7 +78,7 @@ class ResidentBlocks final : public PinHolder {
  private:
   struct Entry {
     Block block;
-    uint64_t turn = 0;  // of the last use
+    uint64_t turn = 0;  // that kept it last
   };
 
   size_t PlaceOf(const Block& block) const {
@@ -83,8 +87,10 @@ class ResidentBlocks final : public PinHolder {
   int32_t EntryOf(const Block& block) const {
     return block.ordinal < capacity_ ? entry_of_[PlaceOf(block)] : -1;
   }
-  /// Lets some go, at least `count` if there are so many that this turn did not use.
+  /// Lets some go, at least `count` if there are so many that this turn does not keep.
   void Release(size_t count);
+  /// Lets those go that `keep` has 0 for; keep.size() == entries_.size().
+  void LetGo(std::span<const uint8_t> keep);
   size_t available() const { return store_.top_slots().available; }
   /// Tells the device of places that changed.
   Status Update(DeviceStream& stream);
@@ -100,6 +106,7 @@ class ResidentBlocks final : public PinHolder {
   std::vector<Entry> entries_;     // as payloads of pins_
   std::vector<int32_t> entry_of_;  // [partitions, capacity], −1: none
   Pins pins_;
+  std::vector<uint32_t> used_;    // entries, of one call
   bool all_changed_ = false;      // else:
   std::vector<int64_t> changed_;  // places
   DeviceBuffer table_;            // [partitions, capacity] u32

@@ -33,12 +33,13 @@ Result<std::unique_ptr<LandmarkIndex>> IndexFor(const IndexOptions& options, int
 }  // namespace
 
 Session::Session(const SessionShape& shape, const SessionOptions& options, TieredStore& store,
-                 SessionCatalog& catalog, SessionRecord record,
+                 SessionCatalog& catalog, StepCounts& steps, SessionRecord record,
                  std::unique_ptr<LandmarkIndex> index)
     : shape_(shape),
       options_(options),
       store_(store),
       catalog_(catalog),
+      steps_(steps),
       record_(std::move(record)),
       rope_(shape_.rope_style, shape_.inverse_frequencies),
       index_(std::move(index)),
@@ -58,13 +59,14 @@ Session::~Session() {
 
 Result<std::unique_ptr<Session>> Session::Load(const SessionShape& shape,
                                                const SessionOptions& options, TieredStore& store,
-                                               SessionCatalog& catalog, SessionRecord record) {
+                                               SessionCatalog& catalog, StepCounts& steps,
+                                               SessionRecord record) {
   CAIRN_TRY(shape.Validate());
   CAIRN_TRY(options.Validate(shape));
   CAIRN_TRY(auto index,
             IndexFor(IndexOptionsOf(shape, options.index), shape.kv_heads, store.device()));
   std::unique_ptr<Session> session(
-      new Session(shape, options, store, catalog, std::move(record), std::move(index)));
+      new Session(shape, options, store, catalog, steps, std::move(record), std::move(index)));
   if (IsForDevice(options.index, store.device())) {
     session->device_index_ = static_cast<DeviceIndex*>(session->index_.get());
   }

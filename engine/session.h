@@ -30,6 +30,7 @@
 #include "engine/position_map.h"
 #include "engine/selector.h"
 #include "engine/step_attention.h"
+#include "engine/step_counts.h"
 #include "index/landmark_index.h"
 #include "storage/session_catalog.h"
 #include "storage/tiered_store.h"
@@ -41,7 +42,8 @@ class Session {
   /// Use Engine::CreateSession or OpenSession. Loads tail and representatives, not payloads.
   static Result<std::unique_ptr<Session>> Load(const SessionShape& shape,
                                                const SessionOptions& options, TieredStore& store,
-                                               SessionCatalog& catalog, SessionRecord record);
+                                               SessionCatalog& catalog, StepCounts& steps,
+                                               SessionRecord record);
   ~Session();
 
   /// Freezes what the step may see: blocks complete now are memory, its positions are fixed.
@@ -101,7 +103,8 @@ class Session {
 
  private:
   Session(const SessionShape& shape, const SessionOptions& options, TieredStore& store,
-          SessionCatalog& catalog, SessionRecord record, std::unique_ptr<LandmarkIndex> index);
+          SessionCatalog& catalog, StepCounts& steps, SessionRecord record,
+          std::unique_ptr<LandmarkIndex> index);
   Status LoadPast();
   Status LoadRepresentatives(int32_t layer);
   Status CheckReach(int32_t rows) const;
@@ -153,6 +156,7 @@ class Session {
   SessionOptions options_;
   TieredStore& store_;
   SessionCatalog& catalog_;
+  StepCounts& steps_;       // of the engine
   SessionRecord record_;    // as of the last commit
   std::string properties_;  // as of the last commit
   std::string committed_chain_;

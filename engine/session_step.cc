@@ -237,6 +237,7 @@ Status Session::EndStep() {
     local_.DropBlocks(complete, local_rows % shape_.block.block_rows);
   }
   if (on_device_ != nullptr && (complete > 0 || !step_on_device_)) on_device_->Outdate();
+  if (store_.device() != nullptr) ++(step_on_device_ ? steps_.on_device : steps_.by_host);
   rows_ += step_rows_;
   step_rows_ = 0;
   step_on_device_ = false;

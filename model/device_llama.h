@@ -125,8 +125,8 @@ class DeviceLlama {
   std::vector<float> q_, k_, v_, o_;  // the same
   int64_t hidden_rows_ = 0;           // of the last step
   int64_t made_logits_ = 0;           // of them, rows that have logits on the device
-  bool captures_ = true;              // until that failed
   Captured last_;                     // step of one row
+  bool captures_ = true;              // last_, until that failed
   std::optional<DeviceGraph> graph_;  // of last_
   DeviceStream stream_;               // goes first, and waits for what uses the rest
 };

@@ -46,6 +46,7 @@ Status DeviceLlama::LaunchOrRun(int32_t rows, DeviceStep& step, bool decodes, Ti
   if (now != last_) {  // all is made ready by a step that is launched as any other
     graph_.reset();
     last_ = now;
+    captures_ = true;
     return Launch(0, rows, step, decodes, timeline);
   }
   if (!graph_.has_value() && !Capture(rows, step, timeline)) {
@@ -54,7 +55,9 @@ Status DeviceLlama::LaunchOrRun(int32_t rows, DeviceStep& step, bool decodes, Ti
   return step.stream().Run(*graph_);
 }
 
-// False if it cannot be: then nothing ran, and steps are launched one by one from now on.
+// False if it cannot be: then nothing ran, and steps are launched kernel by kernel until they are
+// others. These are tried once again: what was short may be there by then, and where it never is,
+// it costs what a graph costs that is made anew.
 bool DeviceLlama::Capture(int32_t rows, DeviceStep& step, Timeline* timeline) {
   DeviceStream& stream = step.stream();
   if (!captures_ || !stream.BeginCapture()) return captures_ = false;

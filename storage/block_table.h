@@ -59,6 +59,8 @@ class BlockTable {
   bool loading(uint32_t slot) const { return entries_[slot].loading; }
   uint32_t slots() const { return static_cast<uint32_t>(entries_.size()); }
   uint32_t size() const { return size_; }
+  /// How long the block in `slot` is expected not to be wanted, as EvictionOrder says of it.
+  int32_t Way(uint32_t slot) const { return order_.Way(id(slot).layer, entries_[slot].worth); }
   /// Blocks that Evict may take now.
   uint32_t evictable() const { return order_.size(); }
 

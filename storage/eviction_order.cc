@@ -110,23 +110,37 @@ uint32_t EvictionOrder::OldestAbove(uint32_t line) const {
       std::countr_zero(std::rotr(filled_[line], static_cast<int>(oldest % kLists))));
 }
 
-void EvictionOrder::Rate(uint32_t line) {
+uint32_t EvictionOrder::Above(uint32_t line, Worth worth) const {
+  const auto above = static_cast<int32_t>(worth - (Now(line) - kOldest));
+  return static_cast<uint32_t>(std::clamp(above, 0, static_cast<int32_t>(kOldest + kMost)));
+}
+
+int32_t EvictionOrder::Expected(uint32_t line, uint32_t above) const {
   static const auto skips = MakeSkips<kOldest, kMost>();
+  return static_cast<int32_t>(line) * kCostScale + static_cast<int32_t>(lines_) * skips[above];
+}
+
+int32_t EvictionOrder::Round() const { return static_cast<int32_t>(lines_) * kCostScale; }
+
+int32_t EvictionOrder::Way(uint16_t layer, Worth worth) const {
+  const uint32_t line = LineOf(layer), above = Above(line, worth);
+  if (line >= lines_) return -static_cast<int32_t>(line * kLists + above);  // as Next has it
+  return Expected(line, above) + (line <= line_ ? Round() : 0);
+}
+
+void EvictionOrder::Rate(uint32_t line) {
   if (filled_[line] == 0) {
     rates_[line] = kNobody;
     return;
   }
-  const auto at = static_cast<int32_t>(line), round = static_cast<int32_t>(lines_);
-  const int32_t expected = at * kCostScale + round * skips[OldestAbove(line)];
-  rates_[line] = (expected + 1) * static_cast<int32_t>(kLines) - 1 - at;
+  const auto at = static_cast<int32_t>(line);
+  rates_[line] = (Expected(line, OldestAbove(line)) + 1) * static_cast<int32_t>(kLines) - 1 - at;
 }
 
 void EvictionOrder::Add(uint32_t slot, uint16_t layer, Worth worth) {
   const uint32_t line = LineOf(layer);
   const Worth oldest = Now(line) - kOldest;
-  const auto above = static_cast<int32_t>(worth - oldest);
-  const auto most = static_cast<int32_t>(kOldest + kMost);
-  const uint32_t list = ListOf(line, oldest + static_cast<Worth>(std::clamp(above, 0, most)));
+  const uint32_t list = ListOf(line, oldest + Above(line, worth));
   const uint32_t newest = links_[list].older;
   links_[slot] = {list, newest};
   links_[newest].newer = slot;
@@ -149,7 +163,7 @@ uint32_t EvictionOrder::Next() const {
   int32_t passed = kNobody, ahead = kNobody;
   for (uint32_t line = 0; line <= line_; ++line) passed = std::max(passed, rates_[line]);
   for (uint32_t line = line_ + 1; line < lines_; ++line) ahead = std::max(ahead, rates_[line]);
-  passed += static_cast<int32_t>(lines_ * kLines) * kCostScale;
+  passed += static_cast<int32_t>(kLines) * Round();
   const int32_t longest = std::max(passed, ahead);
   uint32_t line = kLines - 1 - static_cast<uint32_t>(longest) % kLines;
   if (longest < 0) {  // only blocks of layers that nobody has wanted yet

@@ -57,6 +57,9 @@ class EvictionOrder {
   void Expect(uint32_t slot) const { __builtin_prefetch(&links_[slot]); }
   /// Blocks in the order.
   uint32_t size() const { return size_; }
+  /// How long a block is expected not to be wanted from now on, whether it is in the order or not.
+  /// Of those in it the longest goes next.
+  int32_t Way(uint16_t layer, Worth worth) const;
 
  private:
   // Layers share lines from 128 layers on.
@@ -76,9 +79,14 @@ class EvictionOrder {
   uint32_t ListOf(uint32_t line, Worth worth) const {
     return slots_ + line * kLists + worth % kLists;
   }
+  /// How far above the oldest worth of a line this one counts.
+  uint32_t Above(uint32_t line, Worth worth) const;
   void Join(uint32_t from, uint32_t to);
   void Mark(uint32_t list, bool filled);
   uint32_t OldestAbove(uint32_t line) const;
+  /// A block's way, but for what all of those have in common whose lines were passed.
+  int32_t Expected(uint32_t line, uint32_t above) const;
+  int32_t Round() const;
   void Rate(uint32_t line);
 
   const uint32_t slots_;

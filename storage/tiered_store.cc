@@ -296,10 +296,22 @@ TieredStore::TopSlots TieredStore::top_slots() const {
 
 PinHolders& TieredStore::holders() { return impl_->holders; }
 
-void TieredStore::CountHits(uint64_t blocks) {
+void TieredStore::Use(const Pins& pins, std::span<const uint32_t> places) {
+  if (places.empty()) return;
+  CAIRN_CHECK(!pins.on_host_);
   const std::lock_guard lock(impl_->mutex);
-  impl_->top_counters().fetched_blocks += blocks;
-  impl_->top_counters().hit_blocks += blocks;
+  BlockTable& table = impl_->top().table;
+  table.BeginAccess(table.id(pins.slots_[places.front()]).layer);
+  for (const uint32_t place : places) table.Touch(pins.slots_[place]);
+  impl_->top_counters().fetched_blocks += places.size();
+  impl_->top_counters().hit_blocks += places.size();
+}
+
+void TieredStore::Ways(const Pins& pins, std::span<int32_t> ways) const {
+  CAIRN_CHECK(!pins.on_host_ && ways.size() == pins.slots_.size());
+  const std::lock_guard lock(impl_->mutex);
+  const BlockTable& table = impl_->top().table;
+  for (size_t i = 0; i < ways.size(); ++i) ways[i] = table.Way(pins.slots_[i]);
 }
 
 bool TieredStore::traces() const { return impl_->options.trace != nullptr; }

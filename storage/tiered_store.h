@@ -178,9 +178,14 @@ class TieredStore {
   TopSlots top_slots() const;
   /// Those who keep pins of Fetch.
   PinHolders& holders();
-  /// Counts so many blocks as found in the fastest tier, that a caller held and looked up itself.
-  void CountHits(uint64_t blocks);
-  /// Whether an AccessTrace is told of accesses, which those of CountHits are not.
+  /// Of who keeps pins of Fetch and looks them up itself: those at `places` are used, all of one
+  /// layer, duplicates allowed. As for a Fetch that finds them, they are hits of the fastest tier
+  /// and worth more there; the others learn only what they are asked for.
+  void Use(const Pins& pins, std::span<const uint32_t> places);
+  /// How long each block of pins of Fetch is expected not to be used: of any that were let go, the
+  /// one with the longest way is evicted first. ways.size() == pins.payloads().size().
+  void Ways(const Pins& pins, std::span<int32_t> ways) const;
+  /// Whether an AccessTrace is told of accesses, which those of Use are not.
   bool traces() const;
 
   /// The fastest tier that each of `ids` is in now; a block on its way into one counts as there.

@@ -69,7 +69,7 @@ class DeviceBenchCommand final : public Command {
                                {"scan_bytes_per_second", r.scan_bytes_per_second},
                                {"coded_scan_seconds", r.coded_scan_seconds},
                                {"coded_scan_bytes_per_second", r.coded_scan_bytes_per_second},
-                               {"choose_seconds", r.choose_seconds},
+                               {"coded_scan_apart_seconds", r.coded_scan_apart_seconds},
                                {"attend_seconds", r.attend_seconds},
                                {"attend_bytes_per_second", r.attend_bytes_per_second},
                                {"attend_share_of_memory", r.attend_share},
@@ -89,11 +89,12 @@ class DeviceBenchCommand final : public Command {
     fmt::print("the same by a kernel          {:8.1f} GB/s, {:.2f} of it\n",
                r.gather_bytes_per_second / 1e9, r.gather_share);
     fmt::print("a wait of the host            {:8.1f} us\n", 1e6 * r.wait_seconds);
-    fmt::print("a token: landmarks of {} tokens scored {:.3f} ms, {:.1f} GB/s\n", options_.tokens,
+    fmt::print("a token: landmarks of {} tokens scanned {:.3f} ms, {:.1f} GB/s\n", options_.tokens,
                1e3 * r.scan_seconds, r.scan_bytes_per_second / 1e9);
-    fmt::print("a token: the same of 8 bits {:.3f} ms, {:.1f} GB/s; of it choices {:.3f} ms\n",
-               1e3 * r.coded_scan_seconds, r.coded_scan_bytes_per_second / 1e9,
-               1e3 * r.choose_seconds);
+    fmt::print(
+        "a token: the same of 8 bits {:.3f} ms, {:.1f} GB/s; by several launches {:.3f} ms\n",
+        1e3 * r.coded_scan_seconds, r.coded_scan_bytes_per_second / 1e9,
+        1e3 * r.coded_scan_apart_seconds);
     fmt::print(
         "a token: {} blocks of each head attended {:.3f} ms, {:.1f} GB/s, {:.2f} of the "
         "memory's\n",

@@ -91,10 +91,10 @@ class AskCommand : public Command {
   void Report(Workspace& workspace, nlohmann::json answers) const {
     const auto tiers = workspace.Tiers();
     if (!flags_.quiet) {
-      fmt::print(stderr, "{}", TiersTable(tiers, workspace.StoredBytes()));
+      fmt::print(stderr, "{}", TiersTable(tiers, workspace.StoredBytes(), workspace.Steps()));
     }
     if (!flags_.json) return;
-    nlohmann::json json = TiersJson(tiers, workspace.StoredBytes());
+    nlohmann::json json = TiersJson(tiers, workspace.StoredBytes(), workspace.Steps());
     json.update(answers.front());
     json["answers"] = std::move(answers);
     json["session"] = flags_.session;

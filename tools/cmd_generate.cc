@@ -60,7 +60,8 @@ class GenerateCommand : public Command {
       certificate.Report(answer, nullptr);
       return Ok();
     }
-    nlohmann::json json = TiersJson(workspace->Tiers(), workspace->StoredBytes());
+    nlohmann::json json =
+        TiersJson(workspace->Tiers(), workspace->StoredBytes(), workspace->Steps());
     json["text"] = answer.text;
     json["prompt_tokens"] = answer.question_tokens;
     json["tokens"] = answer.answer_tokens;

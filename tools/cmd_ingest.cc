@@ -147,11 +147,12 @@ class IngestCommand : public Command {
         fmt::print(stderr,
                    "{} tokens in {:.1f} s ({:.0f} tokens/s); session '{}' has {} tokens\n{}", read,
                    seconds, rate, flags_.session, session.tokens(),
-                   TiersTable(workspace.Tiers(), workspace.StoredBytes()));
+                   TiersTable(workspace.Tiers(), workspace.StoredBytes(), workspace.Steps()));
       }
     }
     if (flags_.json) {
-      nlohmann::json json = TiersJson(workspace.Tiers(), workspace.StoredBytes());
+      nlohmann::json json =
+          TiersJson(workspace.Tiers(), workspace.StoredBytes(), workspace.Steps());
       json["session"] = flags_.session;
       json["tokens_read"] = read;
       json["tokens"] = session.tokens();

@@ -84,7 +84,7 @@ class WhyCommand : public Command {
       if (dense.has_value()) fmt::print("\n{}", DescribeDense(*dense, text, count));
       return Ok();
     }
-    nlohmann::json json = TiersJson(workspace.Tiers(), workspace.StoredBytes());
+    nlohmann::json json = TiersJson(workspace.Tiers(), workspace.StoredBytes(), workspace.Steps());
     json.update(WhyJson(sources, text, count, token_));
     if (dense.has_value()) AddDense(*dense, text, &json);
     json["session"] = flags_.session;

@@ -111,6 +111,11 @@ std::vector<MetricFamily> FamiliesOf(const MetricsSample& sample) {
   Family commits(MetricType::Counter, "cairn_commits_total", "Commits that became durable.");
   commits.Add(sample.commits);
   families.push_back(commits.Take());
+  Family steps(MetricType::Counter, "cairn_device_steps_total",
+               "Steps with a device: made there, and by the host in its place.", "by");
+  steps.Add(sample.steps_on_device, "device");
+  steps.Add(sample.steps_by_host, "host");
+  families.push_back(steps.Take());
   AddTiers(sample, families);
   for (const auto& [latency, name, help] :
        {std::tuple(&sample.search, "cairn_search_seconds", "Time to choose blocks in one layer."),

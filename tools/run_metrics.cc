@@ -2,9 +2,11 @@
 
 namespace cairn {
 
-void RunMetrics::Watch(const RunCounters& counters, const TieredStore& tiers) {
+void RunMetrics::Watch(const RunCounters& counters, const StepCounts& steps,
+                       const TieredStore& tiers) {
   const std::lock_guard lock(mutex_);
   counters_ = &counters;
+  steps_ = &steps;
   tiers_ = &tiers;
 }
 
@@ -14,6 +16,7 @@ void RunMetrics::Release() {
   last_ = SampleNow();
   last_.queues = {};  // what waited is done
   counters_ = nullptr;
+  steps_ = nullptr;
   tiers_ = nullptr;
 }
 
@@ -26,6 +29,8 @@ MetricsSample RunMetrics::SampleNow() const {
   return {.tokens_read = counters_->tokens_read,
           .tokens_generated = counters_->tokens_generated,
           .commits = counters_->commits,
+          .steps_on_device = steps_->on_device,
+          .steps_by_host = steps_->by_host,
           .tiers = tiers_->Report(),
           .queues = tiers_->Queues(),
           .search = timeline_.Latency("search"),

@@ -10,6 +10,7 @@
 
 #include "base/latency_histogram.h"
 #include "base/timeline.h"
+#include "engine/step_counts.h"
 #include "storage/tiered_store.h"
 #include "tools/run_counters.h"
 
@@ -20,6 +21,8 @@ struct MetricsSample {
   uint64_t tokens_read = 0;
   uint64_t tokens_generated = 0;
   uint64_t commits = 0;
+  uint64_t steps_on_device = 0;
+  uint64_t steps_by_host = 0;       ///< in its place
   std::vector<TierReport> tiers{};  ///< fastest first; none before they are open
   StoreQueues queues{};
   LatencyHistogram search, attention, commit;  ///< of a layer, of a layer, of one
@@ -31,7 +34,7 @@ class RunMetrics {
   explicit RunMetrics(Timeline& timeline) : timeline_(timeline) {}
 
   /// From now on samples show these; until Release, which must come before they go.
-  void Watch(const RunCounters& counters, const TieredStore& tiers);
+  void Watch(const RunCounters& counters, const StepCounts& steps, const TieredStore& tiers);
   /// Later samples show what there was at this moment.
   void Release();
 
@@ -43,6 +46,7 @@ class RunMetrics {
   Timeline& timeline_;
   mutable std::mutex mutex_;
   const RunCounters* counters_ = nullptr;
+  const StepCounts* steps_ = nullptr;
   const TieredStore* tiers_ = nullptr;
   MetricsSample last_;  // once released
 };

@@ -11,4 +11,4 @@ build all
 say "running the tests"
 export CAIRN_MODEL CAIRN_ADAPTER
 cd "$CAIRN_BUILD"
-exec ctest --output-on-failure "$@"
+exec ctest --output-on-failure --parallel "$(nproc)" "$@"

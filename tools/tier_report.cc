@@ -30,7 +30,8 @@ double SecondsWaited(const std::vector<TierReport>& tiers) {
 
 }  // namespace
 
-nlohmann::json TiersJson(const std::vector<TierReport>& tiers, uint64_t stored_bytes) {
+nlohmann::json TiersJson(const std::vector<TierReport>& tiers, uint64_t stored_bytes,
+                         const StepCounts& steps) {
   nlohmann::json list = nlohmann::json::array();
   for (const TierReport& tier : tiers) {
     list.push_back({{"tier", tier.name},
@@ -48,7 +49,9 @@ nlohmann::json TiersJson(const std::vector<TierReport>& tiers, uint64_t stored_b
   return {{"tiers", list},
           {"seconds_waited", SecondsWaited(tiers)},
           {"stored_bytes", stored_bytes},
-          {"cold_only_share", ColdOnlyShare(tiers, stored_bytes)}};
+          {"cold_only_share", ColdOnlyShare(tiers, stored_bytes)},
+          {"device_steps", steps.on_device.load()},
+          {"host_steps", steps.by_host.load()}};
 }
 
 std::string TiersLine(const std::vector<TierReport>& tiers) {
@@ -60,7 +63,8 @@ std::string TiersLine(const std::vector<TierReport>& tiers) {
   return line;
 }
 
-std::string TiersTable(const std::vector<TierReport>& tiers, uint64_t stored_bytes) {
+std::string TiersTable(const std::vector<TierReport>& tiers, uint64_t stored_bytes,
+                       const StepCounts& steps) {
   std::string text = fmt::format("{:<8} {:>10} {:>10} {:>11} {:>11} {:>10} {:>10}\n", "tier",
                                  "capacity", "held", "fetches", "hits", "p50 us", "p99 us");
   for (const TierReport& tier : tiers) {
@@ -77,6 +81,10 @@ std::string TiersTable(const std::vector<TierReport>& tiers, uint64_t stored_byt
       "{:.2f} s waited for blocks",
       FormatByteSize(stored_bytes), 100 * ColdOnlyShare(tiers, stored_bytes), SecondsWaited(tiers));
   if (ahead_blocks > 0) text += fmt::format(", {} blocks read ahead", ahead_blocks);
+  const uint64_t on_device = steps.on_device, by_host = steps.by_host;
+  if (on_device + by_host > 0) {
+    text += fmt::format("\n{} steps on the device, {} by the host", on_device, by_host);
+  }
   return text + "\n";
 }
 

@@ -120,7 +120,7 @@ Status Workspace::Start(const RunOptions& run, bool create, const Make& make) {
   CAIRN_TRY(const SessionShape shape, Prepare(run));
   CAIRN_TRY(engine_->OpenTiers(shape, options_));
   metrics_ = run.metrics();
-  if (metrics_ != nullptr) metrics_->Watch(counters_, *engine_->tiers());
+  if (metrics_ != nullptr) metrics_->Watch(counters_, engine_->steps(), *engine_->tiers());
   if (create) made_ = run.session;
   if (create && make) {
     CAIRN_TRY(const bool made, make(*this, shape));

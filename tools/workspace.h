@@ -94,6 +94,7 @@ class Workspace {
   /// Payload bytes of the sealed blocks.
   uint64_t StoredBytes() const;
   std::vector<TierReport> Tiers() const { return engine_->tiers()->Report(); }
+  const StepCounts& Steps() const { return engine_->steps(); }
 
  private:
   Workspace() = default;

@@ -58,29 +58,36 @@ int64_t QueriesOf(const AttendParams& params) {
 }  // namespace
 
 size_t DecodeScratchFloats(const AttendParams& params, int32_t splits) {
-  if (splits <= 1) return 0;
   return static_cast<size_t>(splits * QueriesOf(params) * (params.shape.head_dim + 1));
 }
 
-Status AttendDecode(const AttendParams& params, int32_t splits, float* scratch, Stream stream) {
-  CAIRN_TRY(CheckParams(params));
-  if (params.rows == 0) return Ok();
-  CAIRN_CHECK(splits >= 1 && (splits == 1 || scratch != nullptr));
-  const AttendArgs args = ArgsOf(params);
-  Parts parts = {splits, nullptr, nullptr};
-  if (splits > 1) {
-    parts.o = scratch;
-    parts.lse = scratch + splits * QueriesOf(params) * params.shape.head_dim;
-  }
-  CAIRN_TRY(Launched("attention of few rows", LaunchDecode(args, parts, stream)));
-  if (splits == 1) return Ok();
-  return MergeParts(params, splits, parts.o, parts.lse, stream);
+int64_t DecodeCounts(int32_t rows, int32_t heads, int32_t group) {
+  return int64_t{rows} * heads * ((group + 3) / 4);  // a pass is of four heads or more
 }
 
-Status MergeParts(const AttendParams& params, int32_t parts, float* o, float* lse, Stream stream) {
+Status AttendDecode(const AttendParams& params, const DecodeShare& share, Stream stream) {
   CAIRN_TRY(CheckParams(params));
   if (params.rows == 0) return Ok();
-  return Launched("merging of parts", LaunchMerge(ArgsOf(params), {parts, o, lse}, stream));
+  const bool in_parts = share.splits > 1 || share.arrived != nullptr;
+  CAIRN_CHECK(share.splits >= 1 && (!in_parts || share.scratch != nullptr));
+  CAIRN_CHECK((share.other_o == nullptr) == (share.other_lse == nullptr));
+  CAIRN_CHECK(share.other_o == nullptr || share.arrived != nullptr);
+  const AttendArgs args = ArgsOf(params);
+  Parts parts = {share.splits, nullptr, nullptr, share.other_o, share.other_lse, share.arrived};
+  if (in_parts) {
+    parts.o = share.scratch;
+    parts.lse = share.scratch + share.splits * QueriesOf(params) * params.shape.head_dim;
+  }
+  CAIRN_TRY(Launched("attention of few rows", LaunchDecode(args, parts, stream)));
+  if (share.splits == 1 || share.arrived != nullptr) return Ok();
+  return Launched("merging of parts", LaunchMerge(args, parts, stream));
+}
+
+Status MergeParts(const AttendParams& params, float* o, float* lse, Stream stream) {
+  CAIRN_TRY(CheckParams(params));
+  if (params.rows == 0) return Ok();
+  const Parts parts = {2, o, lse, nullptr, nullptr, nullptr};
+  return Launched("merging of parts", LaunchMerge(ArgsOf(params), parts, stream));
 }
 
 bool FitsPrefill(const BlockShape& shape) {

@@ -52,15 +52,30 @@ struct AttendParams {
   float* lse = nullptr;      ///< [T, Hq]
 };
 
-/// For few rows: a block of threads for each row, KV head and `splits`-th of a list. With more than
-/// one split, `scratch` is DecodeScratchFloats(params, splits) floats of device memory.
-/// kUnsupported for shapes that are not above; kIo with CUDA's words if a launch failed.
-size_t DecodeScratchFloats(const AttendParams& params, int32_t splits);
-Status AttendDecode(const AttendParams& params, int32_t splits, float* scratch, Stream stream);
+/// How a decode is shared out, and what its result takes in.
+struct DecodeShare {
+  int32_t splits = 1;        ///< parts of a list
+  float* scratch = nullptr;  ///< DecodeScratchFloats; not needed for one part that is all
+  /// DecodeCounts, all 0, and 0 again once it has run: then parts are merged in the same launch.
+  /// Serves one at a time. Null: by another launch.
+  int32_t* arrived = nullptr;
+  /// With `arrived`: attention of the same queries over other blocks, [T, Hq, D] and [T, Hq], with
+  /// which the result is that over all of them; or null.
+  const float* other_o = nullptr;
+  const float* other_lse = nullptr;
+};
 
-/// Attention over `parts` lists, each attended apart, to that over all of them: `o` is
-/// [parts, T, Hq, D], `lse` [parts, T, Hq]; the result goes to the o and lse of `params`.
-Status MergeParts(const AttendParams& params, int32_t parts, float* o, float* lse, Stream stream);
+/// For few rows: a block of threads for each row, KV head and part of a list. kUnsupported for
+/// shapes that are not above; kIo with CUDA's words if a launch failed.
+Status AttendDecode(const AttendParams& params, const DecodeShare& share, Stream stream);
+/// Of the params only the sizes are looked at.
+size_t DecodeScratchFloats(const AttendParams& params, int32_t splits);
+/// For so many rows.
+int64_t DecodeCounts(int32_t rows, int32_t heads, int32_t group);
+
+/// Attention over two lists, each attended apart, to that over both: `o` is [2, T, Hq, D], `lse`
+/// [2, T, Hq]; the result goes to the o and lse of `params`.
+Status MergeParts(const AttendParams& params, float* o, float* lse, Stream stream);
 
 /// Whether blocks of this shape fit the shared memory that AttendPrefill works in.
 bool FitsPrefill(const BlockShape& shape);

@@ -8,12 +8,6 @@ namespace {
 
 constexpr int32_t kMostBlocksOfThreads = 65535;  // in the second and third dimension of a grid
 
-Sampled SampledOf(const SampledQueries& sampled) {
-  CAIRN_CHECK(sampled.dim % 2 == 0 && sampled.heads * sampled.group <= kMostBlocksOfThreads);
-  return {sampled.heads,        sampled.group,     sampled.dim,   sampled.rows,   sampled.q,
-          sampled.q_row_stride, sampled.positions, sampled.first, sampled.stride, sampled.scale};
-}
-
 }  // namespace
 
 Status SearchQueries(const SampledQueries& sampled, const DeviceRope& rope, int32_t slot_position,

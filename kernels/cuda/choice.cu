@@ -1,75 +1,33 @@
 // What a choice of blocks needs beside scoring and folding: rotated queries, scores of near blocks,
 // and lists of what was chosen.
-#include "kernels/cuda/device.cuh"
-#include "kernels/cuda/rotate.cuh"
+#include "kernels/cuda/sampled.cuh"
 
 namespace cairn::cuda {
 namespace {
 
-constexpr uint32_t kNowhere = 0xffffffffu;   // kAbsent
-constexpr int32_t kNothingChosen = 1 << 30;  // kNoChoice
-
-// The query of block of threads (row, query head), and where its results belong.
-struct Query {
-  const float* q;
-  int position;
-  int head;
-  int64_t place;
-};
-
-__device__ __forceinline__ Query QueryOf(const Sampled& sampled) {
-  const auto i = static_cast<int>(blockIdx.x);
-  const auto h = static_cast<int>(blockIdx.y);
-  const int row = sampled.first + i * sampled.stride;
-  Query query;
-  query.q = sampled.q + row * sampled.q_row_stride + static_cast<int64_t>(h) * sampled.dim;
-  query.position = sampled.positions[row];
-  query.head = h / sampled.group;
-  query.place =
-      (static_cast<int64_t>(query.head) * sampled.rows + i) * sampled.group + h % sampled.group;
-  return query;
-}
-
-__device__ __forceinline__ bool IsNumber(float x) {
-  return (__float_as_uint(x) & 0x7f800000u) != 0x7f800000u;
-}
+constexpr uint32_t kNowhere = 0xffffffffu;  // kAbsent
 
 // Blocks of threads are [S, Hq]; a thread has every so many pairs of columns.
 __global__ void __launch_bounds__(kThreads) SearchQueriesKernel(const SearchQueriesArgs args) {
-  const Query query = QueryOf(args.sampled);
+  const Query query =
+      QueryOf(args.sampled, static_cast<int>(blockIdx.x), static_cast<int>(blockIdx.y));
   const int dim = args.sampled.dim;
-  float* target = args.queries + query.place * dim;
   for (int c = static_cast<int>(threadIdx.x); c < dim / 2; c += kThreads) {
-    const Pair pair = PairAt(args.rotation, dim, query.position - args.slot_position, c);
-    float a = query.q[pair.first];
-    float b = query.q[pair.second];
-    RotatePair(pair, &a, &b);
-    a = __fmul_rn(a, args.sampled.scale);
-    b = __fmul_rn(b, args.sampled.scale);
-    if (!IsNumber(a) || !IsNumber(b)) atomicOr(args.missing, kNothingChosen);
-    target[pair.first] = args.bf16 ? Bf16ToFloat(FloatToBf16(a)) : a;
-    target[pair.second] = args.bf16 ? Bf16ToFloat(FloatToBf16(b)) : b;
+    RotateForSearch(args.sampled, args.rotation, args.slot_position, args.bf16, query, c,
+                    args.queries + query.place * dim, args.missing);
   }
 }
 
 // Blocks of threads are [S, Hq]; a warp has every so many near blocks.
 __global__ void __launch_bounds__(kThreads) NearScoresKernel(const NearScoresArgs args) {
-  const Query query = QueryOf(args.sampled);
-  const int dim = args.sampled.dim;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const Query query =
+      QueryOf(args.sampled, static_cast<int>(blockIdx.x), static_cast<int>(blockIdx.y));
   for (int i = static_cast<int>(threadIdx.x) / kWarp; i < args.near; i += kWarps) {
-    const float* key = args.keys + (static_cast<int64_t>(query.head) * args.near + i) * dim;
-    const int distance = query.position - (i + 1) * args.block_rows;
-    float sum = 0.0f;
-    for (int c = lane; c < dim / 2; c += kWarp) {
-      const Pair pair = PairAt(args.rotation, dim, distance, c);
-      float a = query.q[pair.first];
-      float b = query.q[pair.second];
-      RotatePair(pair, &a, &b);
-      sum += a * key[pair.first] + b * key[pair.second];
-    }
-    sum = SumOverLanes(sum, kWarp);
-    if (lane == 0) args.scores[query.place * args.score_stride + i] = sum * args.sampled.scale;
+    const int64_t key = static_cast<int64_t>(query.head) * args.near + i;
+    const float score =
+        NearScore(args.sampled, args.rotation, query, query.position - (i + 1) * args.block_rows,
+                  args.keys + key * args.sampled.dim);
+    if (threadIdx.x % kWarp == 0) args.scores[query.place * args.score_stride + i] = score;
   }
 }
 

@@ -48,28 +48,7 @@ Status ScoreCodes(const ScoreCodesParams& params, Stream stream) {
       CheckSizes(params.partitions, params.rows, params.dim, params.chunk_vectors, params.dtype));
   CAIRN_CHECK(params.first >= 0 && params.row_stride() >= params.vectors);
   if (params.rows == 0 || params.vectors == 0) return Ok();
-  const int64_t first_chunk = params.first / params.chunk_vectors;
-  const int64_t last_chunk = (params.first + params.vectors - 1) / params.chunk_vectors;
-  ScoreCodesArgs args = {};
-  args.partitions = params.partitions;
-  args.rows = params.rows;
-  args.dim = params.dim;
-  args.coded_dim = CodedDim(params.dim);
-  args.chunks = static_cast<int32_t>(last_chunk - first_chunk + 1);
-  args.chunk_vectors = params.chunk_vectors;
-  args.first = static_cast<int32_t>(params.first % params.chunk_vectors);
-  args.vectors = params.vectors;
-  args.element = static_cast<Element>(params.dtype);
-  args.units = kQueryUnits;
-  args.no_query = kNoQuery;
-  args.codes = params.codes + first_chunk * params.chunk_vectors * args.coded_dim;
-  args.code_stride = params.code_stride;
-  args.scales = params.scales + first_chunk * 2 * args.coded_dim;
-  args.scale_stride = params.scale_stride;
-  args.queries = params.queries;
-  args.scores = params.scores;
-  args.score_stride = params.row_stride();
-  return Launched("scoring of codes", LaunchScoreCodes(args, stream));
+  return Launched("scoring of codes", LaunchScoreCodes(CodesOf(params), stream));
 }
 
 }  // namespace cairn::cuda

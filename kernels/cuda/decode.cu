@@ -1,8 +1,9 @@
 // Attention of one row's query group over its blocks, read in place. A block of threads takes one
-// row, up to kQueries heads of a group, and one part of the list; merge.cu puts parts together.
+// row, up to kQueries heads of a group, and one part of the list; whichever is the last of them to
+// be done puts the parts together.
 #include "kernels/cuda/async_copy.cuh"
-#include "kernels/cuda/block_softmax.cuh"
 #include "kernels/cuda/elements.cuh"
+#include "kernels/cuda/merge.cuh"
 #include "kernels/cuda/rotate.cuh"
 
 namespace cairn::cuda {
@@ -269,7 +270,7 @@ __global__ void __launch_bounds__(kThreads, R::kQueries == 4 ? 3 : 2)
     sums.Add(args.layout, block.payload, sight.rows, memory);
   }
 
-  const bool whole = parts.splits == 1;
+  const bool whole = parts.splits == 1 && parts.arrived == nullptr;
   const int64_t part = static_cast<int64_t>(blockIdx.x) * args.rows + row;
   float* o = whole ? args.o + row * args.o_row_stride + query * dim
                    : parts.o + (part * all_heads + query) * dim;
@@ -277,6 +278,10 @@ __global__ void __launch_bounds__(kThreads, R::kQueries == 4 ? 3 : 2)
   sums.Write(args.layout, queries, memory, o);
   if (static_cast<int>(threadIdx.x) < queries) {
     lse[threadIdx.x] = LogSumExp(memory.max[threadIdx.x], memory.sum[threadIdx.x]);
+  }
+  if (parts.arrived == nullptr || !IsLast(parts.arrived + row * gridDim.z + blockIdx.z)) return;
+  for (int g = static_cast<int>(threadIdx.x) / kWarp; g < queries; g += kWarps) {
+    MergeQuery(args, parts, row, query + g);
   }
 }
 

@@ -85,6 +85,22 @@ __device__ __forceinline__ float MaxOverWarp(float value) {
   return value;
 }
 
+/// Whether this is the last of the blocks of threads along a grid's x to come here. What the others
+/// wrote before they came is there for it, if it is read past this multiprocessor's cache (__ldcg).
+/// `arrived` is 0 before the first comes, and after the last. For all threads, with barriers.
+__device__ __forceinline__ bool IsLast(int32_t* arrived) {
+  __shared__ int is_last;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    is_last = atomicAdd(arrived, 1) + 1 == static_cast<int>(gridDim.x) ? 1 : 0;
+    if (is_last != 0) *arrived = 0;
+  }
+  __syncthreads();
+  __threadfence();
+  return is_last != 0;
+}
+
 /// Null, or what CUDA says of the launch. More than 48 KiB of shared memory is asked for: all that
 /// the device has, as another thread may launch the same kernel with more.
 template <class... Parameters>

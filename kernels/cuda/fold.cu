@@ -3,8 +3,8 @@
 // Of a long past a block of threads has a share: parts of log-sum-exps where rows are few, then the
 // heaviest of the share, and then of several lists of such. More than kThreads blocks are chosen
 // one after the other by one block of threads.
-#include "kernels/cuda/device.cuh"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/select.cuh"
 
 namespace cairn::cuda {
 namespace {
@@ -46,8 +46,6 @@ __global__ void __launch_bounds__(kThreads) RowKernel(const FoldArgs args) {
   args.lse[row] = total > 0.0f ? top + logf(total) : MinusInfinity();
 }
 
-constexpr int kEach = 8;                      // blocks of a thread
-constexpr int kShare = kEach * kThreads;      // of a block of threads
 constexpr int kMostSplitRows = 2 * kThreads;  // of all partitions, that shares make parts for
 constexpr int kMostGroups = 65535;
 
@@ -86,90 +84,25 @@ __global__ void __launch_bounds__(kThreads) PartKernel(const FoldArgs args, floa
   parts[2 * (row * gridDim.x + blockIdx.x) + 1] = total;
 }
 
-// By a warp.
-__device__ float JoinParts(const FoldArgs& args, const float* parts, int shares, int64_t row) {
-  const float* own = parts + 2 * row * shares;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const float other = args.other_lse == nullptr ? MinusInfinity() : args.other_lse[row];
-  float top = other;
-  for (int i = lane; i < shares; i += kWarp) top = fmaxf(top, own[2 * i]);
-  top = MaxOverWarp(top);
-  if (top == MinusInfinity()) return top;
-  float sum = 0.0f;
-  for (int i = lane; i < shares; i += kWarp) sum += own[2 * i + 1] * __expf(own[2 * i] - top);
-  sum = SumOverLanes(sum, kWarp) + __expf(other - top);
-  return top + logf(sum);
-}
-
-// A weight and its block in one number, which is larger the heavier the block is, and of equal ones
-// for the first. 0 is none.
-__device__ __forceinline__ uint64_t KeyOf(float weight, int block) {
-  const uint32_t bits = __float_as_uint(__fadd_rn(weight, 0.0f));  // −0 is 0
-  const uint32_t ordered = (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
-  return uint64_t{ordered} << 32 | (0xffffffffu - static_cast<uint32_t>(block));
-}
-
 // Where the heaviest go: `k` for each list, or what the caller asked for if there is one list.
 struct Heaviest {
   const FoldArgs& args;
   uint32_t* lists;
   int count;
+  int64_t group;
+  int list;
 
-  __device__ void Write(int64_t group, int list, int place, uint64_t key) const {
-    const auto upper = static_cast<uint32_t>(key >> 32), lower = static_cast<uint32_t>(key);
+  __device__ void operator()(int place, uint64_t key) const {
     if (count > 1) {
       uint32_t* to = lists + 2 * ((group * count + list) * args.k + place);
-      to[0] = upper;
-      to[1] = lower;
+      to[0] = static_cast<uint32_t>(key >> 32);
+      to[1] = static_cast<uint32_t>(key);
     } else {
-      const uint32_t bits = (upper & 0x80000000u) != 0 ? upper & 0x7fffffffu : ~upper;
-      args.chosen[group * args.k + place] = static_cast<int32_t>(0xffffffffu - lower);
-      args.log_weights[group * args.k + place] = __uint_as_float(bits);
+      args.chosen[group * args.k + place] = OrdinalOf(key);
+      args.log_weights[group * args.k + place] = WeightOf(key);
     }
   }
 };
-
-struct Selection {
-  uint64_t tops[kThreads];
-  uint64_t found[kShare];
-  uint64_t least;
-  int count;
-};
-
-// The k largest of all threads' keys, in order. At least k keys are not below the k-th largest of
-// the threads' own largest ones, and rarely many more: each of them counts the larger ones.
-__device__ void Select(const uint64_t (&keys)[kEach], Selection& shared, const Heaviest& to,
-                       int64_t group, int list) {
-  const int k = to.args.k;
-  uint64_t top = 0;
-#pragma unroll
-  for (int i = 0; i < kEach; ++i) top = keys[i] > top ? keys[i] : top;
-  shared.tops[threadIdx.x] = top;
-  if (threadIdx.x == 0) {
-    shared.least = 1;
-    shared.count = 0;
-  }
-  __syncthreads();
-  int larger = 0;
-  for (int i = 0; i < kThreads; ++i) larger += shared.tops[i] > top ? 1 : 0;
-  if (larger == k - 1 && top != 0) shared.least = top;
-  __syncthreads();
-#pragma unroll
-  for (int i = 0; i < kEach; ++i) {
-    if (keys[i] >= shared.least) shared.found[atomicAdd(&shared.count, 1)] = keys[i];
-  }
-  __syncthreads();
-  const int count = shared.count;
-  for (int i = static_cast<int>(threadIdx.x); i < count || i < k; i += kThreads) {
-    const uint64_t key = i < count ? shared.found[i] : 0;
-    int place = i;
-    if (i < count) {
-      place = 0;
-      for (int j = 0; j < count; ++j) place += shared.found[j] > key ? 1 : 0;
-    }
-    if (place < k) to.Write(group, list, place, key);
-  }
-}
 
 // Blocks of threads are [shares, groups, P]. With parts the group's log-sum-exps are made of them.
 __global__ void __launch_bounds__(kThreads)
@@ -184,10 +117,12 @@ __global__ void __launch_bounds__(kThreads)
   const int shares = static_cast<int>(gridDim.x);
   if (parts != nullptr) {
     for (int r = static_cast<int>(threadIdx.x) / kWarp; r < rows; r += kWarps) {
-      const float lse = JoinParts(args, parts, shares, first_row + r);
+      const int64_t row = first_row + r;
+      const float other = args.other_lse == nullptr ? MinusInfinity() : args.other_lse[row];
+      const float lse = JoinParts(parts + 2 * row * shares, shares, other);
       if (threadIdx.x % kWarp != 0) continue;
       joined[r] = lse;
-      if (blockIdx.x == 0) args.lse[first_row + r] = lse;
+      if (blockIdx.x == 0) args.lse[row] = lse;
     }
     __syncthreads();
   }
@@ -203,7 +138,8 @@ __global__ void __launch_bounds__(kThreads)
     }
     keys[i] = b < args.blocks ? KeyOf(largest, b) : 0;
   }
-  Select(keys, selection, {args, lists, shares}, group, static_cast<int>(blockIdx.x));
+  const Heaviest write = {args, lists, shares, group, static_cast<int>(blockIdx.x)};
+  Select(keys, args.k, selection, write);
 }
 
 // Blocks of threads are [lists that are made, groups, P]; one is made of kShare / k that there are.
@@ -222,8 +158,9 @@ __global__ void __launch_bounds__(kThreads)
     const int at = static_cast<int>(threadIdx.x) + i * kThreads;
     keys[i] = at < count ? uint64_t{own[2 * at]} << 32 | own[2 * at + 1] : 0;
   }
-  Select(keys, selection, {args, to, static_cast<int>(gridDim.x)}, group,
-         static_cast<int>(blockIdx.x));
+  const Heaviest write = {args, to, static_cast<int>(gridDim.x), group,
+                          static_cast<int>(blockIdx.x)};
+  Select(keys, args.k, selection, write);
 }
 
 struct Candidate {

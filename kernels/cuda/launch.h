@@ -60,12 +60,15 @@ struct AttendArgs {
   float* lse;
 };
 
-/// Parts of a decode: `o` is [splits, T, Hq, D] and `lse` [splits, T, Hq]. Without splits the
-/// result goes where it belongs.
+/// Parts of a decode: `o` is [splits, T, Hq, D] and `lse` [splits, T, Hq]. With one part and
+/// nothing else the result goes where it belongs.
 struct Parts {
   int32_t splits;
   float* o;
   float* lse;
+  const float* other_o;  ///< [T, Hq, D], of other blocks, or null
+  const float* other_lse;
+  int32_t* arrived;  ///< of a decode, [T, Hkv, passes]: parts that are done; null: not merged
 };
 
 const char* LaunchDecode(const AttendArgs& args, const Parts& parts, CUstream_st* stream);
@@ -196,6 +199,53 @@ struct NearScoresArgs {
   int64_t score_stride;
 };
 const char* LaunchNearScores(const NearScoresArgs& args, CUstream_st* stream);
+
+inline constexpr int32_t kSubBlocks = 32;     // a sub: of a scan's candidates, a lane's each
+inline constexpr int32_t kMostScanned = 256;  // vectors that a block of threads scores
+
+/// The head size that a scan's kernel is made for: there is one for f32, which is for tests.
+constexpr int32_t ScanDim(Element element, int32_t dim) {
+  if (element == Element::kF32) return 256;
+  return dim <= 64 ? 64 : dim <= 128 ? 128 : 256;
+}
+/// Vectors that a block of threads scores at once.
+constexpr int32_t CodeRunVectors(Element element, int32_t dim) {
+  return ScanDim(element, dim) <= 128 ? 256 : 128;
+}
+constexpr int32_t VectorRunVectors(Element element, int32_t dim) {
+  if (element == Element::kF32) return 16;
+  return dim <= 128 ? 64 : 32;
+}
+
+/// Candidates fall into runs, one of which a block of threads takes, and runs into subs of up to
+/// kSubBlocks: those that are codes (each chunk begins a run), those that are not, and near ones.
+struct ScanArgs {
+  Sampled sampled;
+  Rotation rotation;  ///< without a table: queries as they are
+  int32_t slot_position;
+  bool bf16;
+  int32_t* missing;
+  int32_t partitions, rows, representatives;
+  Element element;
+  ScoreCodesArgs codes;  ///< without queries and scores
+  ScoreArgs plain;       ///< too
+  int32_t coded, far;    ///< blocks
+  int32_t near, block_rows;
+  const float* near_keys;
+  int32_t k;
+  const float* other_lse;
+  float* lse;
+  int32_t* chosen;
+  float* log_weights;
+  int32_t code_run_blocks, code_parts, code_runs, code_subs;  ///< parts of a chunk, subs of a run
+  int32_t plain_run_blocks, plain_passes, plain_runs, plain_subs;
+  int32_t near_runs;  ///< of a sub each
+  int32_t subs;
+  float* scores;     ///< [P, subs, rows, kSubBlocks]
+  float* parts;      ///< [P, rows, subs, 2]: the largest score, and the sum of exp(score − that)
+  int32_t* arrived;  ///< [P]: runs that are done
+};
+const char* LaunchScan(const ScanArgs& args, CUstream_st* stream);
 
 struct PlaceArgs {
   int32_t heads, groups, k, fixed, sinks, block_rows;

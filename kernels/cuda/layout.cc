@@ -1,5 +1,7 @@
 #include "kernels/cuda/layout.h"
 
+#include "base/check.h"
+
 namespace cairn::cuda {
 namespace {
 
@@ -41,6 +43,54 @@ Layout LayoutOf(const BlockShape& shape) {
 
 Rotation RotationOf(const DeviceRope& rope) {
   return {rope.table, rope.positions, rope.style == RopeStyle::kInterleaved};
+}
+
+Sampled SampledOf(const SampledQueries& sampled) {
+  CAIRN_CHECK(sampled.heads * sampled.group <= 65535);  // blocks of threads in a grid
+  return {sampled.heads,        sampled.group,     sampled.dim,   sampled.rows,   sampled.q,
+          sampled.q_row_stride, sampled.positions, sampled.first, sampled.stride, sampled.scale};
+}
+
+ScoreArgs VectorsOf(const ScoreParams& params) {
+  ScoreArgs args = {};
+  args.partitions = params.partitions;
+  args.rows = params.rows;
+  args.dim = params.dim;
+  args.padded_dim = params.padded_dim;
+  args.vectors = params.vectors;
+  args.element = static_cast<Element>(params.dtype);
+  args.stored = static_cast<const std::byte*>(params.stored);
+  args.partition_stride = params.partition_stride;
+  args.queries = params.queries;
+  args.scores = params.scores;
+  args.score_stride = params.row_stride();
+  return args;
+}
+
+ScoreCodesArgs CodesOf(const ScoreCodesParams& params) {
+  CAIRN_CHECK(params.first >= 0 && params.vectors > 0);
+  const int64_t first_chunk = params.first / params.chunk_vectors;
+  const int64_t last_chunk = (params.first + params.vectors - 1) / params.chunk_vectors;
+  ScoreCodesArgs args = {};
+  args.partitions = params.partitions;
+  args.rows = params.rows;
+  args.dim = params.dim;
+  args.coded_dim = CodedDim(params.dim);
+  args.chunks = static_cast<int32_t>(last_chunk - first_chunk + 1);
+  args.chunk_vectors = params.chunk_vectors;
+  args.first = static_cast<int32_t>(params.first % params.chunk_vectors);
+  args.vectors = params.vectors;
+  args.element = static_cast<Element>(params.dtype);
+  args.units = kQueryUnits;
+  args.no_query = kNoQuery;
+  args.codes = params.codes + first_chunk * params.chunk_vectors * args.coded_dim;
+  args.code_stride = params.code_stride;
+  args.scales = params.scales + first_chunk * 2 * args.coded_dim;
+  args.scale_stride = params.scale_stride;
+  args.queries = params.queries;
+  args.scores = params.scores;
+  args.score_stride = params.row_stride();
+  return args;
 }
 
 Status Launched(const char* what, const char* error) {

@@ -23,19 +23,7 @@ Status ScoreVectors(const ScoreParams& params, Stream stream) {
                 params.rows, params.dim, kMostDim);
   }
   if (params.rows == 0 || params.vectors == 0) return Ok();
-  ScoreArgs args = {};
-  args.partitions = params.partitions;
-  args.rows = params.rows;
-  args.dim = params.dim;
-  args.padded_dim = params.padded_dim;
-  args.vectors = params.vectors;
-  args.element = static_cast<Element>(params.dtype);
-  args.stored = static_cast<const std::byte*>(params.stored);
-  args.partition_stride = params.partition_stride;
-  args.queries = params.queries;
-  args.scores = params.scores;
-  args.score_stride = params.row_stride();
-  return Launched("scoring of vectors", LaunchScore(args, stream));
+  return Launched("scoring of vectors", LaunchScore(VectorsOf(params), stream));
 }
 
 }  // namespace cairn::cuda

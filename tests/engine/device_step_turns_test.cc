@@ -91,6 +91,32 @@ TEST_P(DeviceStepTurns, KindsTakeTurnsWithinABlock) {
   ExpectSame(trace, OnHost(problem, options, 1));
 }
 
+TEST_P(DeviceStepTurns, StepsAreCountedByWhoMadeThem) {
+  const Problem problem(ShapeOf(GetParam(), DType::kF32), 30, 83);
+  Trace trace(problem);
+  DeviceSteps steps(problem);
+  for (const bool there : {true, false}) {
+    auto engine = there ? test::MemoryEngine(OnDevice(1 << 20)) : test::MemoryEngine();
+    const auto make = [&](const char* name) {
+      return engine->CreateSession(name, problem.shape, OptionsOf(Selection::kPerToken), "{}")
+          .value();
+    };
+    const auto a = make("a"), b = make("b");
+    ASSERT_GOOD(RunSteps(*a, problem, 10, 5, &trace));
+    ASSERT_GOOD(RunSteps(*b, problem, 30, 10, &trace));
+    EXPECT_EQ(engine->steps().by_host, there ? 5u : 0u);
+    EXPECT_EQ(engine->steps().on_device, 0u);
+    if (!there) continue;
+    ASSERT_GOOD(a->BeginStepOnDevice(3));
+    a->AbortStep();
+    ASSERT_GOOD(a->BeginStep(3));
+    a->AbortStep();
+    ASSERT_GOOD(steps.RunSteps(*a, 30, 5, &trace));
+    EXPECT_EQ(engine->steps().on_device, 4u);
+    EXPECT_EQ(engine->steps().by_host, 5u);
+  }
+}
+
 // How a step chooses, and how many rows it has.
 struct Turn {
   int32_t rows, retrieve;

@@ -165,7 +165,7 @@ TEST_F(ResidentBlocksTest, TheNextBlockIsNotTheNextPartitionsFirst) {
   }
 }
 
-TEST_F(ResidentBlocksTest, WhatWasUsedLeastLatelyGoesAndSomeRoomIsLeft) {
+TEST_F(ResidentBlocksTest, WhatIsExpectedLastGoesAndSomeRoomIsLeft) {
   ASSERT_GOOD(resident_->Reserve(kBlocks));
   const auto first = Ordinals(0, 0, 10), second = Ordinals(1, 0, 10), third = Ordinals(2, 0, 10);
   const auto fourth = Ordinals(3, 0, 10);
@@ -175,20 +175,79 @@ TEST_F(ResidentBlocksTest, WhatWasUsedLeastLatelyGoesAndSomeRoomIsLeft) {
     ExpectTable();
   }
   resident_->BeginTurn();
-  for (const Block& block : first) EXPECT_TRUE(resident_->Use(block));
-  EXPECT_FALSE(resident_->Use(fourth[0]));
+  resident_->Use(first);
+  for (const Block& block : first) EXPECT_TRUE(resident_->Keep(block));
+  EXPECT_FALSE(resident_->Keep(fourth[0]));
   ASSERT_GOOD(Fetch(fourth));
   ExpectTable();
-  EXPECT_TRUE(HasNone(second));
+  EXPECT_TRUE(HasNone(second)) << "their layer's turn is over, and did without them";
   EXPECT_TRUE(HasAll(first) && HasAll(third) && HasAll(fourth));
   EXPECT_GE(store_->top_slots().available, kSlots / 8);
 
   resident_->BeginTurn();
-  for (const Block& block : third) EXPECT_TRUE(resident_->Use(block));
+  resident_->Use(third);
   ASSERT_GOOD(Fetch(second));
   ExpectTable();
-  EXPECT_TRUE(HasNone(first) && HasNone(fourth)) << "used together, and longest ago";
-  EXPECT_TRUE(HasAll(second) && HasAll(third));
+  EXPECT_TRUE(HasNone(fourth)) << "their layer's turn comes last";
+  EXPECT_TRUE(HasAll(first) && HasAll(second) && HasAll(third));
+}
+
+// Least recently used would forget just what comes next.
+TEST_F(ResidentBlocksTest, WhatIsUsedOftenStaysThoughOtherBlocksCameLater) {
+  ASSERT_GOOD(resident_->Reserve(kBlocks));
+  const std::vector<Block> often[] = {Ordinals(0, 0, 8), Ordinals(2, 0, 8)};
+  for (int round = 0; round < 6; ++round) {
+    for (const auto& blocks : often) {
+      resident_->BeginTurn();
+      resident_->Use(blocks);
+      ASSERT_GOOD(Fetch(blocks));
+      ASSERT_GOOD(stream_.Wait());
+    }
+  }
+  for (int32_t round = 0; round < 3; ++round) {
+    for (const int32_t partition : {0, 2}) {
+      resident_->BeginTurn();
+      ASSERT_GOOD(Fetch(Ordinals(partition, 20 + 6 * round, 6)));
+      ExpectTable();
+    }
+  }
+  EXPECT_TRUE(HasAll(often[0]) && HasAll(often[1]));
+}
+
+// Nine slots are free when another one fetches 20 blocks: it takes the place of those that were
+// used once, though they came later.
+TEST_F(ResidentBlocksTest, WhatWasUsedOftenIsThereStillWhenAnotherOneHasHadRoom) {
+  ASSERT_GOOD(resident_->Reserve(kBlocks));
+  const auto often = Ordinals(0, 0, 15), later = Ordinals(0, 50, 15);
+  ASSERT_GOOD(Fetch(often));
+  ASSERT_GOOD(stream_.Wait());
+  for (int turn = 0; turn < 6; ++turn) {
+    resident_->BeginTurn();
+    resident_->Use(often);
+    ASSERT_GOOD(Fetch(Ordinals(2, 0, 1)));
+    ASSERT_GOOD(stream_.Wait());
+  }
+  ASSERT_GOOD(Fetch(later));
+  ASSERT_GOOD(stream_.Wait());
+  resident_->Rest();
+
+  ResidentBlocks other(kPartitions, kHeads, *store_);
+  other.Take();
+  ASSERT_GOOD(other.Reserve(kBlocks));
+  for (const int32_t partition : {1, 3}) {
+    other.BeginTurn();
+    ASSERT_GOOD(other.Fetch(Ordinals(partition, 100, 10), map_, stream_));
+    ASSERT_GOOD(stream_.Wait());
+  }
+  EXPECT_EQ(resident_->size(), 0);
+  EXPECT_EQ(other.size(), 20);
+  other.Rest();
+
+  resident_->Take();
+  const uint64_t there = store_->Report()[0].bytes_in;
+  ASSERT_GOOD(Fetch(often));
+  EXPECT_EQ(store_->Report()[0].bytes_in, there) << "they were fetched again";
+  ExpectTable();
 }
 
 TEST_F(ResidentBlocksTest, WhatATurnUsesStaysTogether) {
@@ -222,7 +281,7 @@ TEST_F(ResidentBlocksTest, AFetchThatFailsBringsNothingAndTheTableFollows) {
     ASSERT_GOOD(Fetch(kept));
     ASSERT_GOOD(stream_.Wait());
     resident_->BeginTurn();
-    for (const Block& block : kept) EXPECT_TRUE(resident_->Use(block));
+    for (const Block& block : kept) EXPECT_TRUE(resident_->Keep(block));
     cuda_on_cpu::FailCall(call);
     const Status fetched = Fetch(wanted);  // some must go first
     const bool due = cuda_on_cpu::FailureIsDue();

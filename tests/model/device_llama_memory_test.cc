@@ -74,8 +74,11 @@ TEST_P(DeviceLlamaMemory, AStepThatDoesNotFitIsMadeByTheHost) {
     uint32_t seed = 2;
     for (const int64_t rows : {4, 5, 17}) {  // none there, a shorter one, a longer one
       cuda_on_cpu::SetMemory(rows == 5 ? size_t{256} << 20 : 0);
+      const uint64_t by_host = engine->steps().by_host;
       feed(rows, seed++);
+      EXPECT_EQ(engine->steps().by_host - by_host, static_cast<uint64_t>(there));
     }
+    EXPECT_EQ(engine->steps().on_device, 0u);
     cuda_on_cpu::SetMemory(size_t{256} << 20);
     feed(3, seed);
   }

@@ -1,6 +1,7 @@
 // The compute tier on a device: what it copies and when the host waits, and that nothing is read
 // before it is there or overwritten while it is read. The device is tests/support/cuda_on_cpu, on
 // which work runs as late, and streams as far apart, as waiting and events allow.
+#include <algorithm>
 #include <cstring>
 #include <random>
 
@@ -205,12 +206,48 @@ TEST_F(DeviceTierTest, PinsAreJoinedAndLetGoOneByOne) {
   EXPECT_EQ(store_->top_slots().available, 12u);
 }
 
-TEST_F(DeviceTierTest, HitsOfACallerAreCounted) {
-  const TierReport before = store_->Report()[0];
-  store_->CountHits(7);
-  const TierReport after = store_->Report()[0];
-  EXPECT_EQ(after.fetched_blocks - before.fetched_blocks, 7u);
-  EXPECT_EQ(after.hit_blocks - before.hit_blocks, 7u);
+TEST_F(DeviceTierTest, UsesOfPinsAreHitsOfTheFastestTier) {
+  const std::vector<BlockId> ids = BlocksOf(1, 0, 6, 1, 1);
+  SealAll(ids);
+  const Pins held = store_->Fetch(ids).value();
+  const std::vector<TierReport> before = store_->Report();
+  const cuda_on_cpu::RuntimeCounts seen = cuda_on_cpu::Counts();
+  store_->Use(held, std::vector<uint32_t>{0, 5, 3, 5, 0, 0, 1});
+  store_->Use(held, {});
+  const std::vector<TierReport> after = store_->Report();
+  EXPECT_EQ(after[0].fetched_blocks - before[0].fetched_blocks, 7u);
+  EXPECT_EQ(after[0].hit_blocks - before[0].hit_blocks, 7u);
+  EXPECT_EQ(after[1].fetched_blocks, before[1].fetched_blocks);
+  EXPECT_EQ(cuda_on_cpu::Counts().copies, seen.copies);
+  EXPECT_EQ(cuda_on_cpu::Counts().waits, seen.waits);
+}
+
+// Twelve slots of four layers' blocks: those that were used many times are there before the others,
+// and are there still after four of the twelve have gone.
+TEST_F(DeviceTierTest, WhatWasUsedWhilePinnedGoesLast) {
+  const std::vector<BlockId> ids = BlocksOf(1, 0, 6, 4, 1);
+  std::vector<BlockId> used, once, more;
+  for (const BlockId& id : ids)
+    (id.ordinal == 0 ? used : id.ordinal < 3 ? once : more).push_back(id);
+  SealAll(ids);
+  Pins pins[2];
+  for (const BlockId& id : used) pins[0].Append(store_->Fetch({&id, 1}).value());
+  for (const BlockId& id : once) pins[1].Append(store_->Fetch({&id, 1}).value());
+  for (int turn = 0; turn < 5; ++turn) {
+    for (uint32_t place = 0; place < used.size(); ++place) store_->Use(pins[0], {&place, 1});
+  }
+  std::vector<int32_t> ways[2] = {std::vector<int32_t>(used.size()),
+                                  std::vector<int32_t>(once.size())};
+  for (const int i : {0, 1}) store_->Ways(pins[i], ways[i]);
+  EXPECT_LT(*std::ranges::max_element(ways[0]), *std::ranges::min_element(ways[1]));
+  for (Pins& held : pins) held = Pins();
+  for (size_t i = 0; i < 4; ++i) ASSERT_GOOD(store_->Fetch({&more[i], 1}));
+  std::vector<StoreTier> tiers(used.size());
+  store_->Locate(used, tiers);
+  EXPECT_EQ(std::ranges::count(tiers, StoreTier::kCompute), std::ssize(used));
+  tiers.resize(once.size());
+  store_->Locate(once, tiers);
+  EXPECT_EQ(std::ranges::count(tiers, StoreTier::kCompute), std::ssize(once) - 4);
 }
 
 TEST_F(DeviceTierTest, PayloadsCanBeReadOnTheHostToo) {

@@ -47,6 +47,27 @@ TEST(EvictionOrder, BlocksOfLayersThatNobodyHasWantedGoLast) {
   EXPECT_EQ(Drain(order), (std::vector<uint32_t>{2, 1, 0}));
 }
 
+TEST(EvictionOrder, AWayIsThatOfABlockInItOrNot) {
+  EvictionOrder order(2);
+  EvictionOrder::Worth often = 0;
+  for (int turn = 0; turn < 6; ++turn) {
+    for (const uint16_t layer : {0, 1, 2}) order.BeginAccess(layer);
+    often = turn == 0 ? order.FirstUse(1) : order.NextUse(1, often);
+  }
+  order.BeginAccess(0);
+  const EvictionOrder::Worth once = order.FirstUse(1), now = order.FirstUse(0);
+  EXPECT_LT(order.Way(1, often), order.Way(1, once)) << "wanted more often";
+  EXPECT_LT(order.Way(1, once), order.Way(1, once - 6)) << "wanted later";
+  EXPECT_EQ(order.Way(1, once - 1000), order.Way(1, once - 2000)) << "both long ago";
+  EXPECT_LT(order.Way(1, once), order.Way(2, order.FirstUse(2))) << "comes next";
+  EXPECT_LT(order.Way(2, order.FirstUse(2)), order.Way(0, now)) << "its turn is now";
+  EXPECT_LT(order.Way(7, order.FirstUse(7)), order.Way(1, often)) << "nobody has wanted that layer";
+  order.Add(0, 0, now);
+  order.Add(1, 1, once - 1000);
+  EXPECT_EQ(order.Next(), 1u);
+  EXPECT_LT(order.Way(0, now), order.Way(1, once - 1000));
+}
+
 TEST(EvictionOrder, KnowsWhatGoesAfterOneOfTheSameLayerAndWorth) {
   EvictionOrder order(4);
   order.BeginAccess(0);
@@ -117,7 +138,7 @@ TEST(EvictionOrder, EqualOnesGoInTheOrderTheyCame) {
 }
 
 /// Random use of few or many layers against a plain list: within a layer the least worth goes
-/// first, nothing is lost and nothing comes twice.
+/// first, and of all the one with the longest way; nothing is lost and nothing comes twice.
 TEST(EvictionOrder, AgreesWithAPlainList) {
   std::mt19937_64 random = SeededRandom();
   constexpr uint32_t kSlots = 200;
@@ -150,7 +171,9 @@ TEST(EvictionOrder, AgreesWithAPlainList) {
       }
       ASSERT_TRUE(model.contains(next));
       const Entry& first = model[next];
+      const int32_t way = order.Way(first.layer, first.worth);
       for (const auto& [other, entry] : model) {
+        ASSERT_LE(order.Way(entry.layer, entry.worth), way);
         if (entry.layer != first.layer) continue;
         const bool aged = !EvictionOrder::Less(order.FirstUse(entry.layer) - kWindow, first.worth);
         ASSERT_TRUE(aged || !EvictionOrder::Less(entry.worth, first.worth));

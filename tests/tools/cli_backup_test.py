@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """cairn backup: a copy of a whole store, also beside a writer, that is a store of its own."""
 
+import shutil
 import stat
 import subprocess
 import threading
@@ -137,12 +138,17 @@ class Backup(BackupTest):
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait(TIMEOUT_SECONDS)
+            place = self.directory / "copy.new"
             if self.copy.exists():
                 self.verified(self.copy)
+                # Killed when the copy had its name already, it leaves the place where it was made.
+                if process.returncode != 0 and place.exists():
+                    self.assertFalse((place / "store").exists())
+                    shutil.rmtree(place)
                 break
             killed += 1
             # What it has left makes room for the next one.
-            remains += (self.directory / "copy.new").exists()
+            remains += place.exists()
         self.assertGreater(killed, 0)
         self.assertGreater(remains, 0)
         if not self.copy.exists():

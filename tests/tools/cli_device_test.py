@@ -99,6 +99,22 @@ class Device(CliTest):
                 self.assertEqual(set(self.good_on_device(*arguments).json),
                                  set(self.good(*arguments).json))
 
+    def test_steps_are_counted_by_who_made_them(self):
+        text = self.file("text.txt", random_text(2000))
+        self.ingest(text, *MODES["unmodified"])
+        ask = ("ask", *self.session())
+        done = self.good_on_device(*ask, *ASK)
+        self.assertGreater(done.json["device_steps"], 0)
+        self.assertEqual(done.json["host_steps"], 0)
+        self.assertIn(f"\n{done.json['device_steps']} steps on the device, 0 by the host\n",
+                      done.stderr)
+        watched = self.good_on_device(*ask, "--certify", *ASK)
+        self.assertEqual(watched.json["device_steps"], 0)
+        self.assertEqual(watched.json["host_steps"], done.json["device_steps"])
+        on_cpu = self.good(*ask, *ASK)
+        self.assertEqual((on_cpu.json["device_steps"], on_cpu.json["host_steps"]), (0, 0))
+        self.assertNotIn("on the device", on_cpu.stderr)
+
     def test_the_bench_measures_everything(self):
         little = {"--layers": 2, "--kv-heads": 2, "--group": 2, "--head-dim": 16,
                   "--block-rows": 8, "--tokens": 800, "--retrieve": 3, "--pool": "64KiB",

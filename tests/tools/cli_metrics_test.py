@@ -18,8 +18,9 @@ from cli_harness import CliTest, LANDMARK, MODEL, SMALL_STEPS, command, random_t
 READER = pathlib.Path(__file__).with_name("read_metrics.py")
 # The library is a Debian package, and belongs to Debian's Python.
 PYTHONS = (sys.executable, "/usr/bin/python3")
-TYPES = {"cairn_tokens": "counter", "cairn_commits": "counter", "cairn_fetched_blocks": "counter",
-         "cairn_hit_blocks": "counter", "cairn_hit_ratio": "gauge", "cairn_tier_bytes": "counter",
+TYPES = {"cairn_tokens": "counter", "cairn_commits": "counter", "cairn_device_steps": "counter",
+         "cairn_fetched_blocks": "counter", "cairn_hit_blocks": "counter",
+         "cairn_hit_ratio": "gauge", "cairn_tier_bytes": "counter",
          "cairn_tier_held_bytes": "gauge", "cairn_tier_capacity_bytes": "gauge",
          "cairn_fetch_seconds": "histogram", "cairn_ahead_blocks": "counter",
          "cairn_verification_failures": "counter", "cairn_wait_seconds": "counter",

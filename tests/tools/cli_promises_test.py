@@ -16,7 +16,8 @@ from cli_harness import (BINARY, CliTest, DATA, LANDMARK, MODEL, SMALL_STEPS, TI
                          command, plain, random_text)
 
 MANUAL = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text()
-TIERS = {"tiers", "stored_bytes", "cold_only_share", "seconds_waited"}
+TIERS = {"tiers", "stored_bytes", "seconds_waited", "cold_only_share", "device_steps",
+         "host_steps"}
 
 
 def section(name):

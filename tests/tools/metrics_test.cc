@@ -53,7 +53,7 @@ class MetricsTest : public testing::TestWithParam<bool> {
     auto opened = TieredStore::Open(options, cold_);
     ASSERT_TRUE(opened.has_value());
     tiers_ = std::move(opened).value();
-    metrics_.Watch(counters_, *tiers_);
+    metrics_.Watch(counters_, steps_, *tiers_);
     const std::vector<std::byte> payload(kPayloadBytes, std::byte{7});
     for (const BlockId& id : Blocks(0, 16)) ASSERT_TRUE(tiers_->Seal(id, payload).has_value());
     unwritten_ = tiers_->Queues().unwritten_blocks;
@@ -68,6 +68,7 @@ class MetricsTest : public testing::TestWithParam<bool> {
   MemoryColdStore memory_;
   FaultyColdStore cold_{memory_};
   RunCounters counters_;
+  StepCounts steps_;
   Timeline timeline_{{.slices = false, .latencies = true}};
   RunMetrics metrics_{timeline_};
   std::unique_ptr<TieredStore> tiers_;
@@ -77,7 +78,7 @@ class MetricsTest : public testing::TestWithParam<bool> {
 TEST_P(MetricsTest, AreTheReportOfTheTiers) {
   EXPECT_GT(unwritten_, 0u);
   const auto text = Parse(MetricsText(metrics_.Sample()));
-  const nlohmann::json report = TiersJson(tiers_->Report(), 0);
+  const nlohmann::json report = TiersJson(tiers_->Report(), 0, steps_);
   ASSERT_EQ(report["tiers"].size(), GetParam() ? 3u : 2u);
   for (const nlohmann::json& tier : report["tiers"]) {
     const auto name = tier["tier"].get<std::string>();
@@ -108,13 +109,15 @@ TEST_P(MetricsTest, CountADamagedRecordOnce) {
   cold_.FailNth(ColdOperation::kReadBlocks, 1);
   EXPECT_FALSE(tiers_->Fetch(Blocks(8, 4)).has_value());
   EXPECT_EQ(failures(), 1) << "a read that fails says nothing of the record";
-  EXPECT_EQ(TiersJson(tiers_->Report(), 0)["tiers"].back()["verify_failures"], 1);
+  EXPECT_EQ(TiersJson(tiers_->Report(), 0, steps_)["tiers"].back()["verify_failures"], 1);
 }
 
 TEST_P(MetricsTest, AreWhatWasCountedAlsoAfterTheEnd) {
   counters_.tokens_read = 100;
   counters_.tokens_generated = 7;
   counters_.commits = 2;
+  steps_.on_device = 5;
+  steps_.by_host = 3;
   const auto begin = Timeline::Clock::now();
   timeline_.Add("search", 0, begin, begin + std::chrono::nanoseconds(1023));
   timeline_.Add("search", 0, begin, begin + std::chrono::nanoseconds(1024));
@@ -124,11 +127,14 @@ TEST_P(MetricsTest, AreWhatWasCountedAlsoAfterTheEnd) {
       metrics_.Release();
       tiers_.reset();
       counters_.commits = 99;  // of nobody any more
+      steps_.by_host = 99;
     }
     const auto text = Parse(MetricsText(metrics_.Sample()));
     EXPECT_EQ(text.at("cairn_tokens_total{kind=\"read\"}"), 100);
     EXPECT_EQ(text.at("cairn_tokens_total{kind=\"generated\"}"), 7);
     EXPECT_EQ(text.at("cairn_commits_total"), 2);
+    EXPECT_EQ(text.at("cairn_device_steps_total{by=\"device\"}"), 5);
+    EXPECT_EQ(text.at("cairn_device_steps_total{by=\"host\"}"), 3);
     EXPECT_EQ(text.at("cairn_search_seconds_bucket{le=\"1.024e-06\"}"), 1);
     EXPECT_EQ(text.at("cairn_search_seconds_bucket{le=\"2.048e-06\"}"), 2);
     EXPECT_NEAR(text.at("cairn_search_seconds_sum"), 2047e-9, 1e-15);
@@ -198,9 +204,10 @@ TEST(MetricsServerTest, SamplesWhileTheStoreWorks) {
   auto tiers = TieredStore::Open(options, cold);
   ASSERT_TRUE(tiers.has_value());
   RunCounters counters;
+  StepCounts steps;
   Timeline timeline({.slices = false, .latencies = true});
   RunMetrics metrics(timeline);
-  metrics.Watch(counters, *tiers.value());
+  metrics.Watch(counters, steps, *tiers.value());
   double last = 0;
   std::jthread work([&](const std::stop_token& stop) {
     const std::vector<std::byte> payload(kPayloadBytes, std::byte{7});

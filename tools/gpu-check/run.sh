@@ -283,7 +283,7 @@ if wanted counters; then
   mkdir -p "$RESULTS/counters"
   for run in device-f16 device-q8 prefill-f16 prefill-q8; do
     command=(bench device --layers 2 --rounds 1 --kv-type "${run##*-}")
-    kernels="DecodeKernel|ScoreKernel|ScoreCodesKernel|PartKernel|ShareKernel|ListKernel"
+    kernels="DecodeKernel|ScanKernel|ScoreCodesKernel|PartKernel|ShareKernel|ListKernel"
     kernels+="|GatherKernel"
     if [[ $run == prefill-* ]]; then
       command=(bench decode --layers 2 --hidden 1024 --ffn 1024 --vocab 1024 --tokens 20000

@@ -43,6 +43,7 @@ TEST_P(CudaDecode, AgreesWithReference) {
   for (const int32_t splits : {1, 3}) {
     SCOPED_TRACE(splits);
     ExpectAgrees(GetParam(), expected, [&] { return data.Decode(splits); });
+    ExpectAgrees(GetParam(), expected, [&] { return data.DecodeInOneLaunch(splits); });
   }
 }
 
@@ -175,6 +176,16 @@ TEST(CudaAttend, MorePartsThanBlocksAreEmptyParts) {
   const AttentionCase from = {"", 2, 3, 64, 16, 3, 9, DType::kF16, SoftmaxMode::kGrouped};
   CudaAttention data(from, 3, 3);
   ExpectAgrees(from, data.Reference(), [&] { return data.Decode(11); });
+  ExpectAgrees(from, data.Reference(), [&] { return data.DecodeInOneLaunch(11); });
+}
+
+TEST(CudaAttend, MorePartsThanLanesAreMerged) {
+  for (const int32_t dim : {64, 18}) {
+    const AttentionCase from = {"", 2, 3, dim, 5, 40, 4, DType::kF16, SoftmaxMode::kPlain};
+    CudaAttention data(from, 2, 6);
+    ExpectAgrees(from, data.Reference(), [&] { return data.Decode(40); });
+    ExpectAgrees(from, data.Reference(), [&] { return data.DecodeInOneLaunch(39); });
+  }
 }
 
 TEST(CudaAttend, BlocksOfManyRowsTakeMoreSharedMemory) {
@@ -196,7 +207,7 @@ TEST(CudaAttend, ShapesThatKernelsDoNotTakeAreRefusedByName) {
             "the CPU");
   params.shape = {1025, 64, DType::kF16};
   EXPECT_EQ(
-      message(cuda::AttendDecode(params, 1, nullptr, nullptr)),
+      message(cuda::AttendDecode(params, {}, nullptr)),
       "blocks of 1025 rows are not for CUDA kernels, which take up to 1024; use smaller ones");
   params.shape = {64, 64, DType::kF16};
   params.rows = 65536;

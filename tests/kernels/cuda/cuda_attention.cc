@@ -95,8 +95,45 @@ AttentionResult CudaAttention::Run(const Function& attend) {
 
 AttentionResult CudaAttention::Decode(int32_t splits) {
   return Run([&](const cuda::AttendParams& params) {
+    cuda::DecodeShare share = {.splits = splits};
     std::vector<float> scratch(cuda::DecodeScratchFloats(params, splits), std::nanf(""));
-    return cuda::AttendDecode(params, splits, scratch.data(), nullptr);
+    share.scratch = scratch.data();
+    return cuda::AttendDecode(params, share, nullptr);
+  });
+}
+
+// Twice, as a launch leaves behind what the next one begins with.
+AttentionResult CudaAttention::DecodeInOneLaunch(int32_t splits) {
+  const int64_t queries = int64_t{from_.rows} * heads_ * from_.group;
+  std::vector<float> first_o(static_cast<size_t>(queries * from_.head_dim), std::nanf(""));
+  std::vector<float> first_lse(static_cast<size_t>(queries), std::nanf(""));
+  std::vector<int32_t> arrived(
+      static_cast<size_t>(cuda::DecodeCounts(from_.rows, heads_, from_.group)), 0);
+  return Run([&](cuda::AttendParams params) -> Status {
+    cuda::AttendParams firsts = params;
+    std::vector<int32_t> one, others;
+    for (const int32_t count : counts_) {
+      one.push_back(std::min(count, 1));
+      others.push_back(count - one.back());
+    }
+    firsts.block_counts = one.data();
+    firsts.o = first_o.data();
+    firsts.o_row_stride = int64_t{heads_} * from_.group * from_.head_dim;
+    firsts.lse = first_lse.data();
+    CAIRN_TRY(cuda::AttendDecode(firsts, {}, nullptr));
+    params.block_counts = others.data();
+    params.blocks += 1;
+    for (int time = 0; time < 2; ++time) {
+      cuda::DecodeShare share = {.splits = splits,
+                                 .arrived = arrived.data(),
+                                 .other_o = first_o.data(),
+                                 .other_lse = first_lse.data()};
+      std::vector<float> scratch(cuda::DecodeScratchFloats(params, splits), std::nanf(""));
+      share.scratch = scratch.data();
+      CAIRN_TRY(cuda::AttendDecode(params, share, nullptr));
+      CAIRN_CHECK(std::count(arrived.begin(), arrived.end(), 0) == std::ssize(arrived));
+    }
+    return Ok();
   });
 }
 

@@ -19,6 +19,8 @@ class CudaAttention {
   /// [T, Hq, D] and [T, Hq]. What was written beside them fails a check.
   AttentionResult Reference();
   AttentionResult Decode(int32_t splits);
+  /// Of all blocks but the first of each head, whose attention comes from elsewhere and is joined.
+  AttentionResult DecodeInOneLaunch(int32_t splits);
   AttentionResult Prefill();
 
  private:

@@ -8,6 +8,7 @@
 #include "kernels/cuda/blocks.h"
 #include "kernels/cuda/chunk_codes.h"
 #include "kernels/cuda/fold.h"
+#include "kernels/cuda/scan.h"
 #include "kernels/cuda/score.h"
 #include "kernels/cuda/transformer.h"
 
@@ -22,15 +23,19 @@ TEST(CudaLink, WithoutADeviceALaunchIsAnErrorInCudasWords) {
   params.rows = 1;
   FoldParams fold;
   fold.rows = 1;
+  ScanParams scan;
+  scan.queries = {.dim = 64, .rows = 1};
+  scan.plain = {.dim = 64, .padded_dim = 64, .vectors = 1};
   const BlockShape codes = {64, 64, DType::kQ8};
   const Status all[] = {
-      cuda::AttendDecode(params, 1, nullptr, nullptr),
+      cuda::AttendDecode(params, {}, nullptr),
       cuda::AttendPrefill(params, nullptr),
       cuda::AppendRows(params.shape, {nullptr, 64}, {}, nullptr, 1, nullptr, nullptr, 0, nullptr),
       cuda::LandmarkKeys(params.shape, 1, nullptr, nullptr, nullptr),
       cuda::SealBlocks(codes, 1, nullptr, nullptr, nullptr),
       cuda::GatherBlocks(1, 16, nullptr, nullptr, nullptr),
       cuda::FoldScores(fold, nullptr, nullptr),
+      cuda::ScanLandmarks(scan, nullptr, nullptr, nullptr, nullptr),
       cuda::RmsNorm(nullptr, nullptr, 0, 1, 1, DType::kF32, nullptr, nullptr),
       cuda::AddRows(nullptr, nullptr, 1, nullptr, nullptr),
       cuda::SwiGlu(nullptr, 1, 1, DType::kF32, nullptr, nullptr),

@@ -147,6 +147,10 @@ template <class Word>
 Word __ldg(const Word* from) {
   return *from;
 }
+template <class Word>
+Word __ldcg(const Word* from) {
+  return *from;
+}
 // Byte i of the result is that of x, y (the higher four) which digit i of `digits` names.
 inline unsigned __byte_perm(unsigned x, unsigned y, unsigned digits) {
   const uint64_t bytes = uint64_t{y} << 32 | x;

@@ -2,6 +2,7 @@
 #include "tests/support/cuda_on_cpu/runtime_state.h"
 #include "tests/support/cuda_on_cpu/thread_block.h"
 
+using cairn::cuda_on_cpu::counts;
 using cairn::cuda_on_cpu::Fails;
 using cairn::cuda_on_cpu::graphs;
 using cairn::cuda_on_cpu::mutex;
@@ -26,6 +27,7 @@ bool BreaksCapture() {
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   const std::lock_guard lock(mutex);
+  ++counts.captures;
   if (Fails()) return cudaErrorUnknown;
   stream->captured = std::make_unique<CUgraph_st>();
   stream->broken = false;

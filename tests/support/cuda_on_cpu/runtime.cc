@@ -17,6 +17,7 @@ namespace cairn::cuda_on_cpu {
 std::recursive_mutex mutex;
 std::vector<std::unique_ptr<CUstream_st>> streams;
 std::vector<std::unique_ptr<CUgraphExec_st>> graphs;
+RuntimeCounts counts;
 
 }  // namespace cairn::cuda_on_cpu
 
@@ -38,7 +39,6 @@ size_t shared_bytes = 163 << 10;
 thread_local int current_device = 0;
 std::map<std::byte*, size_t> device_memory, pinned_memory;  // where and how long
 std::vector<std::unique_ptr<CUevent_st>> events;
-RuntimeCounts counts;
 cudaError_t failed = cudaSuccess;  // of something that ran; stays
 cudaError_t last = cudaSuccess;
 int calls_to_failure = 0;  // 0: none fails

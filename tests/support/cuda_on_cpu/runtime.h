@@ -25,6 +25,7 @@ struct RuntimeCounts {
   uint64_t copies = 0;
   uint64_t batches = 0;   ///< of them
   uint64_t launches = 0;  ///< of kernels, one by one or by a graph
+  uint64_t captures = 0;  ///< begun, also if that failed
 };
 RuntimeCounts Counts();
 

@@ -45,6 +45,7 @@ namespace cairn::cuda_on_cpu {
 extern std::recursive_mutex mutex;
 extern std::vector<std::unique_ptr<CUstream_st>> streams;
 extern std::vector<std::unique_ptr<CUgraphExec_st>> graphs;
+extern RuntimeCounts counts;
 
 /// Whether this call, which can, is to fail.
 bool Fails();
