@@ -1,6 +1,7 @@
 #include "kernels/scan.h"
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "base/check.h"
@@ -17,6 +18,7 @@ std::vector<float> QueriesOf(const ScanParams& params, const RopeTable* rope) {
   if (rope != nullptr) {
     SearchQueries(sampled, *rope, params.slot_position, params.bf16, queries.data(),
                   params.missing);
+    for (float& number : queries) number = std::isfinite(number) ? number : 0.0f;  // noticed
     return queries;
   }
   float* target = queries.data();

@@ -30,7 +30,9 @@ struct ScanParams {
   float* lse = nullptr;          ///< [P, S·G]
   int32_t* chosen = nullptr;     ///< [P, k] candidates, heaviest first; ties: lowest first
   float* log_weights = nullptr;  ///< [P, k]
-  int32_t* missing = nullptr;    ///< gets kNoChoice if a rotated query holds NaN or infinity
+  /// Gets kNoChoice if a rotated query holds NaN or infinity. What is chosen then are candidates
+  /// all the same, but any.
+  int32_t* missing = nullptr;
 
   int32_t partitions() const { return queries.heads; }
   int32_t rows() const { return queries.rows * queries.group; }
