@@ -78,7 +78,7 @@ void DeviceIndex::Describe(int32_t first, int64_t begin, int64_t end, ScanParams
                    .partition_stride = capacity_ * block_numbers()};
 }
 
-// Calls work(first, count, params) for partitions in pieces of as many codes.
+// Calls work(p, params) for partitions first_partition + p on, in pieces of as many codes.
 template <class Work>
 Status DeviceIndex::ForAlike(int32_t first_partition, int32_t partition_count, int64_t begin,
                              int64_t end, const ScanParams& params, const Work& work) const {
