@@ -87,17 +87,18 @@ __device__ __forceinline__ float MaxOverWarp(float value) {
 
 /// Whether this is the last of the blocks of threads along a grid's x to come here. What the others
 /// wrote before they came is there for it, if it is read past this multiprocessor's cache (__ldcg).
-/// `arrived` is 0 before the first comes, and after the last. For all threads, with barriers.
+/// `arrived` is 0 before the first comes, and after the last. For all threads, with barriers: what
+/// orders one thread's fences orders what is on the other side of the barriers for all.
 __device__ __forceinline__ bool IsLast(int32_t* arrived) {
   __shared__ int is_last;
-  __threadfence();
   __syncthreads();
   if (threadIdx.x == 0) {
+    __threadfence();
     is_last = atomicAdd(arrived, 1) + 1 == static_cast<int>(gridDim.x) ? 1 : 0;
-    if (is_last != 0) *arrived = 0;
+    if (is_last != 0) atomicExch(arrived, 0);
+    __threadfence();
   }
   __syncthreads();
-  __threadfence();
   return is_last != 0;
 }
 

@@ -24,7 +24,7 @@
 #define __align__(bytes) alignas(bytes)
 // One block runs at a time, so what its threads share may be static. In a template the section
 // is not used by every compiler, and such memory keeps what the block before left in it.
-#define __shared__ static __attribute__((section("cuda_shared")))
+#define __shared__ static __attribute__((section("cuda_shared"), used))
 
 inline const auto& threadIdx = cairn::cuda_on_cpu::thread_index;
 inline const auto& blockIdx = cairn::cuda_on_cpu::block_index;
@@ -65,9 +65,11 @@ T Shuffle(uint32_t mask, T value, int source, const char* file, int line) {
 /// Atomics of this program: threads take turns.
 template <class T, class Function>
 T Change(T* target, Function changed) {
-  MayYield();
-  const T old = *target;
-  *target = changed(old);
+  BeginChange(target);
+  T old;
+  __atomic_load(target, &old, __ATOMIC_RELAXED);
+  T value = changed(old);
+  __atomic_store(target, &value, __ATOMIC_RELAXED);
   return old;
 }
 
@@ -134,7 +136,7 @@ T atomicCAS(T* target, std::type_identity_t<T> expected, std::type_identity_t<T>
   return cairn::cuda_on_cpu::Change(
       target, [expected, value](T old) { return old == expected ? value : old; });
 }
-inline void __threadfence() {}
+inline void __threadfence() { cairn::cuda_on_cpu::Fence(); }
 
 inline float __expf(float x) { return std::exp(x); }
 inline float __fmul_rn(float a, float b) { return a * b; }
