@@ -30,8 +30,17 @@ bool IsSeen(void (*kernel)(Parameters...), unsigned blocks, Parameters... argume
 
 int* SharedInts() { return reinterpret_cast<int*>(cuda_on_cpu::DynamicShared()); }
 
-// Each thread reads what its neighbour in the warp has written.
-enum class Between { kNothing, kShuffle, kVote, kProduct, kHalves, kWarpBarrier, kBlockBarrier };
+// Each thread reads what another has written: one of its warp, or, the last two, of the other.
+enum class Between {
+  kNothing,
+  kShuffle,
+  kVote,
+  kProduct,
+  kHalves,
+  kWarpBarrier,
+  kTwoWarpBarriers,
+  kBlockBarrier
+};
 
 template <Between kBetween>
 __global__ void PassOn(int* out) {
@@ -47,8 +56,9 @@ __global__ void PassOn(int* out) {
   }
   if constexpr (kBetween == Between::kHalves) __syncwarp(own % 32 < 16 ? 0xffffu : 0xffff0000u);
   if constexpr (kBetween == Between::kWarpBarrier) __syncwarp();
+  if constexpr (kBetween == Between::kTwoWarpBarriers) __syncwarp(), __syncwarp();
   if constexpr (kBetween == Between::kBlockBarrier) __syncthreads();
-  const unsigned other = kBetween == Between::kBlockBarrier ? (own + 32) % kThreads : own ^ 16;
+  const unsigned other = kBetween >= Between::kTwoWarpBarriers ? own ^ 32 : own ^ 16;
   out[own] = shared[other];
 }
 
@@ -60,6 +70,7 @@ TEST(MemoryOrder, OnlyBarriersOrderTheMemoryOfAWarp) {
   EXPECT_TRUE(IsSeen(PassOn<Between::kProduct>, 1, out.data()));
   EXPECT_TRUE(IsSeen(PassOn<Between::kHalves>, 1, out.data()));
   EXPECT_FALSE(IsSeen(PassOn<Between::kWarpBarrier>, 1, out.data()));
+  EXPECT_TRUE(IsSeen(PassOn<Between::kTwoWarpBarriers>, 1, out.data()));
   EXPECT_FALSE(IsSeen(PassOn<Between::kBlockBarrier>, 1, out.data()));
 }
 

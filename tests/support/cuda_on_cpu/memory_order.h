@@ -23,7 +23,9 @@ class MemoryOrder {
 
   /// Threads of another block from here on.
   void BeginBlock(size_t threads) {
-    if (on_) threads_.assign(threads, {.arrived = Token()});
+    if (!on_) return;
+    threads_ = std::vector<Thread>(threads);
+    for (Thread& thread : threads_) thread.arrived = Token();
   }
 
   /// Thread `number` comes to where it waits for others.
