@@ -201,5 +201,52 @@ TEST(MemoryOrder, AsynchronousCopiesReadAndWriteUntilWaitedFor) {
   EXPECT_TRUE(CopyIsSeen<Copying::kSourceInUse>());
 }
 
+// A launch that overlaps the one before, which overlaps the one before it.
+enum class Early { kNothing, kOther, kOfTheLast, kOfTheOneBefore, kWrite };
+
+template <int kWhich>
+__global__ void WriteOne(int* numbers) {
+  cuda::WaitForLaunchBefore();
+  numbers[kWhich] = 1;
+}
+
+template <Early kEarly>
+__global__ void ReadEarly(int* numbers) {
+  int early = 0;
+  if (kEarly == Early::kOther) early = numbers[2];
+  if (kEarly == Early::kOfTheLast) early = numbers[1];
+  if (kEarly == Early::kOfTheOneBefore) early = numbers[0];
+  if (kEarly == Early::kWrite) numbers[1] = 2;
+  cuda::WaitForLaunchBefore();
+  numbers[3] = early + numbers[0] + numbers[1];
+}
+
+template <Early kEarly>
+bool OverlapIsSeen() {
+  cudaStream_t stream = nullptr;
+  void* memory = nullptr;
+  EXPECT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
+  EXPECT_EQ(cudaMalloc(&memory, 64), cudaSuccess);
+  auto* numbers = static_cast<int*>(memory);
+  const cuda_on_cpu::ExpectedRaces races;
+  const dim3 one{1, 1, 1};
+  EXPECT_EQ(cuda::LaunchThat(false, WriteOne<3>, one, 0, stream, numbers), nullptr);
+  EXPECT_EQ(cuda::LaunchThat(false, WriteOne<0>, one, 0, stream, numbers), nullptr);
+  EXPECT_EQ(cuda::LaunchThat(true, WriteOne<1>, one, 0, stream, numbers), nullptr);
+  EXPECT_EQ(cuda::LaunchThat(true, ReadEarly<kEarly>, one, 0, stream, numbers), nullptr);
+  EXPECT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+  EXPECT_EQ(cudaFree(memory), cudaSuccess);
+  EXPECT_EQ(cudaStreamDestroy(stream), cudaSuccess);
+  return races.Seen() > 0;
+}
+
+TEST(MemoryOrder, WhatOverlapsUsesNothingOfLaunchesBeforeUntilItHasWaited) {
+  EXPECT_FALSE(OverlapIsSeen<Early::kNothing>());
+  EXPECT_FALSE(OverlapIsSeen<Early::kOther>());
+  EXPECT_TRUE(OverlapIsSeen<Early::kOfTheLast>());
+  EXPECT_TRUE(OverlapIsSeen<Early::kOfTheOneBefore>());
+  EXPECT_TRUE(OverlapIsSeen<Early::kWrite>());
+}
+
 }  // namespace
 }  // namespace cairn

@@ -233,6 +233,27 @@ TEST(ThreadBlock, ThreadsThatMeetAtDifferentBarriersAreAnError) {
   EXPECT_EQ(out, std::vector<int>(40, 1));
 }
 
+__global__ void WaitOrNot(bool wait, int* out) {
+  if (wait) cuda_on_cpu::WaitForLaunchBefore();
+  out[threadIdx.x] = 1;
+}
+
+TEST(ThreadBlock, AThreadOfALaunchThatOverlapsMustWait) {
+  cudaLaunchAttribute overlap = {};
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config;
+  config.blockDim = {40};
+  std::vector<int> out(40);
+  EXPECT_EQ(cudaLaunchKernelEx(&config, WaitOrNot, false, out.data()), cudaSuccess);
+  config.attrs = &overlap;
+  config.numAttrs = 1;
+  EXPECT_EQ(cudaLaunchKernelEx(&config, WaitOrNot, true, out.data()), cudaSuccess);
+  const cudaError_t error = cudaLaunchKernelEx(&config, WaitOrNot, false, out.data());
+  EXPECT_EQ(error, cudaErrorLaunchFailure);
+  EXPECT_NE(Why(error).find("did not wait for the launch before"), std::string::npos) << Why(error);
+}
+
 __global__ void LeaveEarly() {
   if (threadIdx.x < 3) return;
   __syncthreads();

@@ -167,11 +167,23 @@ inline unsigned __byte_perm(unsigned x, unsigned y, unsigned digits) {
 // refused here.
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 
+struct cudaFuncAttributes {
+  int ptxVersion;
+};
+enum cudaLaunchAttributeID { cudaLaunchAttributeProgrammaticStreamSerialization = 6 };
+struct cudaLaunchAttribute {
+  cudaLaunchAttributeID id;
+  struct {
+    int programmaticStreamSerializationAllowed;
+  } val;
+};
 struct cudaLaunchConfig_t {
   dim3 gridDim;
   dim3 blockDim;
   size_t dynamicSmemBytes = 0;
   cudaStream_t stream = nullptr;
+  const cudaLaunchAttribute* attrs = nullptr;
+  unsigned numAttrs = 0;
 };
 
 namespace cairn::cuda_on_cpu {
@@ -194,6 +206,12 @@ cudaError_t cudaFuncSetAttribute(void (*kernel)(Parameters...), cudaFuncAttribut
   return cudaSuccess;
 }
 
+template <class... Parameters>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, void (*)(Parameters...)) {
+  *attributes = {.ptxVersion = 90};  // so that launches may overlap
+  return cudaSuccess;
+}
+
 template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments&&... arguments) {
@@ -201,9 +219,11 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
     return cudaErrorInvalidValue;
   }
   return cairn::cuda_on_cpu::PutLaunch(
-      config->stream, [config = *config, kernel,
-                       values = std::tuple<Parameters...>(std::forward<Arguments>(arguments)...)] {
+      config->stream,
+      [config = *config, kernel,
+       values = std::tuple<Parameters...>(std::forward<Arguments>(arguments)...)] {
         return cairn::cuda_on_cpu::RunGrid(config.gridDim, config.blockDim, config.dynamicSmemBytes,
                                            [&] { std::apply(kernel, values); });
-      });
+      },
+      config->numAttrs > 0 && config->attrs->val.programmaticStreamSerializationAllowed != 0);
 }

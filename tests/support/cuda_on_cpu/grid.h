@@ -62,6 +62,7 @@ struct Thread {
   Exchange exchange;
   AsyncCopies copies;
   FakeStack fake_stack;
+  bool has_waited = false;  // for the launch before
 };
 
 inline void FillStaticShared(std::byte with) {
@@ -89,10 +90,10 @@ inline std::byte* StackFor(const void* stream, size_t number) {
 class Grid {
  public:
   Grid(size_t threads, size_t shared_bytes, const std::function<void()>& body, uint64_t seed,
-       const void* stream)
-      : stream_(stream),
-        apart_(kThreadSanitizer && stream == nullptr),
-        together_(apart_ ? nullptr : NewFiber()),
+       const GridOrigin& origin)
+      : origin_(origin),
+        apart_(kThreadSanitizer && origin.stream == nullptr),
+        together_(apart_ || origin.fiber != nullptr ? origin.fiber : NewFiber()),
         turns_(seed),
         memory_(apart_),
         body_(body),
@@ -173,6 +174,11 @@ class Grid {
     memory_.Change(CurrentNumber(), at);
   }
 
+  void WaitForLaunchBefore() {
+    current_->has_waited = true;
+    AcquireFrom(origin_.before);
+  }
+
   void Fence() { memory_.Fence(CurrentNumber()); }
 
   void Fail(std::string why) {
@@ -206,7 +212,7 @@ class Grid {
   }
 
   void MakeFiber(Thread* thread, size_t number) {
-    thread->stack = StackFor(stream_, number);
+    thread->stack = StackFor(origin_.stream, number);
     thread->fake_stack.fiber = apart_ ? NewFiber() : together_;
     std::fill_n(thread->stack, kCanaryBytes, kCanary);
     thread->fiber = context::make_fcontext(thread->stack + kStackBytes, kStackBytes, &Grid::Enter);
@@ -274,6 +280,10 @@ class Grid {
   void End() {
     const Unseen unseen;
     if (copies().UnderWay()) Fail("a thread has ended with copies under way");
+    if (origin_.overlaps && !current_->has_waited) {
+      Fail("a thread has ended that did not wait for the launch before");
+    }
+    current_->has_waited = false;
     copies().Forget();
     current_->state = State::kEnded;
     memory_.EndThread();
@@ -376,7 +386,7 @@ class Grid {
     return text;
   }
 
-  const void* const stream_;
+  const GridOrigin origin_;
   const bool apart_;
   void* const together_;
   std::string failure_;

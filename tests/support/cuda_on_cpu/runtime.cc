@@ -47,24 +47,45 @@ bool CanRun(const CUstream_st& stream) {
   return next.after == nullptr || next.after->passed >= next.times;
 }
 
+// As the stream's fiber. What overlaps begins with what was before the launch before it, if that
+// is what was put there last; and if that overlaps too, before the one before that.
+GridOrigin OriginOf(CUstream_st* stream, const Operation& operation) {
+  GridOrigin origin = {.stream = stream, .overlaps = operation.overlaps};
+  if constexpr (!kThreadSanitizer) return origin;
+  void* const before = std::exchange(stream->before_launch, nullptr);
+  if (operation.overlaps && before != nullptr) {
+    origin.before = NewToken();
+    ReleaseTo(origin.before);
+    GoOnAs(before);
+    AcquireFrom(operation.put);
+    origin.fiber = NewFiber();
+    GoOnAs(stream->fiber);
+    stream->before_launch = before;
+    return origin;
+  }
+  if (before != nullptr) ForgetFiber(before);
+  if (operation.launch) stream->before_launch = NewFiber();
+  return origin;
+}
+
 // What comes of it is for the stream alone until somebody waits for that. This stack is the host's,
 // so accesses are seen where they say so.
 cudaError_t RunAsStream(CUstream_st* stream, Operation* operation) {
   void* const host = RunningFiber();
   cudaError_t error = cudaSuccess;
   char* const done = stream->done;
-  RunFor(stream);
   GoOnAs(stream->fiber);
   {
     const Unseen unseen;
     AcquireFrom(operation->put);
     if (operation->after != nullptr) AcquireFrom(operation->after_passed);
+    RunFor(OriginOf(stream, *operation));
     if (operation->run) error = operation->run();
+    RunFor({});
     operation->run = nullptr;
     ReleaseTo(done);
   }
   GoOnAs(host);
-  RunFor(nullptr);
   return error;
 }
 
@@ -161,17 +182,20 @@ cudaError_t RunAll() {
   return error;
 }
 
-cudaError_t PutLaunch(cudaStream_t stream, std::function<bool()> kernel) {
+cudaError_t PutLaunch(cudaStream_t stream, std::function<bool()> kernel, bool overlaps) {
   const std::lock_guard lock(mutex);
   const auto run = [kernel = std::move(kernel)] {
     return kernel() ? cudaSuccess : cudaErrorLaunchFailure;
   };
   if (stream == nullptr) {
     ++counts.launches;
-    return run();
+    RunFor({.overlaps = overlaps});
+    const cudaError_t error = run();
+    RunFor({});
+    return error;
   }
   if (Fails()) return cudaErrorUnknown;
-  return Put(stream, {.run = run, .launch = true});
+  return Put(stream, {.run = run, .launch = true, .overlaps = overlaps});
 }
 
 bool CallFails() {

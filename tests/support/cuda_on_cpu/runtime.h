@@ -131,8 +131,9 @@ const char* cudaGetErrorString(cudaError_t error);
 
 namespace cairn::cuda_on_cpu {
 
-/// Runs `kernel` later, in order (now on the null stream).
-cudaError_t PutLaunch(cudaStream_t stream, std::function<bool()> kernel);
+/// Runs `kernel` later, in order (now on the null stream). If it overlaps, what threads do before
+/// WaitForLaunchBefore is beside the launch before it, for the sanitizer of threads.
+cudaError_t PutLaunch(cudaStream_t stream, std::function<bool()> kernel, bool overlaps = false);
 /// For other stand-ins: whether this call, which can, is to fail.
 bool CallFails();
 bool IsDeviceMemory(const void* memory, size_t bytes);

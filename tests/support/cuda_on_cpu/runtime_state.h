@@ -27,6 +27,7 @@ struct Operation {
   char* after_passed = nullptr;  // of `after`
   char* put = nullptr;           // a token of what was before it was put on a stream
   bool launch = false;           // of a kernel
+  bool overlaps = false;
 };
 
 }  // namespace cairn::cuda_on_cpu
@@ -38,11 +39,15 @@ struct CUgraphExec_st : CUgraph_st {};
 
 struct CUstream_st {
   CUstream_st() = default;
-  ~CUstream_st() { cairn::cuda_on_cpu::ForgetFiber(fiber); }
+  ~CUstream_st() {
+    cairn::cuda_on_cpu::ForgetFiber(fiber);
+    if (before_launch != nullptr) cairn::cuda_on_cpu::ForgetFiber(before_launch);
+  }
   CUstream_st(const CUstream_st&) = delete;
   CUstream_st& operator=(const CUstream_st&) = delete;
 
   void* const fiber = cairn::cuda_on_cpu::NewFiber();
+  void* before_launch = nullptr;  // what was before the last, if nothing was put behind that
   char* const done = cairn::cuda_on_cpu::NewToken();  // a token of all that has run
   std::deque<cairn::cuda_on_cpu::Operation> queue;
   std::unique_ptr<CUgraph_st> captured;  // while it captures

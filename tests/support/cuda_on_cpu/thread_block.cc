@@ -17,7 +17,7 @@ uint64_t switches = 0;
 std::string failure;
 Order draws(order_seed);
 Grid* running = nullptr;
-const void* stream_of_grids = nullptr;
+GridOrigin origin_of_grids;
 
 }  // namespace
 
@@ -30,7 +30,7 @@ size_t DrawStream(size_t count) {
   if (order_seed % 3 == 0) return Draw(count);
   return order_seed % 3 == 1 ? 0 : count - 1;
 }
-void RunFor(const void* stream) { stream_of_grids = stream; }
+void RunFor(const GridOrigin& origin) { origin_of_grids = origin; }
 const std::string& Failure() { return failure; }
 uint64_t Switches() { return switches; }
 
@@ -41,7 +41,7 @@ bool RunGrid(Size3 grid, Size3 block, size_t shared_bytes, const std::function<v
   grid_size = grid;
   const size_t threads = size_t{block.x} * block.y * block.z;
   const auto run =
-      std::make_unique<Grid>(threads, shared_bytes, thread, order_seed, stream_of_grids);
+      std::make_unique<Grid>(threads, shared_bytes, thread, order_seed, origin_of_grids);
   running = run.get();
   run->Run();
   running = nullptr;
@@ -50,9 +50,7 @@ bool RunGrid(Size3 grid, Size3 block, size_t shared_bytes, const std::function<v
   return failure.empty();
 }
 
-void BlockBarrier(const char* file, int line) {
-  running->BlockBarrier({file, line});
-}
+void BlockBarrier(const char* file, int line) { running->BlockBarrier({file, line}); }
 
 std::byte* DynamicShared() { return running->shared(); }
 int Lane() { return running->Lane(); }
@@ -66,6 +64,8 @@ void Fence() {
   const Unseen unseen;
   running->Fence();
 }
+
+void WaitForLaunchBefore() { running->WaitForLaunchBefore(); }
 
 uint64_t WarpExchange(WarpOperation operation, uint32_t mask, uint64_t value, int source,
                       const char* file, int line) {

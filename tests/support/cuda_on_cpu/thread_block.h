@@ -53,8 +53,16 @@ size_t DrawStream(size_t count);
 /// Failure() then has the reason. Not from two CPU threads at a time.
 bool RunGrid(Size3 grid, Size3 block, size_t shared_bytes, const std::function<void()>& thread);
 const std::string& Failure();
-/// Grids from now on are of this stream; null for none.
-void RunFor(const void* stream);
+/// Where a grid comes from. For the sanitizer of threads one of a stream is `fiber`, or a new one
+/// if that is null. One that overlaps waits for `before`, a token, or null.
+struct GridOrigin {
+  const void* stream = nullptr;
+  bool overlaps = false;
+  void* fiber = nullptr;
+  char* before = nullptr;
+};
+/// Of grids from now on.
+void RunFor(const GridOrigin& origin);
 
 /// How often fibers were switched since the program began: a measure of what tests cost.
 uint64_t Switches();
@@ -66,6 +74,8 @@ std::byte* DynamicShared();
 void BeginChange(const void* at);
 /// __threadfence.
 void Fence();
+/// griddepcontrol.wait. A thread of a launch that overlaps must not end without it.
+void WaitForLaunchBefore();
 
 enum class WarpOperation : uint8_t { kBarrier, kShuffle, kBallot, kTogether };
 
