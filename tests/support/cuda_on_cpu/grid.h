@@ -73,13 +73,13 @@ inline void FillStaticShared(std::byte with) {
 }
 
 // Of thread `number` of grids of a stream; what an earlier one left in it does not matter. For the
-// sanitizer of threads those without a stream are new memory each time.
-inline std::byte* StackFor(const void* stream, size_t number) {
+// sanitizer of threads it is new memory where nothing orders those grids.
+inline std::byte* StackFor(const GridOrigin& origin, size_t number) {
   static std::map<const void*, std::vector<std::unique_ptr<std::byte[]>>> all;
-  auto& stacks = all[kThreadSanitizer ? stream : nullptr];
+  auto& stacks = all[kThreadSanitizer ? origin.stream : nullptr];
   while (stacks.size() <= number) stacks.emplace_back();
   std::unique_ptr<std::byte[]>& stack = stacks[number];
-  if (kThreadSanitizer && stream == nullptr) stack.reset();
+  if (kThreadSanitizer && (origin.stream == nullptr || origin.overlaps)) stack.reset();
   if (stack == nullptr) stack = std::make_unique_for_overwrite<std::byte[]>(kStackBytes);
   ForgetStack(stack.get(), kStackBytes);
   return stack.get();
@@ -121,8 +121,7 @@ class Grid {
     }
     if (!apart_ || !failure_.empty()) EndThreads();
     memory_.EndGrid();
-    while (!ended_fibers_.empty()) ForgetOldestFiber();
-    if (!apart_) ForgetFiber(together_);
+    if (kThreadSanitizer && !apart_) EndedFibers().push_back(together_);
   }
 
   void BlockBarrier(Place place) {
@@ -212,7 +211,7 @@ class Grid {
   }
 
   void MakeFiber(Thread* thread, size_t number) {
-    thread->stack = StackFor(origin_.stream, number);
+    thread->stack = StackFor(origin_, number);
     thread->fake_stack.fiber = apart_ ? NewFiber() : together_;
     std::fill_n(thread->stack, kCanaryBytes, kCanary);
     thread->fiber = context::make_fcontext(thread->stack + kStackBytes, kStackBytes, &Grid::Enter);
@@ -223,6 +222,13 @@ class Grid {
     if (!apart_) return;
     shared_ = std::vector<std::byte>(shared_.size());
     for (size_t i = 0; i < threads_.size(); ++i) MakeFiber(&threads_[i], i);
+  }
+
+  // Some that have ended are kept: a race with what one did is not reported once it is forgotten.
+  static std::deque<void*>& EndedFibers() {
+    static std::deque<void*> ended;
+    for (; ended.size() > kMostEndedFibers; ended.pop_front()) ForgetFiber(ended.front());
+    return ended;
   }
 
   void RunBlock() {
@@ -249,8 +255,7 @@ class Grid {
       }
     }
     if (!apart_ || !failure_.empty()) return;
-    for (const Thread& thread : threads_) ended_fibers_.push_back(thread.fake_stack.fiber);
-    while (ended_fibers_.size() > kMostEndedFibers) ForgetOldestFiber();
+    for (const Thread& thread : threads_) EndedFibers().push_back(thread.fake_stack.fiber);
   }
 
   void Resume(Thread* thread) {
@@ -287,11 +292,6 @@ class Grid {
     copies().Forget();
     current_->state = State::kEnded;
     memory_.EndThread();
-  }
-
-  void ForgetOldestFiber() {
-    ForgetFiber(ended_fibers_.front());
-    ended_fibers_.pop_front();
   }
 
   // What threads did that will not end is over too.
@@ -393,7 +393,6 @@ class Grid {
   uint64_t switches_ = 0;
   Turns turns_;
   MemoryOrder memory_;
-  std::deque<void*> ended_fibers_;  // a race with what one did is not reported once it is forgotten
   const std::function<void()> body_;
   std::vector<Thread> threads_;
   std::vector<std::byte> shared_;

@@ -56,10 +56,13 @@ GridOrigin OriginOf(CUstream_st* stream, const Operation& operation) {
   if (operation.overlaps && before != nullptr) {
     origin.before = NewToken();
     ReleaseTo(origin.before);
-    GoOnAs(before);
-    AcquireFrom(operation.put);
-    origin.fiber = NewFiber();
-    GoOnAs(stream->fiber);
+    char* const put = operation.put;
+    void* const own = stream->fiber;
+    GoOnAs(before);  // nothing is read here, which would be seen
+    AcquireFrom(put);
+    void* const beside = NewFiber();
+    GoOnAs(own);
+    origin.fiber = beside;
     stream->before_launch = before;
     return origin;
   }
@@ -248,11 +251,11 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   const std::lock_guard lock(mutex);
   if (BreaksCapture()) return cudaErrorStreamCaptureUnsupported;
-  if (Fails()) return cudaErrorUnknown;
-  ++counts.waits;
+  const bool fails = Fails();
+  counts.waits += fails ? 0 : 1;
   const cudaError_t error = RunUntil([&] { return stream->queue.empty(); });
   AcquireFrom(stream->done);
-  return error;
+  return fails ? cudaErrorUnknown : error;
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
@@ -302,11 +305,11 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const std::lock_guard lock(mutex);
   if (BreaksCapture()) return cudaErrorStreamCaptureUnsupported;
-  if (Fails()) return cudaErrorUnknown;
-  ++counts.waits;
+  const bool fails = Fails();
+  counts.waits += fails ? 0 : 1;
   const cudaError_t error = RunUntil([&] { return event->passed == event->recorded; });
   AcquireFrom(event->last_passed);
-  return error;
+  return fails ? cudaErrorUnknown : error;
 }
 
 cudaError_t cudaGetLastError() {

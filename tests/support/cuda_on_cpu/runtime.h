@@ -39,7 +39,8 @@ void SetSharedMemory(size_t bytes);
 size_t MostSharedBytes();
 /// After a kernel failed on purpose.
 void ForgetFailure();
-/// The call of this number from now on, of those that can fail, fails and does nothing; 0: none.
+/// The call of this number from now on, of those that can fail, fails and does nothing, or says so
+/// when what it waited for is over; 0: none.
 void FailCall(int number);
 /// Whether one is still to fail.
 bool FailureIsDue();
