@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define CAIRN_FIBERS_WITH_ASAN 1
@@ -81,7 +82,7 @@ inline void GoOnAs([[maybe_unused]] void* fiber) {
 }
 
 /// A token that is never given back; null where none is needed.
-inline char* NewToken() { return kThreadSanitizer ? new char : nullptr; }
+inline char* NewToken() { return kThreadSanitizer ? std::make_unique<char>().release() : nullptr; }
 
 /// All that was done before a release of a token is before what is done behind an acquisition of
 /// it: for the sanitizer of threads; nothing happens. A token is a byte that is used for no more,
