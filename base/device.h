@@ -120,6 +120,12 @@ class DeviceStream {
   Status WaitFor(const DeviceEvent& event);
   /// The host waits for all that is on it, counted. kIo with the reason if something failed.
   Status Wait();
+  /// The same, also if `put` is a failure to put something here, so that what was put before that
+  /// uses no memory of the host any more. The first failure of both.
+  Status WaitAfter(Status put) {
+    Status waited = Wait();
+    return put ? waited : put;
+  }
 
   /// What the calling thread puts here until EndCapture becomes a graph and does not run. Meanwhile
   /// the thread neither allocates nor waits. After an error no capture is under way.

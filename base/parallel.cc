@@ -14,7 +14,7 @@
 #include "base/check.h"
 #include "base/library_versions.h"
 
-#ifdef __SANITIZE_THREAD__
+#ifdef CAIRN_SANITIZED_THREADS
 #include <atomic>
 #include <thread>
 #include <vector>
@@ -57,7 +57,7 @@ std::unique_ptr<Pool>& ThePool() {
   return pool;
 }
 
-#ifdef __SANITIZE_THREAD__
+#ifdef CAIRN_SANITIZED_THREADS
 /// The thread sanitizer does not see into oneTBB, and would take each task that one thread hands to
 /// another for a race. So its builds have threads that it does see.
 void RunInParallel(Pool& pool, int64_t n, FunctionRef<void(int64_t)> body) {

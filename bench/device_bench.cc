@@ -68,7 +68,7 @@ class DeviceBench {
   Result<double> TimeOfToken(const char* what, Work work);
   ScoreCodesParams CodesOf(int32_t layer) const;
   ScanParams ScanOf(int32_t layer, bool coded) const;
-  Status ScanLayer(int32_t layer, bool coded);
+  Status ScanLayer(int32_t layer, bool coded, bool overlaps = false);
   Status ScanLayerApart(int32_t layer);
   Status AttendLayer(int32_t layer);
 
@@ -282,10 +282,12 @@ ScanParams DeviceBench::ScanOf(int32_t layer, bool coded) const {
   return scan;
 }
 
-Status DeviceBench::ScanLayer(int32_t layer, bool coded) {
+Status DeviceBench::ScanLayer(int32_t layer, bool coded, bool overlaps) {
   const cuda::DeviceRope rope = {As<float>(rope_), kPosition + 1, RopeStyle::kHalfSplit};
-  return cuda::ScanLandmarks(ScanOf(layer, coded), &rope, As<float>(scratch_),
-                             As<int32_t>(arrived_), stream_.get());
+  ScanParams scan = ScanOf(layer, coded);
+  scan.overlaps = overlaps;
+  return cuda::ScanLandmarks(scan, &rope, As<float>(scratch_), As<int32_t>(arrived_),
+                             stream_.get());
 }
 
 ScoreCodesParams DeviceBench::CodesOf(int32_t layer) const {
@@ -353,6 +355,9 @@ Result<DeviceBenchResult> DeviceBench::Run() {
   CAIRN_TRY(result.coded_scan_seconds, TimeOfToken("a scan of codes", [this](int32_t layer) {
               return ScanLayer(layer, true);
             }));
+  CAIRN_TRY(result.coded_scan_overlapped_seconds,
+            TimeOfToken("a scan of codes by launches that overlap",
+                        [this](int32_t layer) { return ScanLayer(layer, true, true); }));
   CAIRN_TRY(result.coded_scan_apart_seconds,
             TimeOfToken("a scan of codes by several launches",
                         [this](int32_t layer) { return ScanLayerApart(layer); }));

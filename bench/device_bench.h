@@ -34,8 +34,9 @@ struct DeviceBenchResult {
   double scan_bytes_per_second = 0;
   double coded_scan_seconds = 0;  ///< the same of codes of 8 bits
   double coded_scan_bytes_per_second = 0;
-  double coded_scan_apart_seconds = 0;  ///< by several launches, one behind the other
-  double attend_seconds = 0;            ///< chosen blocks of a token
+  double coded_scan_overlapped_seconds = 0;  ///< by launches that begin before the one before ends
+  double coded_scan_apart_seconds = 0;       ///< by several launches, one behind the other
+  double attend_seconds = 0;                 ///< chosen blocks of a token
   double attend_bytes_per_second = 0;
   double attend_share = 0;         ///< of memory_bytes_per_second
   double layer_waits_seconds = 0;  ///< scan of codes and attention, a wait for each, all layers

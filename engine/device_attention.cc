@@ -78,11 +78,13 @@ Status DeviceAttention::Attend(const DeviceRead& read) {
   call.counts = At<int32_t>(there_on_device_, places.counts);
   call.o = At<float>(back_on_device_, 0);
   call.lse = At<float>(back_on_device_, places.lse);
-  CAIRN_TRY(stream_.CopyToDevice(there_on_device_.data(), there_.data(), places.bytes));
-  CAIRN_TRY(store_.OrderAfterCopies(stream_));
-  CAIRN_TRY(attend_.Launch(call, At<float>(scratch_, 0), stream_));
-  CAIRN_TRY(stream_.CopyToHost(back_.data(), back_on_device_.data(), places.back_bytes));
-  CAIRN_TRY(stream_.Wait());
+  const auto put = [&]() -> Status {
+    CAIRN_TRY(stream_.CopyToDevice(there_on_device_.data(), there_.data(), places.bytes));
+    CAIRN_TRY(store_.OrderAfterCopies(stream_));
+    CAIRN_TRY(attend_.Launch(call, At<float>(scratch_, 0), stream_));
+    return stream_.CopyToHost(back_.data(), back_on_device_.data(), places.back_bytes);
+  };
+  CAIRN_TRY(stream_.WaitAfter(put()));
   const size_t lse_floats = static_cast<size_t>(read.rows) * shape_.query_heads;
   std::memcpy(read.o, back_.data(), lse_floats * shape_.block.head_dim * sizeof(float));
   std::memcpy(read.lse, back_.data() + places.lse, lse_floats * sizeof(float));

@@ -61,8 +61,8 @@ uint64_t DeviceIndex::version() const {
   return version_;
 }
 
-Status DeviceIndex::Wait() {
-  CAIRN_TRY(stream_.Wait());
+Status DeviceIndex::WaitAfter(const Status& put) {
+  CAIRN_TRY(stream_.WaitAfter(put));
   staged_bytes_ = 0;
   return Ok();
 }
@@ -70,7 +70,7 @@ Status DeviceIndex::Wait() {
 // Pinned memory for what is added, whose copy need not be waited for while there is more of it.
 Result<std::byte*> DeviceIndex::Staging(size_t bytes) {
   if (staged_bytes_ + bytes > staged_.bytes()) {
-    CAIRN_TRY(Wait());
+    CAIRN_TRY(WaitAfter(Ok()));
     CAIRN_TRY(Grow(&staged_, std::max(bytes, kLeastStaged), device_));
   }
   std::byte* const at = staged_.data() + staged_bytes_;
@@ -117,7 +117,7 @@ Status DeviceIndex::MakeRoom(int64_t blocks) {
     CAIRN_TRY(stream_.CopyPiecesOnDevice(
         grown.data(), stored_.data(),
         {held, partitions, static_cast<size_t>(capacity) * block_bytes(), held}));
-    CAIRN_TRY(Wait());
+    CAIRN_TRY(WaitAfter(Ok()));
   }
   stored_ = std::move(grown);
   capacity_ = capacity;
@@ -287,11 +287,13 @@ Status DeviceIndex::SearchSome(const SearchRequest& request, const Piece& piece,
   const int64_t rows = int64_t{piece.partitions} * piece.rows;
   StageQueries(request.queries + first_row * options_.dim, rows * options_.dim);
   std::copy_n(result->lse.data() + first_row, rows, Floats(there_, places.other_lse));
-  CAIRN_TRY(
-      stream_.CopyToDevice(there_on_device_.data(), there_.data(), places.there * sizeof(float)));
-  CAIRN_TRY(Launch(request, piece, result->k, places));
-  CAIRN_TRY(stream_.CopyToHost(back_.data(), back_on_device_.data(), places.back * sizeof(float)));
-  CAIRN_TRY(Wait());
+  const auto put = [&]() -> Status {
+    CAIRN_TRY(
+        stream_.CopyToDevice(there_on_device_.data(), there_.data(), places.there * sizeof(float)));
+    CAIRN_TRY(Launch(request, piece, result->k, places));
+    return stream_.CopyToHost(back_.data(), back_on_device_.data(), places.back * sizeof(float));
+  };
+  CAIRN_TRY(WaitAfter(put()));
   std::copy_n(Floats(back_, 0), rows, result->lse.data() + first_row);
   const int64_t choices = int64_t{piece.partitions} * piece.groups * result->k;
   const int64_t first_choice =

@@ -93,7 +93,7 @@ class DeviceIndex final : public LandmarkIndex {
     if (codes_ != nullptr) block %= capacity_;
     return stored_.data() + static_cast<size_t>(partition * capacity_ + block) * block_bytes();
   }
-  Status Wait();
+  Status WaitAfter(const Status& put);
   Result<std::byte*> Staging(size_t bytes);
   Status MakeRoom(int64_t blocks);
   /// Blocks [begin, end) of the `count` that Add was given, which begin at `size`.

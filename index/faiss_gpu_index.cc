@@ -81,7 +81,7 @@ class FaissGpuIndex final : public LandmarkIndex {
   }
   std::vector<Heads> HeadsOf(int32_t first_partition, int32_t partition_count) const;
   Status CheckHalves(const float* vectors, size_t count) const;
-  Status Wait();
+  Status WaitAfter(const Status& put);
   Result<std::byte*> Staging(size_t bytes);
   Status MakeRoom(int64_t blocks);
   Status AddHeads(const Heads& heads, int64_t size, int64_t count, const float* vectors);
@@ -149,8 +149,8 @@ std::vector<FaissGpuIndex::Heads> FaissGpuIndex::HeadsOf(int32_t first_partition
   return all;
 }
 
-Status FaissGpuIndex::Wait() {
-  CAIRN_TRY(stream_.Wait());
+Status FaissGpuIndex::WaitAfter(const Status& put) {
+  CAIRN_TRY(stream_.WaitAfter(put));
   staged_bytes_ = 0;
   return Ok();
 }
@@ -158,7 +158,7 @@ Status FaissGpuIndex::Wait() {
 // Pinned memory for what is added, whose copy need not be waited for while there is more of it.
 Result<std::byte*> FaissGpuIndex::Staging(size_t bytes) {
   if (staged_bytes_ + bytes > staged_.bytes()) {
-    CAIRN_TRY(Wait());
+    CAIRN_TRY(WaitAfter(Ok()));
     CAIRN_TRY(GrowTo(&staged_, std::max(bytes, kLeastStaged), device_));
   }
   std::byte* const at = staged_.data() + staged_bytes_;
@@ -183,7 +183,7 @@ Status FaissGpuIndex::MakeRoom(int64_t blocks) {
     const size_t held = RowBytes(capacity_ * options_.representatives);
     CAIRN_TRY(
         stream_.CopyPiecesOnDevice(grown.data(), stored_.data(), {held, laid_.size(), each, held}));
-    CAIRN_TRY(Wait());
+    CAIRN_TRY(WaitAfter(Ok()));
   }
   stored_ = std::move(grown);
   capacity_ = capacity;
@@ -348,19 +348,21 @@ Status FaissGpuIndex::SearchHeads(const Heads& heads, const Rows& rows, SearchRe
   CAIRN_TRY(GrowTo(&back_on_device_, back, device_));
   LayQueries(row_type_, options_.dim, heads.count, request.rows,
              rows.queries + first * options_.dim, heads_, heads.first, there_.data());
-  CAIRN_TRY(stream_.CopyToDevice(there_on_device_.data(), there_.data(), there));
-  auto* const scores = reinterpret_cast<float*>(back_on_device_.data());
-  CAIRN_TRY(faiss_->Search({.type = row_type_,
-                            .dim = heads_ * options_.dim,
-                            .vectors = At(heads.layer, request.begin),
-                            .count = blocks * options_.representatives,
-                            .queries = there_on_device_.data(),
-                            .rows = count,
-                            .k = fetched,
-                            .scores = scores,
-                            .labels = reinterpret_cast<int32_t*>(scores + found)}));
-  CAIRN_TRY(stream_.CopyToHost(back_.data(), back_on_device_.data(), back));
-  CAIRN_TRY(Wait());
+  const auto put = [&]() -> Status {
+    CAIRN_TRY(stream_.CopyToDevice(there_on_device_.data(), there_.data(), there));
+    auto* const scores = reinterpret_cast<float*>(back_on_device_.data());
+    CAIRN_TRY(faiss_->Search({.type = row_type_,
+                              .dim = heads_ * options_.dim,
+                              .vectors = At(heads.layer, request.begin),
+                              .count = blocks * options_.representatives,
+                              .queries = there_on_device_.data(),
+                              .rows = count,
+                              .k = fetched,
+                              .scores = scores,
+                              .labels = reinterpret_cast<int32_t*>(scores + found)}));
+    return stream_.CopyToHost(back_.data(), back_on_device_.data(), back);
+  };
+  CAIRN_TRY(WaitAfter(put()));
   const auto* const scores_here = reinterpret_cast<const float*>(back_.data());
   const auto* const labels_here = reinterpret_cast<const int32_t*>(scores_here + found);
   std::atomic<bool> exact{true};

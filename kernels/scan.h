@@ -26,6 +26,10 @@ struct ScanParams {
   const float* near_keys = nullptr;  ///< [P, near, D]
   int32_t k = 0;                     ///< at most blocks()
   const float* other_lse = nullptr;  ///< [P, S·G], of what is no candidate, or null
+  /// On a device, where it can: codes and vectors are asked for while what was launched before it
+  /// on the stream still runs. That must not write them, nor may anything write them that was not
+  /// waited for before that was launched.
+  bool overlaps = false;
 
   float* lse = nullptr;          ///< [P, S·G]
   int32_t* chosen = nullptr;     ///< [P, k] candidates, heaviest first; ties: lowest first

@@ -174,26 +174,34 @@ std::optional<uint32_t> DeviceLlama::Likeliest(const float* hidden) const {
 Status DeviceLlama::Logits(const float* hidden, int64_t rows, float* logits) {
   const int64_t width = config_.hidden, vocab = config_.vocab, row = RowOf(hidden);
   CAIRN_TRY(device_->Use());
-  const auto bring = [&](const float* made, int64_t count, float* to) -> Status {
-    const size_t bytes = static_cast<size_t>(count * vocab) * sizeof(float);
-    CAIRN_TRY(stream_.CopyToHost(logits_.data(), reinterpret_cast<const std::byte*>(made), bytes));
-    CAIRN_TRY(stream_.Wait());
-    std::memcpy(to, logits_.data(), bytes);
-    return Ok();
+  const auto bytes_of = [](int64_t numbers) {
+    return static_cast<size_t>(numbers) * sizeof(float);
   };
-  if (row >= 0 && row + rows <= made_logits_) return bring(at_.logits + row * vocab, rows, logits);
+  const auto bring = [&](const float* made, int64_t count) {
+    return stream_.CopyToHost(logits_.data(), reinterpret_cast<const std::byte*>(made),
+                              bytes_of(count * vocab));
+  };
+  if (row >= 0 && row + rows <= made_logits_) {
+    CAIRN_TRY(stream_.WaitAfter(bring(at_.logits + row * vocab, rows)));
+    std::memcpy(logits, logits_.data(), bytes_of(rows * vocab));
+    return Ok();
+  }
   const int64_t at_once = std::min(rows, kMostLogitRows);
   CAIRN_TRY(Reserve(at_once, at_once));
   made_logits_ = 0;
   for (int64_t done = 0; done < rows; done += kMostLogitRows) {
     const int64_t count = std::min(kMostLogitRows, rows - done);
-    const size_t bytes = static_cast<size_t>(count * width) * sizeof(float);
     // Rows of whoever asks, through where inputs are.
-    std::memcpy(input_.data(), hidden + done * width, bytes);
-    CAIRN_TRY(stream_.CopyToDevice(reinterpret_cast<std::byte*>(at_.x), input_.data(), bytes));
-    CAIRN_TRY(cuda::ConvertFloats(at_.x, count * width, type_, at_.hidden_as, stream_.get()));
-    CAIRN_TRY(Multiply(output_, at_.hidden_as, count, at_.logits, stream_));
-    CAIRN_TRY(bring(at_.logits, count, logits + done * vocab));
+    std::memcpy(input_.data(), hidden + done * width, bytes_of(count * width));
+    const auto put = [&]() -> Status {
+      CAIRN_TRY(stream_.CopyToDevice(reinterpret_cast<std::byte*>(at_.x), input_.data(),
+                                     bytes_of(count * width)));
+      CAIRN_TRY(cuda::ConvertFloats(at_.x, count * width, type_, at_.hidden_as, stream_.get()));
+      CAIRN_TRY(Multiply(output_, at_.hidden_as, count, at_.logits, stream_));
+      return bring(at_.logits, count);
+    };
+    CAIRN_TRY(stream_.WaitAfter(put()));
+    std::memcpy(logits + done * vocab, logits_.data(), bytes_of(count * vocab));
   }
   return Ok();
 }

@@ -52,9 +52,9 @@ __device__ inline float WeighBlock(const Sight& sight, int end, float* scores, f
     for (int t = lane; t < sight.rows; t += kWarp) scores[t] *= factor;
     total = share;
   }
-  for (int t = sight.rows + lane; t < end; t += kWarp) scores[t] = 0.0f;
   const float keep = old_max == MinusInfinity() ? 0.0f : __expf(old_max - new_max);
-  __syncwarp();
+  __syncwarp();  // all have read the gate, *max and *sum
+  for (int t = sight.rows + lane; t < end; t += kWarp) scores[t] = 0.0f;
   if (lane == 0) {
     *max = new_max;
     *sum = old_sum * keep + total;

@@ -95,7 +95,7 @@ __global__ void __launch_bounds__(kThreads) PlaceKernel(const PlaceArgs args) {
   args.counts[list] = all == 0 ? per_list : 0;
   if (all == 0) return;
   atomicAdd(args.missing, all);
-  *args.stopped = 1;
+  atomicExch(args.stopped, 1);  // others may too
 }
 
 __global__ void __launch_bounds__(kThreads)

@@ -25,31 +25,7 @@ __device__ __forceinline__ void AddProducts(const uint32_t (&vectors)[4],
       : "r"(vectors[0]), "r"(vectors[1]), "r"(vectors[2]), "r"(vectors[3]), "r"(query[0]),
         "r"(query[1]));
 #else
-  struct Words {
-    uint32_t vectors[4], query[2];
-  };
-  static Words held[kWarps][kWarp];
-  const auto product = [](uint32_t a, uint32_t b) {
-    int sum = 0;
-    for (int at = 0; at < 32; at += 8) {
-      sum += static_cast<int8_t>(a >> at) * static_cast<int8_t>(b >> at);
-    }
-    return sum;
-  };
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  Words* const warp = held[threadIdx.x / kWarp];
-  for (int i = 0; i < 4; ++i) warp[lane].vectors[i] = vectors[i];
-  for (int i = 0; i < 2; ++i) warp[lane].query[i] = query[i];
-  __syncwarp();
-  for (int i = 0; i < 4; ++i) {
-    for (int from = 0; from < 4; ++from) {
-      const Words& vector = warp[lane / 4 * 4 + from];
-      const Words& other = warp[(lane % 4 * 2 + i % 2) * 4 + from];
-      sums[i] += product(vector.vectors[i / 2], other.query[0]);
-      sums[i] += product(vector.vectors[2 + i / 2], other.query[1]);
-    }
-  }
-  __syncwarp();
+  cuda_on_cpu::MultiplyCodes(sums, vectors, query);
 #endif
 }
 

@@ -87,30 +87,68 @@ __device__ __forceinline__ float MaxOverWarp(float value) {
 
 /// Whether this is the last of the blocks of threads along a grid's x to come here. What the others
 /// wrote before they came is there for it, if it is read past this multiprocessor's cache (__ldcg).
-/// `arrived` is 0 before the first comes, and after the last. For all threads, with barriers.
+/// `arrived` is 0 before the first comes, and after the last. For all threads, with barriers: what
+/// orders one thread's fences orders what is on the other side of the barriers for all.
 __device__ __forceinline__ bool IsLast(int32_t* arrived) {
   __shared__ int is_last;
-  __threadfence();
   __syncthreads();
   if (threadIdx.x == 0) {
+    __threadfence();
     is_last = atomicAdd(arrived, 1) + 1 == static_cast<int>(gridDim.x) ? 1 : 0;
-    if (is_last != 0) *arrived = 0;
+    if (is_last != 0) atomicExch(arrived, 0);
+    __threadfence();
   }
   __syncthreads();
-  __threadfence();
   return is_last != 0;
 }
 
-/// Null, or what CUDA says of the launch. More than 48 KiB of shared memory is asked for: all that
-/// the device has, as another thread may launch the same kernel with more.
+/// Until all of what was launched before this on the stream has ended, and what it wrote is there.
+/// For every thread of a kernel that may overlap (Launch), before it reads what that writes, writes
+/// what that uses, or ends.
+__device__ __forceinline__ void WaitForLaunchBefore() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#elif !defined(__CUDACC__)
+  cuda_on_cpu::WaitForLaunchBefore();
+#endif
+}
+
+/// What is launched behind this may begin, if it overlaps, where there is room for it.
+__device__ __forceinline__ void LetNextBegin() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+
+/// Whether the code of a kernel that the device runs can wait for the launch before it: not where
+/// it was made from what is for devices before compute capability 9.0.
 template <class... Parameters>
-const char* Launch(void (*kernel)(Parameters...), dim3 grid, int64_t shared_bytes,
-                   CUstream_st* stream, const Parameters&... arguments) {
+bool CanOverlap(void (*kernel)(Parameters...)) {
+  cudaFuncAttributes attributes = {};
+  if (cudaFuncGetAttributes(&attributes, kernel) == cudaSuccess) return attributes.ptxVersion >= 90;
+  (void)cudaGetLastError();
+  return false;
+}
+
+/// Null, or what CUDA says of the launch. More than 48 KiB of shared memory is asked for: all that
+/// the device has, as another thread may launch the same kernel with more. If it `overlaps`, the
+/// kernel may begin before what was launched before it on the stream has ended, and waits for that
+/// itself.
+template <class... Parameters>
+const char* LaunchThat(bool overlaps, void (*kernel)(Parameters...), dim3 grid,
+                       int64_t shared_bytes, CUstream_st* stream, const Parameters&... arguments) {
   cudaLaunchConfig_t config = {};
   config.gridDim = grid;
   config.blockDim = dim3{static_cast<unsigned>(kThreads), 1, 1};
   config.dynamicSmemBytes = static_cast<size_t>(shared_bytes);
   config.stream = stream;
+  cudaLaunchAttribute overlap = {};
+  if (overlaps && CanOverlap(kernel)) {
+    overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    overlap.val.programmaticStreamSerializationAllowed = 1;
+    config.attrs = &overlap;
+    config.numAttrs = 1;
+  }
   cudaError_t error = cudaSuccess;
   if (shared_bytes > 48 << 10) {
     error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
@@ -120,6 +158,12 @@ const char* Launch(void (*kernel)(Parameters...), dim3 grid, int64_t shared_byte
   if (error == cudaSuccess) return nullptr;
   (void)cudaGetLastError();  // else who asks next takes it for theirs
   return cudaGetErrorString(error);
+}
+
+template <class... Parameters>
+const char* Launch(void (*kernel)(Parameters...), dim3 grid, int64_t shared_bytes,
+                   CUstream_st* stream, const Parameters&... arguments) {
+  return LaunchThat(false, kernel, grid, shared_bytes, stream, arguments...);
 }
 
 }  // namespace cairn::cuda

@@ -245,7 +245,8 @@ struct ScanArgs {
   float* parts;      ///< [P, rows, subs, 2]: the largest score, and the sum of exp(score − that)
   int32_t* arrived;  ///< [P]: runs that are done
 };
-const char* LaunchScan(const ScanArgs& args, CUstream_st* stream);
+/// `overlaps`: as ScanParams says.
+const char* LaunchScan(const ScanArgs& args, bool overlaps, CUstream_st* stream);
 
 struct PlaceArgs {
   int32_t heads, groups, k, fixed, sinks, block_rows;

@@ -28,7 +28,7 @@ const char* LaunchScoreCodes(const ScoreCodesArgs&, CUstream_st*) { return kNone
 const char* LaunchFold(const FoldArgs&, CUstream_st*) { return kNone; }
 const char* LaunchSearchQueries(const SearchQueriesArgs&, CUstream_st*) { return kNone; }
 const char* LaunchNearScores(const NearScoresArgs&, CUstream_st*) { return kNone; }
-const char* LaunchScan(const ScanArgs&, CUstream_st*) { return kNone; }
+const char* LaunchScan(const ScanArgs&, bool, CUstream_st*) { return kNone; }
 const char* LaunchPlace(const PlaceArgs&, CUstream_st*) { return kNone; }
 const char* LaunchUpdateTable(int32_t, const int64_t*, const uint32_t*, uint32_t*, CUstream_st*) {
   return kNone;

@@ -103,7 +103,7 @@ Status ScanLandmarks(const ScanParams& params, const DeviceRope* rope, float* sc
   args.scores = scratch;
   args.parts = scratch + ScoreFloats(params, args.subs);
   args.arrived = arrived;
-  return Launched("scan of landmarks", LaunchScan(args, stream));
+  return Launched("scan of landmarks", LaunchScan(args, params.overlaps, stream));
 }
 
 }  // namespace cairn::cuda

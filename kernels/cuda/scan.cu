@@ -118,6 +118,7 @@ __device__ void ScoreCodeRun(const ScanArgs& args, int run, Scoring<kDim>& share
   of_run.Load(codes.codes + partition * codes.code_stride +
                   (int64_t{chunk} * codes.chunk_vectors + start) * codes.coded_dim,
               codes.coded_dim, begin, end);
+  WaitForLaunchBefore();
   PutQueries<kDim>(args, shared.queries);
   __syncthreads();
   MakeReady(codes,
@@ -137,6 +138,7 @@ __device__ void ScoreVectorRun(const ScanArgs& args, int run, Scoring<Vectors::k
                             first * row_bytes;
   Vectors vectors;
   vectors.Load(stored, plain.padded_dim, plain.vectors - first);
+  WaitForLaunchBefore();
   PutQueries<kDim>(args, shared.queries);
   __syncthreads();
   for (int pass = 0; pass < args.plain_passes; ++pass) {
@@ -150,6 +152,7 @@ __device__ void ScoreVectorRun(const ScanArgs& args, int run, Scoring<Vectors::k
 }
 
 __device__ void ScoreNearRun(const ScanArgs& args, int run, float* scores) {
+  WaitForLaunchBefore();
   for (int i = static_cast<int>(threadIdx.x) / kWarp; i < args.rows * kSubBlocks; i += kWarps) {
     const int row = i / kSubBlocks, near = run * kSubBlocks + i % kSubBlocks;
     if (near >= args.near) continue;
@@ -258,6 +261,7 @@ __device__ void Choose(const ScanArgs& args, Choosing& shared) {
 template <class Vectors, bool kCodes>
 __global__ void __launch_bounds__(kThreads) ScanKernel(const ScanArgs args) {
   auto& shared = *reinterpret_cast<Shared<Vectors::kMostDim>*>(SharedFloats());
+  LetNextBegin();
   int run = static_cast<int>(blockIdx.x);
   int first_sub = args.subs - args.near_runs + run, subs = 1;
   if (run < args.near_runs) {
@@ -282,7 +286,7 @@ __global__ void __launch_bounds__(kThreads) ScanKernel(const ScanArgs args) {
 }
 
 template <Element kElement, int kPieces, int kEach>
-const char* LaunchVectors(const ScanArgs& args, CUstream_st* stream) {
+const char* LaunchVectors(const ScanArgs& args, bool overlaps, CUstream_st* stream) {
   using Vectors = VectorRun<kElement, kPieces, kEach>;
   constexpr int kDim = Vectors::kMostDim;
   static_assert(ScanDim(kElement, kDim) == kDim);
@@ -290,18 +294,20 @@ const char* LaunchVectors(const ScanArgs& args, CUstream_st* stream) {
   static_assert(Codes<kDim>::kVectors == CodeRunVectors(kElement, kDim));
   const dim3 grid{static_cast<unsigned>(args.near_runs + args.code_runs + args.plain_runs),
                   static_cast<unsigned>(args.partitions), 1};
-  return Launch(args.code_runs > 0 ? ScanKernel<Vectors, true> : ScanKernel<Vectors, false>, grid,
-                int64_t{sizeof(Shared<kDim>)}, stream, args);
+  return LaunchThat(overlaps,
+                    args.code_runs > 0 ? ScanKernel<Vectors, true> : ScanKernel<Vectors, false>,
+                    grid, int64_t{sizeof(Shared<kDim>)}, stream, args);
 }
 
 }  // namespace
 
-const char* LaunchScan(const ScanArgs& args, CUstream_st* stream) {
+const char* LaunchScan(const ScanArgs& args, bool overlaps, CUstream_st* stream) {
   const int dim = ScanDim(args.element, args.sampled.dim);
-  if (args.element == Element::kF32) return LaunchVectors<Element::kF32, 8, 1>(args, stream);
-  if (dim == 64) return LaunchVectors<Element::kBF16, 1, 4>(args, stream);
-  if (dim == 128) return LaunchVectors<Element::kBF16, 2, 4>(args, stream);
-  return LaunchVectors<Element::kBF16, 4, 2>(args, stream);
+  if (args.element == Element::kF32)
+    return LaunchVectors<Element::kF32, 8, 1>(args, overlaps, stream);
+  if (dim == 64) return LaunchVectors<Element::kBF16, 1, 4>(args, overlaps, stream);
+  if (dim == 128) return LaunchVectors<Element::kBF16, 2, 4>(args, overlaps, stream);
+  return LaunchVectors<Element::kBF16, 4, 2>(args, overlaps, stream);
 }
 
 }  // namespace cairn::cuda

@@ -50,9 +50,10 @@ TEST(DeviceMatmulOnCpu, ThatOtherProductsUsedTheWorkspaceDoesNotShow) {
   DeviceMatmul matmul = DeviceMatmul::Open(*device).value();
   DeviceMatmul moved = std::move(matmul);
   DeviceProduct a(*device, DType::kBF16, 64, 64, 5, 1), b(*device, DType::kF32, 30, 20, 7, 2);
-  ASSERT_TRUE(a.Multiply(moved));
-  ASSERT_TRUE(b.Multiply(moved));
-  ASSERT_TRUE(a.Multiply(moved));
+  for (DeviceProduct* one : {&a, &b, &a}) {  // each on a stream of its own
+    ASSERT_TRUE(one->Multiply(moved));
+    ASSERT_TRUE(one->Wait());
+  }
   EXPECT_LE(a.WorstError(a.Result()), 1e-6);
   EXPECT_LE(b.WorstError(b.Result()), 1e-6);
 }

@@ -5,6 +5,7 @@
 
 #include "base/device.h"
 #include "tests/support/cuda_on_cpu/cuda_runtime.h"
+#include "tests/support/cuda_on_cpu/races.h"
 
 namespace cairn {
 namespace {
@@ -40,6 +41,7 @@ class DeviceOnCpuTest : public ::testing::Test {
 };
 
 TEST_F(DeviceOnCpuTest, ACopyThatNobodyWaitsForIsMissing) {
+  const cuda_on_cpu::ExpectedRaces races;
   const int right = TimesRight([&] {
     (void)stream_.CopyToDevice(on_device_.data(), pinned_.data(), kBytes);
     (void)stream_.CopyToHost(back_.data(), on_device_.data(), kBytes);
@@ -48,6 +50,7 @@ TEST_F(DeviceOnCpuTest, ACopyThatNobodyWaitsForIsMissing) {
 }
 
 TEST_F(DeviceOnCpuTest, StreamsWithoutAnEventBetweenThemRunEitherWay) {
+  const cuda_on_cpu::ExpectedRaces races;
   const int right = TimesRight([&] {
     (void)stream_.CopyToDevice(on_device_.data(), pinned_.data(), kBytes);
     (void)other_.CopyToHost(back_.data(), on_device_.data(), kBytes);
@@ -58,6 +61,7 @@ TEST_F(DeviceOnCpuTest, StreamsWithoutAnEventBetweenThemRunEitherWay) {
 }
 
 TEST_F(DeviceOnCpuTest, ASourceChangedTooEarlyIsCopiedAsItIsThen) {
+  const cuda_on_cpu::ExpectedRaces races;
   const int right = TimesRight([&] {
     (void)stream_.CopyToDevice(on_device_.data(), pinned_.data(), kBytes);
     std::memset(pinned_.data(), 0, kBytes);

@@ -105,12 +105,13 @@ class ScanData {
       ScanLandmarks(params, from_.rotated ? &rope_ : nullptr);
     });
   }
-  // Twice, as a launch leaves behind what the next one begins with.
+  // Twice, as a launch leaves behind what the next one begins with; the second overlaps it.
   ScanOutcome OnDevice() const {
     std::vector<int32_t> arrived(static_cast<size_t>(from_.partitions), 0);
     ScanOutcome outcome;
     for (int time = 0; time < 2; ++time) {
-      outcome = Run([&](const ScanParams& params) {
+      outcome = Run([&](ScanParams params) {
+        params.overlaps = time == 1;
         ASSERT_TRUE(cuda::TakesScan(params));
         std::vector<float> scratch(cuda::ScanScratchFloats(params), std::nanf(""));
         const cuda::DeviceRope rope = {rope_.at(0), rope_.positions(), rope_.style()};

@@ -11,6 +11,7 @@
 
 #include "base/dtype.h"
 #include "kernels/cuda/async_copy.cuh"
+#include "tests/support/cuda_on_cpu/races.h"
 #include "tests/support/random.h"
 
 namespace cairn {
@@ -191,6 +192,7 @@ int WrongRings(Left left) {
 }
 
 TEST(AsyncCopies, WhatIsNotWaitedForIsNotThere) {
+  const cuda_on_cpu::ExpectedRaces races;
   EXPECT_EQ(WrongRings(Left::kNothing), 0);
   EXPECT_EQ(WrongRings(Left::kWait), kSeeds);
   EXPECT_EQ(WrongRings(Left::kOldGroup), kSeeds);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tests/support/cuda_on_cpu/cuda_runtime.h"
+#include "tests/support/cuda_on_cpu/races.h"
 
 namespace cairn {
 namespace {
@@ -78,9 +79,11 @@ int WrongRings(Barriers barriers) {
 
 TEST(ThreadBlock, BarriersOrderWhatThreadsShare) { EXPECT_EQ(WrongRings(Barriers::kBoth), 0); }
 TEST(ThreadBlock, AMissingBarrierBeforeReadingIsFound) {
+  const cuda_on_cpu::ExpectedRaces races;
   EXPECT_EQ(WrongRings(Barriers::kNoFirst), kSeeds);
 }
 TEST(ThreadBlock, AMissingBarrierBeforeWritingAgainIsFound) {
+  const cuda_on_cpu::ExpectedRaces races;
   EXPECT_EQ(WrongRings(Barriers::kNoSecond), kSeeds);
 }
 
@@ -103,6 +106,7 @@ __global__ void LargestOfAll(bool wait, int rounds, int* out) {
 
 // Only a warp that is far ahead, shuffles and all, overwrites what another has yet to read.
 TEST(ThreadBlock, AWarpThatRunsAheadIsFound) {
+  const cuda_on_cpu::ExpectedRaces races;
   for (const bool wait : {true, false}) {
     int wrong = 0;
     for (int seed = 0; seed < kSeeds; ++seed) {
@@ -129,6 +133,7 @@ __global__ void PassInWarp(bool wait, int* out) {
 }
 
 TEST(ThreadBlock, AMissingWarpBarrierIsFound) {
+  const cuda_on_cpu::ExpectedRaces races;
   for (const bool wait : {true, false}) {
     cuda_on_cpu::SetOrderSeed(3);
     std::vector<int> out(64);
@@ -228,6 +233,27 @@ TEST(ThreadBlock, ThreadsThatMeetAtDifferentBarriersAreAnError) {
   EXPECT_EQ(out, std::vector<int>(40, 1));
 }
 
+__global__ void WaitOrNot(bool wait, int* out) {
+  if (wait) cuda_on_cpu::WaitForLaunchBefore();
+  out[threadIdx.x] = 1;
+}
+
+TEST(ThreadBlock, AThreadOfALaunchThatOverlapsMustWait) {
+  cudaLaunchAttribute overlap = {};
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config;
+  config.blockDim = {40};
+  std::vector<int> out(40);
+  EXPECT_EQ(cudaLaunchKernelEx(&config, WaitOrNot, false, out.data()), cudaSuccess);
+  config.attrs = &overlap;
+  config.numAttrs = 1;
+  EXPECT_EQ(cudaLaunchKernelEx(&config, WaitOrNot, true, out.data()), cudaSuccess);
+  const cudaError_t error = cudaLaunchKernelEx(&config, WaitOrNot, false, out.data());
+  EXPECT_EQ(error, cudaErrorLaunchFailure);
+  EXPECT_NE(Why(error).find("did not wait for the launch before"), std::string::npos) << Why(error);
+}
+
 __global__ void LeaveEarly() {
   if (threadIdx.x < 3) return;
   __syncthreads();
@@ -282,6 +308,7 @@ __global__ void NoteOrder(unsigned* next, int* order) {
 }
 
 std::vector<int> OrderUnder(uint64_t seed) {
+  const cuda_on_cpu::ExpectedRaces races;
   cuda_on_cpu::SetOrderSeed(seed);
   unsigned next = 0;
   std::vector<int> order(60, -1);
@@ -311,6 +338,7 @@ __global__ void UseStack(int depth, volatile char* out) {
 }
 
 TEST(ThreadBlock, WhatADeviceWouldRefuseIsRefused) {
+  const cuda_on_cpu::ExpectedRaces races;
   char out = 0;
   const auto launch = [&](dim3 grid, dim3 block, size_t shared) {
     return Launch(grid, block, shared, UseStack, 2, static_cast<volatile char*>(&out));

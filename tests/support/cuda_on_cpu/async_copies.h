@@ -6,8 +6,7 @@
 #pragma once
 
 #include <cstddef>
-#include <string>
-#include <vector>
+#include <deque>
 
 namespace cairn::cuda_on_cpu {
 
@@ -23,7 +22,7 @@ class AsyncCopies {
   void Wait(size_t left);
   /// Whether something was added that nobody has waited for.
   bool UnderWay() const;
-  void Forget() { groups_.assign(1, {}); }
+  void Forget();
 
  private:
   struct Copy {
@@ -32,7 +31,10 @@ class AsyncCopies {
     size_t bytes;
   };
 
-  std::vector<std::vector<Copy>> groups_ = std::vector<std::vector<Copy>>(1);  // the last is open
+  // The next copy of all groups but the newest `left`; false if there is none.
+  bool CarryOut(size_t left, Copy* copy);
+
+  std::deque<std::deque<Copy>> groups_ = std::deque<std::deque<Copy>>(1);  // the last is open
 };
 
 }  // namespace cairn::cuda_on_cpu

@@ -7,6 +7,7 @@
 
 #include "base/dtype.h"
 #include "tests/support/cuda_on_cpu/cublasLt.h"
+#include "tests/support/cuda_on_cpu/fiber_switch.h"
 
 struct cublasLtContext {};
 struct cublasLtMatmulDescOpaque_t {
@@ -106,10 +107,14 @@ cublasStatus_t CheckShapes(const cublasLtMatmulDescOpaque_t& operation,
   return known ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
 }
 
-bool IsThere(const void* memory, const cublasLtMatrixLayoutOpaque_t& layout) {
+uint64_t MatrixBytes(const cublasLtMatrixLayoutOpaque_t& layout) {
   const uint64_t elements =
       static_cast<uint64_t>(layout.leading) * (layout.columns - 1) + layout.rows;
-  return IsDeviceMemory(memory, elements * ElementBytes(layout.type));
+  return elements * ElementBytes(layout.type);
+}
+
+bool IsThere(const void* memory, const cublasLtMatrixLayoutOpaque_t& layout) {
+  return IsDeviceMemory(memory, MatrixBytes(layout));
 }
 
 bool IsAligned(const void* memory, uint64_t bytes) {
@@ -156,7 +161,21 @@ struct Product {
   uint64_t leading;  // of C and D
   void* workspace;
 
+  void SeeMatrices() const {
+    const cairn::cuda_on_cpu::Seen seen;
+    using cairn::cuda_on_cpu::SeeRead, cairn::cuda_on_cpu::SeeWrite;
+    SeeRead(a, MatrixBytes(a_layout));
+    SeeRead(b, MatrixBytes(b_layout));
+    for (uint64_t j = 0; j < shape.columns; ++j) {
+      const uint64_t at = j * leading;
+      if (beta != 0) SeeRead(static_cast<const float*>(c) + at, shape.rows * sizeof(float));
+      SeeWrite(static_cast<float*>(d) + at, shape.rows * sizeof(float));
+    }
+    SeeWrite(workspace, 1);
+  }
+
   bool Run() const {
+    SeeMatrices();
     std::memset(workspace, 0xff, kWorkspaceBytes);
     std::vector<std::vector<float>> columns(shape.columns, std::vector<float>(shape.inner));
     for (uint64_t j = 0; j < shape.columns; ++j) Gather(b, b_layout, !b_turned, j, &columns[j]);

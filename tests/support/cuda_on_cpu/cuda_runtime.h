@@ -24,7 +24,7 @@
 #define __align__(bytes) alignas(bytes)
 // One block runs at a time, so what its threads share may be static. In a template the section
 // is not used by every compiler, and such memory keeps what the block before left in it.
-#define __shared__ static __attribute__((section("cuda_shared")))
+#define __shared__ static __attribute__((section("cuda_shared"), used))
 
 inline const auto& threadIdx = cairn::cuda_on_cpu::thread_index;
 inline const auto& blockIdx = cairn::cuda_on_cpu::block_index;
@@ -65,9 +65,11 @@ T Shuffle(uint32_t mask, T value, int source, const char* file, int line) {
 /// Atomics of this program: threads take turns.
 template <class T, class Function>
 T Change(T* target, Function changed) {
-  MayYield();
-  const T old = *target;
-  *target = changed(old);
+  BeginChange(target);
+  T old;
+  __atomic_load(target, &old, __ATOMIC_RELAXED);
+  T value = changed(old);
+  __atomic_store(target, &value, __ATOMIC_RELAXED);
   return old;
 }
 
@@ -134,7 +136,7 @@ T atomicCAS(T* target, std::type_identity_t<T> expected, std::type_identity_t<T>
   return cairn::cuda_on_cpu::Change(
       target, [expected, value](T old) { return old == expected ? value : old; });
 }
-inline void __threadfence() {}
+inline void __threadfence() { cairn::cuda_on_cpu::Fence(); }
 
 inline float __expf(float x) { return std::exp(x); }
 inline float __fmul_rn(float a, float b) { return a * b; }
@@ -165,11 +167,23 @@ inline unsigned __byte_perm(unsigned x, unsigned y, unsigned digits) {
 // refused here.
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 
+struct cudaFuncAttributes {
+  int ptxVersion;
+};
+enum cudaLaunchAttributeID { cudaLaunchAttributeProgrammaticStreamSerialization = 6 };
+struct cudaLaunchAttribute {
+  cudaLaunchAttributeID id;
+  struct {
+    int programmaticStreamSerializationAllowed;
+  } val;
+};
 struct cudaLaunchConfig_t {
   dim3 gridDim;
   dim3 blockDim;
   size_t dynamicSmemBytes = 0;
   cudaStream_t stream = nullptr;
+  const cudaLaunchAttribute* attrs = nullptr;
+  unsigned numAttrs = 0;
 };
 
 namespace cairn::cuda_on_cpu {
@@ -192,6 +206,12 @@ cudaError_t cudaFuncSetAttribute(void (*kernel)(Parameters...), cudaFuncAttribut
   return cudaSuccess;
 }
 
+template <class... Parameters>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, void (*)(Parameters...)) {
+  *attributes = {.ptxVersion = 90};  // so that launches may overlap
+  return cudaSuccess;
+}
+
 template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments&&... arguments) {
@@ -199,9 +219,11 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
     return cudaErrorInvalidValue;
   }
   return cairn::cuda_on_cpu::PutLaunch(
-      config->stream, [config = *config, kernel,
-                       values = std::tuple<Parameters...>(std::forward<Arguments>(arguments)...)] {
+      config->stream,
+      [config = *config, kernel,
+       values = std::tuple<Parameters...>(std::forward<Arguments>(arguments)...)] {
         return cairn::cuda_on_cpu::RunGrid(config.gridDim, config.blockDim, config.dynamicSmemBytes,
                                            [&] { std::apply(kernel, values); });
-      });
+      },
+      config->numAttrs > 0 && config->attrs->val.programmaticStreamSerializationAllowed != 0);
 }

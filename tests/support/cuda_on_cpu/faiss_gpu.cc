@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "tests/support/cuda_on_cpu/cuda_runtime.h"
+#include "tests/support/cuda_on_cpu/fiber_switch.h"
 
 namespace cairn {
 namespace {
@@ -32,7 +33,18 @@ float Noise(int64_t query, int64_t vector) {
   return static_cast<float>(mixed >> 8) / (1 << 23) - 1;
 }
 
+void See(const FlatSearch& search) {
+  const cuda_on_cpu::Seen seen;
+  const size_t row = static_cast<size_t>(search.dim) * DTypeBytes(search.type);
+  const auto found = static_cast<size_t>(search.rows) * static_cast<size_t>(search.k);
+  cuda_on_cpu::SeeRead(search.vectors, static_cast<size_t>(search.count) * row);
+  cuda_on_cpu::SeeRead(search.queries, static_cast<size_t>(search.rows) * row);
+  cuda_on_cpu::SeeWrite(search.labels, found * sizeof(*search.labels));
+  cuda_on_cpu::SeeWrite(search.scores, found * sizeof(*search.scores));
+}
+
 bool Run(const FlatSearch& search) {
+  See(search);
   const auto dim = static_cast<size_t>(search.dim);
   std::vector<float> vectors, query, scores(static_cast<size_t>(search.count));
   Read(search.type, search.vectors, static_cast<size_t>(search.count) * dim, &vectors);

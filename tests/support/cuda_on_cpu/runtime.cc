@@ -5,8 +5,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
-#include <map>
 #include <utility>
 
 #include "tests/support/cuda_on_cpu/runtime_state.h"
@@ -25,46 +23,13 @@ using namespace cairn::cuda_on_cpu;
 
 namespace {
 
-constexpr size_t kPage = 4096;
-constexpr size_t kMostPitch = (size_t{1} << 31) - 1;
-
-size_t MemoryToBeginWith() {
-  const char* const mebibytes = std::getenv("CAIRN_CUDA_ON_CPU_MIB");
-  return (mebibytes == nullptr ? 64 : std::strtoull(mebibytes, nullptr, 10)) << 20;
-}
-
 int devices = 1;
-size_t memory_bytes = MemoryToBeginWith();
 size_t shared_bytes = 163 << 10;
 thread_local int current_device = 0;
-std::map<std::byte*, size_t> device_memory, pinned_memory;  // where and how long
 std::vector<std::unique_ptr<CUevent_st>> events;
 cudaError_t failed = cudaSuccess;  // of something that ran; stays
 cudaError_t last = cudaSuccess;
 int calls_to_failure = 0;  // 0: none fails
-
-size_t Pages(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
-
-void* Map(size_t bytes, int rights) {
-  void* memory = mmap(nullptr, Pages(bytes), rights, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) return nullptr;
-  madvise(memory, Pages(bytes), MADV_HUGEPAGE);  // rights change quicker
-  return memory;
-}
-
-size_t Total(const std::map<std::byte*, size_t>& memory) {
-  size_t bytes = 0;
-  for (const auto& [at, length] : memory) bytes += length;
-  return bytes;
-}
-
-bool IsWithin(const std::map<std::byte*, size_t>& memory, const void* at, size_t bytes) {
-  auto* begin = static_cast<std::byte*>(const_cast<void*>(at));
-  auto found = memory.upper_bound(begin);
-  if (found == memory.begin()) return false;
-  --found;
-  return begin + bytes <= found->first + found->second;
-}
 
 // Device memory can be touched while there is one.
 class OnDevice {
@@ -73,15 +38,58 @@ class OnDevice {
   ~OnDevice() { Protect(PROT_NONE); }
 
  private:
-  static void Protect(int rights) {
-    for (const auto& [at, bytes] : device_memory) mprotect(at, Pages(bytes), rights);
-  }
+  static void Protect(int rights) { ProtectDeviceMemory(rights); }
 };
 
 bool CanRun(const CUstream_st& stream) {
   if (stream.queue.empty()) return false;
   const Operation& next = stream.queue.front();
   return next.after == nullptr || next.after->passed >= next.times;
+}
+
+// As the stream's fiber. What overlaps begins with what was before the launch before it, if that
+// is what was put there last; and if that overlaps too, before the one before that.
+GridOrigin OriginOf(CUstream_st* stream, const Operation& operation) {
+  GridOrigin origin = {.stream = stream, .overlaps = operation.overlaps};
+  if constexpr (!kThreadSanitizer) return origin;
+  void* const before = std::exchange(stream->before_launch, nullptr);
+  if (operation.overlaps && before != nullptr) {
+    origin.before = NewToken();
+    ReleaseTo(origin.before);
+    char* const put = operation.put;
+    void* const own = stream->fiber;
+    GoOnAs(before);  // nothing is read here, which would be seen
+    AcquireFrom(put);
+    void* const beside = NewFiber();
+    GoOnAs(own);
+    origin.fiber = beside;
+    stream->before_launch = before;
+    return origin;
+  }
+  if (before != nullptr) ForgetFiber(before);
+  if (operation.launch) stream->before_launch = NewFiber();
+  return origin;
+}
+
+// What comes of it is for the stream alone until somebody waits for that. This stack is the host's,
+// so accesses are seen where they say so.
+cudaError_t RunAsStream(CUstream_st* stream, Operation* operation) {
+  void* const host = RunningFiber();
+  cudaError_t error = cudaSuccess;
+  char* const done = stream->done;
+  GoOnAs(stream->fiber);
+  {
+    const Unseen unseen;
+    AcquireFrom(operation->put);
+    if (operation->after != nullptr) AcquireFrom(operation->after_passed);
+    RunFor(OriginOf(stream, *operation));
+    if (operation->run) error = operation->run();
+    RunFor({});
+    operation->run = nullptr;
+    ReleaseTo(done);
+  }
+  GoOnAs(host);
+  return error;
 }
 
 // The next of some stream; false if none can go on.
@@ -92,9 +100,11 @@ bool RunOne() {
   }
   if (ready.empty()) return false;
   cudaStream_t stream = ready[DrawStream(ready.size())];
-  const Operation operation = std::move(stream->queue.front());
+  Operation operation = std::move(stream->queue.front());
   stream->queue.pop_front();
-  if (operation.run && failed == cudaSuccess) failed = operation.run();
+  if (failed != cudaSuccess) operation.run = nullptr;
+  const cudaError_t error = RunAsStream(stream, &operation);
+  if (error != cudaSuccess) failed = error;
   return true;
 }
 
@@ -105,18 +115,6 @@ cudaError_t RunUntil(Condition done) {
   while (!done() && RunOne()) {
   }
   return Say(failed);
-}
-
-void Forget(std::map<std::byte*, size_t>* memory, void* at) {
-  const auto found = memory->find(static_cast<std::byte*>(at));
-  munmap(at, Pages(found->second));
-  memory->erase(found);
-}
-
-bool CanCopy(const void* target, const void* source, size_t bytes, cudaMemcpyKind kind) {
-  const auto& targets = kind == cudaMemcpyDeviceToHost ? pinned_memory : device_memory;
-  const auto& sources = kind == cudaMemcpyHostToDevice ? pinned_memory : device_memory;
-  return IsWithin(targets, target, bytes) && IsWithin(sources, source, bytes);
 }
 
 }  // namespace
@@ -141,6 +139,8 @@ cudaError_t Put(cudaStream_t stream, Operation operation) {
     return cudaSuccess;
   }
   counts.launches += operation.launch ? 1 : 0;
+  operation.put = NewToken();
+  ReleaseTo(operation.put);
   stream->queue.push_back(std::move(operation));
   if (Draw(4) == 0) {
     const OnDevice on_device;
@@ -156,7 +156,6 @@ RuntimeCounts Counts() {
 }
 
 void SetDevices(int count) { devices = count; }
-void SetMemory(size_t bytes) { memory_bytes = bytes; }
 void SetSharedMemory(size_t bytes) { shared_bytes = bytes; }
 size_t MostSharedBytes() { return shared_bytes; }
 
@@ -177,31 +176,34 @@ bool FailureIsDue() {
 
 size_t Leftovers() {
   const std::lock_guard lock(mutex);
-  return Total(device_memory) + Total(pinned_memory) + streams.size() + events.size() +
-         graphs.size();
+  return MemoryInUse() + streams.size() + events.size() + graphs.size();
 }
 
-cudaError_t PutLaunch(cudaStream_t stream, std::function<bool()> kernel) {
+cudaError_t RunAll() {
+  const cudaError_t error = RunUntil([] { return false; });
+  for (const auto& stream : streams) AcquireFrom(stream->done);
+  return error;
+}
+
+cudaError_t PutLaunch(cudaStream_t stream, std::function<bool()> kernel, bool overlaps) {
   const std::lock_guard lock(mutex);
   const auto run = [kernel = std::move(kernel)] {
     return kernel() ? cudaSuccess : cudaErrorLaunchFailure;
   };
   if (stream == nullptr) {
     ++counts.launches;
-    return run();
+    RunFor({.overlaps = overlaps});
+    const cudaError_t error = run();
+    RunFor({});
+    return error;
   }
   if (Fails()) return cudaErrorUnknown;
-  return Put(stream, {.run = run, .launch = true});
+  return Put(stream, {.run = run, .launch = true, .overlaps = overlaps});
 }
 
 bool CallFails() {
   const std::lock_guard lock(mutex);
   return Fails();
-}
-
-bool IsDeviceMemory(const void* memory, size_t bytes) {
-  const std::lock_guard lock(mutex);
-  return IsWithin(device_memory, memory, bytes);
 }
 
 }  // namespace cairn::cuda_on_cpu
@@ -233,54 +235,6 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int device) {
   return cudaSuccess;
 }
 
-cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
-  const std::lock_guard lock(mutex);
-  *total_bytes = memory_bytes;
-  *free_bytes = memory_bytes - std::min(memory_bytes, Total(device_memory));
-  return cudaSuccess;
-}
-
-cudaError_t cudaMalloc(void** memory, size_t bytes) {
-  const std::lock_guard lock(mutex);
-  if (BreaksCapture()) return cudaErrorStreamCaptureUnsupported;
-  if (Fails()) return cudaErrorUnknown;
-  if (Total(device_memory) + bytes > memory_bytes) return Say(cudaErrorMemoryAllocation);
-  *memory = Map(bytes, PROT_READ | PROT_WRITE);
-  if (*memory == nullptr) return Say(cudaErrorMemoryAllocation);
-  // NaN of any type, as nobody has written there; not bytes that a memset may have written.
-  std::fill_n(static_cast<uint16_t*>(*memory), Pages(bytes) / sizeof(uint16_t), uint16_t{0xffd5});
-  mprotect(*memory, Pages(bytes), PROT_NONE);
-  device_memory[static_cast<std::byte*>(*memory)] = bytes;
-  return cudaSuccess;
-}
-
-cudaError_t cudaFree(void* memory) {
-  const std::lock_guard lock(mutex);
-  if (BreaksCapture()) return cudaErrorStreamCaptureUnsupported;
-  // As CUDA does: waits for all that may use it.
-  const cudaError_t error = RunUntil([] { return false; });
-  Forget(&device_memory, memory);
-  return error;
-}
-
-cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
-  const std::lock_guard lock(mutex);
-  if (BreaksCapture()) return cudaErrorStreamCaptureUnsupported;
-  if (Fails()) return cudaErrorUnknown;
-  *memory = Map(bytes, PROT_READ | PROT_WRITE);
-  if (*memory == nullptr) return Say(cudaErrorMemoryAllocation);
-  pinned_memory[static_cast<std::byte*>(*memory)] = bytes;
-  return cudaSuccess;
-}
-
-cudaError_t cudaFreeHost(void* memory) {
-  const std::lock_guard lock(mutex);
-  if (BreaksCapture()) return cudaErrorStreamCaptureUnsupported;
-  const cudaError_t error = RunUntil([] { return false; });
-  Forget(&pinned_memory, memory);
-  return error;
-}
-
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   const std::lock_guard lock(mutex);
   if (Fails()) return cudaErrorUnknown;
@@ -297,16 +251,20 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   const std::lock_guard lock(mutex);
   if (BreaksCapture()) return cudaErrorStreamCaptureUnsupported;
-  if (Fails()) return cudaErrorUnknown;
-  ++counts.waits;
-  return RunUntil([&] { return stream->queue.empty(); });
+  const bool fails = Fails();
+  counts.waits += fails ? 0 : 1;
+  const cudaError_t error = RunUntil([&] { return stream->queue.empty(); });
+  AcquireFrom(stream->done);
+  return fails ? cudaErrorUnknown : error;
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   const std::lock_guard lock(mutex);
   if (stream->captured != nullptr && BreaksCapture()) return cudaErrorStreamCaptureUnsupported;
   if (Fails()) return cudaErrorUnknown;
-  return Put(stream, {.run = {}, .after = event, .times = event->recorded});
+  return Put(
+      stream,
+      {.run = {}, .after = event, .times = event->recorded, .after_passed = event->last_passed});
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
@@ -327,7 +285,9 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const std::lock_guard lock(mutex);
   if (Fails()) return cudaErrorUnknown;
   ++event->recorded;
-  return Put(stream, {.run = [event] {
+  event->last_passed = NewToken();
+  return Put(stream, {.run = [event, passed = event->last_passed] {
+               ReleaseTo(passed);
                ++event->passed;
                return cudaSuccess;
              }});
@@ -337,91 +297,19 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
   const std::lock_guard lock(mutex);
   if (BreaksCapture()) return cudaErrorStreamCaptureUnsupported;
   if (failed != cudaSuccess) return Say(failed);
-  return event->passed == event->recorded ? cudaSuccess : Say(cudaErrorNotReady);
+  if (event->passed != event->recorded) return Say(cudaErrorNotReady);
+  AcquireFrom(event->last_passed);
+  return cudaSuccess;
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const std::lock_guard lock(mutex);
   if (BreaksCapture()) return cudaErrorStreamCaptureUnsupported;
-  if (Fails()) return cudaErrorUnknown;
-  ++counts.waits;
-  return RunUntil([&] { return event->passed == event->recorded; });
-}
-
-cudaError_t cudaMemcpyAsync(void* target, const void* source, size_t bytes, cudaMemcpyKind kind,
-                            cudaStream_t stream) {
-  const std::lock_guard lock(mutex);
-  if (Fails()) return cudaErrorUnknown;
-  if (!CanCopy(target, source, bytes, kind)) return Say(cudaErrorInvalidValue);
-  ++counts.copies;
-  return Put(stream, {.run = [=] {
-               std::memcpy(target, source, bytes);
-               return cudaSuccess;
-             }});
-}
-
-cudaError_t cudaMemcpy2DAsync(void* target, size_t target_stride, const void* source,
-                              size_t source_stride, size_t bytes, size_t count, cudaMemcpyKind kind,
-                              cudaStream_t stream) {
-  const std::lock_guard lock(mutex);
-  if (Fails()) return cudaErrorUnknown;
-  if (count == 0) return cudaSuccess;
-  if (target_stride > kMostPitch || source_stride > kMostPitch) {
-    return Say(cudaErrorInvalidPitchValue);
-  }
-  if (bytes > target_stride || bytes > source_stride || !CanCopy(target, source, bytes, kind) ||
-      !CanCopy(static_cast<std::byte*>(target) + (count - 1) * target_stride,
-               static_cast<const std::byte*>(source) + (count - 1) * source_stride, bytes, kind)) {
-    return Say(cudaErrorInvalidValue);
-  }
-  ++counts.copies;
-  return Put(stream, {.run = [=] {
-               for (size_t i = 0; i < count; ++i) {
-                 std::memcpy(static_cast<std::byte*>(target) + i * target_stride,
-                             static_cast<const std::byte*>(source) + i * source_stride, bytes);
-               }
-               return cudaSuccess;
-             }});
-}
-
-cudaError_t cudaMemcpyBatchAsync(void* const* targets, const void* const* sources,
-                                 const size_t* sizes, size_t count, cudaMemcpyAttributes*,
-                                 size_t* firsts, size_t attribute_count, cudaStream_t stream) {
-  const std::lock_guard lock(mutex);
-  if (Fails()) return cudaErrorUnknown;
-  if (count == 0 || attribute_count != 1 || firsts[0] != 0 || stream == nullptr) {
-    return Say(cudaErrorInvalidValue);
-  }
-  struct Copy {
-    void* target;
-    const void* source;
-    size_t bytes;
-  };
-  std::vector<Copy> copies;
-  for (size_t i = 0; i < count; ++i) {
-    if (!CanCopy(targets[i], sources[i], sizes[i], cudaMemcpyHostToDevice)) {
-      return Say(cudaErrorInvalidValue);
-    }
-    copies.push_back({targets[i], sources[i], sizes[i]});
-  }
-  ++counts.copies;
-  ++counts.batches;
-  return Put(stream, {.run = [copies = std::move(copies)] {
-               for (const Copy& copy : copies) {
-                 std::memcpy(copy.target, copy.source, copy.bytes);
-               }
-               return cudaSuccess;
-             }});
-}
-
-cudaError_t cudaMemsetAsync(void* target, int value, size_t bytes, cudaStream_t stream) {
-  const std::lock_guard lock(mutex);
-  if (Fails()) return cudaErrorUnknown;
-  if (!IsWithin(device_memory, target, bytes)) return Say(cudaErrorInvalidValue);
-  return Put(stream, {.run = [=] {
-               std::memset(target, value, bytes);
-               return cudaSuccess;
-             }});
+  const bool fails = Fails();
+  counts.waits += fails ? 0 : 1;
+  const cudaError_t error = RunUntil([&] { return event->passed == event->recorded; });
+  AcquireFrom(event->last_passed);
+  return fails ? cudaErrorUnknown : error;
 }
 
 cudaError_t cudaGetLastError() {

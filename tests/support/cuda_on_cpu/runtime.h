@@ -39,7 +39,8 @@ void SetSharedMemory(size_t bytes);
 size_t MostSharedBytes();
 /// After a kernel failed on purpose.
 void ForgetFailure();
-/// The call of this number from now on, of those that can fail, fails and does nothing; 0: none.
+/// The call of this number from now on, of those that can fail, fails and does nothing, or says so
+/// when what it waited for is over; 0: none.
 void FailCall(int number);
 /// Whether one is still to fail.
 bool FailureIsDue();
@@ -131,8 +132,9 @@ const char* cudaGetErrorString(cudaError_t error);
 
 namespace cairn::cuda_on_cpu {
 
-/// Runs `kernel` later, in order (now on the null stream).
-cudaError_t PutLaunch(cudaStream_t stream, std::function<bool()> kernel);
+/// Runs `kernel` later, in order (now on the null stream). If it overlaps, what threads do before
+/// WaitForLaunchBefore is beside the launch before it, for the sanitizer of threads.
+cudaError_t PutLaunch(cudaStream_t stream, std::function<bool()> kernel, bool overlaps = false);
 /// For other stand-ins: whether this call, which can, is to fail.
 bool CallFails();
 bool IsDeviceMemory(const void* memory, size_t bytes);

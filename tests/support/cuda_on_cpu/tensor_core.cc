@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/dtype.h"
+#include "tests/support/cuda_on_cpu/fiber_switch.h"
 #include "tests/support/cuda_on_cpu/thread_block.h"
 
 namespace cairn::cuda_on_cpu {
@@ -16,22 +17,25 @@ struct Product {
   const uint32_t* b;
 };
 
+struct CodeProduct {
+  int* sums;
+  const uint32_t* a;
+  const uint32_t* b;
+};
+
 struct Load {
   const void* row;
   uint32_t* parts;
 };
 
+const std::vector<float> half_numbers = [] {
+  std::vector<float> numbers(1 << 16);
+  for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = HalfToFloat(static_cast<uint16_t>(i));
+  return numbers;
+}();
+
 struct HalfNumbers {
-  static float At(uint16_t bits) {
-    static const std::vector<float> all = [] {
-      std::vector<float> numbers(1 << 16);
-      for (size_t i = 0; i < numbers.size(); ++i) {
-        numbers[i] = HalfToFloat(static_cast<uint16_t>(i));
-      }
-      return numbers;
-    }();
-    return all[bits];
-  }
+  static float At(uint16_t bits) { return half_numbers[bits]; }
 };
 
 struct Bf16Numbers {
@@ -71,6 +75,33 @@ void Multiply(void* const* lanes) {
   }
 }
 
+int SumOfProducts(uint32_t a, uint32_t b) {
+  int sum = 0;
+  for (int at = 0; at < 32; at += 8) {
+    sum += static_cast<int8_t>(a >> at) * static_cast<int8_t>(b >> at);
+  }
+  return sum;
+}
+
+// Words (of four numbers) of a, [16, 8], and of b, [8, 8].
+void MultiplyWords(void* const* lanes) {
+  uint32_t a[16][8];
+  uint32_t b[8][8];
+  for (size_t lane = 0; lane < kWarpThreads; ++lane) {
+    const auto* of = static_cast<const CodeProduct*>(lanes[lane]);
+    for (size_t i = 0; i < 4; ++i) a[lane / 4 + i % 2 * 8][lane % 4 + i / 2 * 4] = of->a[i];
+    for (size_t i = 0; i < 2; ++i) b[lane % 4 + i * 4][lane / 4] = of->b[i];
+  }
+  for (size_t lane = 0; lane < kWarpThreads; ++lane) {
+    const auto* of = static_cast<const CodeProduct*>(lanes[lane]);
+    for (size_t i = 0; i < 4; ++i) {
+      for (size_t k = 0; k < 8; ++k) {
+        of->sums[i] += SumOfProducts(a[lane / 4 + i / 2 * 8][k], b[k][2 * (lane % 4) + i % 2]);
+      }
+    }
+  }
+}
+
 template <bool kTransposed>
 void LoadAll(void* const* lanes) {
   for (size_t m = 0; m < 4; ++m) {
@@ -100,8 +131,14 @@ void MultiplyBf16(float* sums, const uint32_t* a, const uint32_t* b, const char*
   WarpTogether(Multiply<Bf16Numbers>, &mine, file, line);
 }
 
+void MultiplyCodes(int* sums, const uint32_t* a, const uint32_t* b, const char* file, int line) {
+  CodeProduct mine{sums, a, b};
+  WarpTogether(MultiplyWords, &mine, file, line);
+}
+
 void LoadMatrices(bool transposed, const void* row, uint32_t* parts, const char* file, int line) {
   CheckShared(row, 16, file, line);
+  SeeRead(row, 16);
   Load mine{row, parts};
   WarpTogether(transposed ? LoadAll<true> : LoadAll<false>, &mine, file, line);
 }

@@ -8,10 +8,12 @@
 // filled with 0xff (NaN) before each block. Waiting that cannot end, and threads that meet at
 // different barriers, are failures that say who waits where.
 //
-// Not modelled: threads do not interrupt each other between two such points, so two that change
-// the same plain variable without waiting go unseen; no caches, no order of memory, no
-// blocks at the same time, no alignment of vector loads (the undefined-behaviour sanitizer sees
-// those), no registers and no time. Arithmetic is the CPU's.
+// In builds with the sanitizer of threads what nothing orders is reported besides, whatever came
+// first here (memory_order.h). In others threads that change the same plain variable without
+// waiting go unseen, as they do not interrupt each other between two such points.
+//
+// Not modelled: no caches, no blocks at the same time, no alignment of vector loads (the
+// undefined-behaviour sanitizer sees those), no registers and no time. Arithmetic is the CPU's.
 #pragma once
 
 #include <cstddef>
@@ -51,6 +53,16 @@ size_t DrawStream(size_t count);
 /// Failure() then has the reason. Not from two CPU threads at a time.
 bool RunGrid(Size3 grid, Size3 block, size_t shared_bytes, const std::function<void()>& thread);
 const std::string& Failure();
+/// Where a grid comes from. For the sanitizer of threads one of a stream is `fiber`, or a new one
+/// if that is null. One that overlaps waits for `before`, a token, or null.
+struct GridOrigin {
+  const void* stream = nullptr;
+  bool overlaps = false;
+  void* fiber = nullptr;
+  char* before = nullptr;
+};
+/// Of grids from now on.
+void RunFor(const GridOrigin& origin);
 
 /// How often fibers were switched since the program began: a measure of what tests cost.
 uint64_t Switches();
@@ -58,8 +70,12 @@ uint64_t Switches();
 /// For threads of a running grid. `file` and `line` name the place in the kernel.
 void BlockBarrier(const char* file, int line);
 std::byte* DynamicShared();
-/// Lets another thread go first, or not, by the seed.
-void MayYield();
+/// Before memory is changed atomically: another thread goes first, or not, by the seed.
+void BeginChange(const void* at);
+/// __threadfence.
+void Fence();
+/// griddepcontrol.wait. A thread of a launch that overlaps must not end without it.
+void WaitForLaunchBefore();
 
 enum class WarpOperation : uint8_t { kBarrier, kShuffle, kBallot, kTogether };
 
