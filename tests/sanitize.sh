@@ -19,7 +19,7 @@ fi
 build=build-asan
 if [ "$preset" = tsan ]; then
   build=build-tsan
-  # Each thread of a kernel is one for the sanitizer; g++'s takes fifty times as long to make one.
+  # Each thread of a kernel is one for the sanitizer; g++'s takes many times as long to make one.
   command -v clang++-14 >/dev/null ||
     { echo "tsan needs clang: apt-get install clang-14 libclang-rt-14-dev" >&2; exit 1; }
 fi

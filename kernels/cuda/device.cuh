@@ -103,8 +103,8 @@ __device__ __forceinline__ bool IsLast(int32_t* arrived) {
 }
 
 /// Until all of what was launched before this on the stream has ended, and what it wrote is there.
-/// For every thread of a kernel that may overlap (Launch), before it reads what that writes, writes
-/// what that uses, or ends.
+/// For every thread of a kernel that may overlap (LaunchThat), before it reads what that writes,
+/// writes what that uses, or ends.
 __device__ __forceinline__ void WaitForLaunchBefore() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");

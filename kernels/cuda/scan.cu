@@ -303,8 +303,9 @@ const char* LaunchVectors(const ScanArgs& args, bool overlaps, CUstream_st* stre
 
 const char* LaunchScan(const ScanArgs& args, bool overlaps, CUstream_st* stream) {
   const int dim = ScanDim(args.element, args.sampled.dim);
-  if (args.element == Element::kF32)
+  if (args.element == Element::kF32) {
     return LaunchVectors<Element::kF32, 8, 1>(args, overlaps, stream);
+  }
   if (dim == 64) return LaunchVectors<Element::kBF16, 1, 4>(args, overlaps, stream);
   if (dim == 128) return LaunchVectors<Element::kBF16, 2, 4>(args, overlaps, stream);
   return LaunchVectors<Element::kBF16, 4, 2>(args, overlaps, stream);

@@ -86,7 +86,7 @@ inline std::byte* StackFor(const GridOrigin& origin, size_t number) {
 }
 
 /// For the sanitizer of threads those of a grid without a stream are threads; one of a stream is
-/// one thread, which takes a fiftieth of the time.
+/// one thread, which takes far less time.
 class Grid {
  public:
   Grid(size_t threads, size_t shared_bytes, const std::function<void()>& body, uint64_t seed,

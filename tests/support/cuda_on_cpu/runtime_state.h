@@ -1,4 +1,4 @@
-// What runtime.cc and graph.cc share.
+// What runtime.cc, memory.cc and graph.cc share.
 #pragma once
 
 #include <deque>

@@ -11,14 +11,9 @@
 namespace cairn::cuda_on_cpu {
 namespace {
 
+template <class Sum>
 struct Product {
-  float* sums;
-  const uint32_t* a;
-  const uint32_t* b;
-};
-
-struct CodeProduct {
-  int* sums;
+  Sum* sums;
   const uint32_t* a;
   const uint32_t* b;
 };
@@ -51,7 +46,7 @@ void Multiply(void* const* lanes) {
   float b[16][8];
   float sums[16][8];
   for (size_t lane = 0; lane < kWarpThreads; ++lane) {
-    const auto* of = static_cast<const Product*>(lanes[lane]);
+    const auto* of = static_cast<const Product<float>*>(lanes[lane]);
     const size_t g = lane / 4;
     const size_t c = 2 * (lane % 4);
     for (size_t i = 0; i < 4; ++i) {
@@ -70,7 +65,7 @@ void Multiply(void* const* lanes) {
     }
   }
   for (size_t lane = 0; lane < kWarpThreads; ++lane) {
-    const auto* of = static_cast<const Product*>(lanes[lane]);
+    const auto* of = static_cast<const Product<float>*>(lanes[lane]);
     for (size_t i = 0; i < 4; ++i) of->sums[i] = sums[lane / 4 + i / 2 * 8][2 * (lane % 4) + i % 2];
   }
 }
@@ -88,12 +83,12 @@ void MultiplyWords(void* const* lanes) {
   uint32_t a[16][8];
   uint32_t b[8][8];
   for (size_t lane = 0; lane < kWarpThreads; ++lane) {
-    const auto* of = static_cast<const CodeProduct*>(lanes[lane]);
+    const auto* of = static_cast<const Product<int>*>(lanes[lane]);
     for (size_t i = 0; i < 4; ++i) a[lane / 4 + i % 2 * 8][lane % 4 + i / 2 * 4] = of->a[i];
     for (size_t i = 0; i < 2; ++i) b[lane % 4 + i * 4][lane / 4] = of->b[i];
   }
   for (size_t lane = 0; lane < kWarpThreads; ++lane) {
-    const auto* of = static_cast<const CodeProduct*>(lanes[lane]);
+    const auto* of = static_cast<const Product<int>*>(lanes[lane]);
     for (size_t i = 0; i < 4; ++i) {
       for (size_t k = 0; k < 8; ++k) {
         of->sums[i] += SumOfProducts(a[lane / 4 + i / 2 * 8][k], b[k][2 * (lane % 4) + i % 2]);
@@ -122,17 +117,17 @@ void LoadAll(void* const* lanes) {
 }  // namespace
 
 void MultiplyHalves(float* sums, const uint32_t* a, const uint32_t* b, const char* file, int line) {
-  Product mine{sums, a, b};
+  Product<float> mine{sums, a, b};
   WarpTogether(Multiply<HalfNumbers>, &mine, file, line);
 }
 
 void MultiplyBf16(float* sums, const uint32_t* a, const uint32_t* b, const char* file, int line) {
-  Product mine{sums, a, b};
+  Product<float> mine{sums, a, b};
   WarpTogether(Multiply<Bf16Numbers>, &mine, file, line);
 }
 
 void MultiplyCodes(int* sums, const uint32_t* a, const uint32_t* b, const char* file, int line) {
-  CodeProduct mine{sums, a, b};
+  Product<int> mine{sums, a, b};
   WarpTogether(MultiplyWords, &mine, file, line);
 }
 
