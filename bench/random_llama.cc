@@ -52,15 +52,15 @@ Result<std::unique_ptr<DeviceLlama>> MakeRandomLlama(int32_t device, const Llama
       return Fail(Errc::kInterrupted, "stopped; nothing was kept");
     }
     DeviceLlama::Layer layer;
-    CAIRN_TRY(layer.attention_norm, model->UploadNorm(norm));
-    CAIRN_TRY(layer.ffn_norm, model->UploadNorm(norm));
+    CAIRN_TRY(layer.attention_norm, model->UploadVector(norm));
+    CAIRN_TRY(layer.ffn_norm, model->UploadVector(norm));
     CAIRN_TRY(layer.qkv, upload(q + 2 * kv, hidden, 1));
     CAIRN_TRY(layer.output, upload(hidden, q, added));
     CAIRN_TRY(layer.gate_up, upload(2 * ffn, hidden, 1));
     CAIRN_TRY(layer.down, upload(hidden, ffn, added));
     model->Add(std::move(layer));
   }
-  CAIRN_TRY(auto output_norm, model->UploadNorm(norm));
+  CAIRN_TRY(auto output_norm, model->UploadVector(norm));
   CAIRN_TRY(auto output, upload(config.vocab, hidden, 1));
   model->SetOutput(std::move(output_norm), std::move(output));
   return model;

@@ -22,8 +22,10 @@ uint64_t WeightBytes(const LlamaConfig& c, DType type) {
   const uint64_t q = uint64_t(c.query_heads) * c.head_dim, kv = uint64_t(c.kv_heads) * c.head_dim;
   const uint64_t hidden = c.hidden, ffn = c.ffn;
   const uint64_t layer = hidden * (2 * q + 2 * kv) + 3 * hidden * ffn;
-  const uint64_t norms = (2 * uint64_t(c.layers) + 1) * hidden * sizeof(float);
-  return (c.layers * layer + hidden * c.vocab) * DTypeBytes(type) + norms;
+  const uint64_t vectors =
+      (c.has_bias ? q + 2 * kv : 0) + (c.has_head_norms ? 2 * c.head_dim : 0) + 2 * hidden;
+  return (c.layers * layer + hidden * c.vocab) * DTypeBytes(type) +
+         (c.layers * vectors + hidden) * sizeof(float);
 }
 
 }  // namespace
@@ -72,7 +74,8 @@ Result<DeviceMatrix> DeviceLlama::Upload(const std::vector<float>& weights, int6
   return matrix;
 }
 
-Result<DeviceBuffer> DeviceLlama::UploadNorm(const std::vector<float>& weights) {
+Result<DeviceBuffer> DeviceLlama::UploadVector(const std::vector<float>& weights) {
+  if (weights.empty()) return DeviceBuffer();
   const size_t bytes = weights.size() * sizeof(float);
   CAIRN_TRY(auto buffer, device_->Allocate(bytes));
   CAIRN_TRY(const PinnedBuffer staged, device_->AllocatePinned(bytes));
@@ -153,7 +156,10 @@ Status DeviceLlama::BeforeAttention(int32_t index, int32_t rows, DeviceStream& s
   const Layer& layer = layers_[static_cast<size_t>(index)];
   CAIRN_TRY(cuda::RmsNorm(at_.x, Floats(layer.attention_norm), config_.rms_epsilon, rows,
                           config_.hidden, type_, at_.normed, stream.get()));
-  return Multiply(layer.qkv, at_.normed, rows, at_.qkv, stream);
+  CAIRN_TRY(Multiply(layer.qkv, at_.normed, rows, at_.qkv, stream));
+  const HeadWeights heads = {Floats(layer.bias), Floats(layer.query_norm), Floats(layer.key_norm),
+                             config_.rms_epsilon};
+  return cuda::FinishHeads(heads, config_.heads(), rows, at_.qkv, stream.get());
 }
 
 Status DeviceLlama::AfterAttention(int32_t index, int32_t rows, const int32_t* stopped,

@@ -11,6 +11,10 @@ namespace {
 
 constexpr int64_t kRowsPerTask = 16;  // element-wise work below this is not worth another core
 
+const float* OrNull(const std::vector<float>& numbers) {
+  return numbers.empty() ? nullptr : numbers.data();
+}
+
 }  // namespace
 
 uint64_t Llama::weight_bytes() const {
@@ -77,8 +81,11 @@ Status Llama::RunLayer(int32_t index, int32_t rows, AttentionBackend& attention,
             normed_.data() + row * hidden);
   });
   layer.qkv.For(kind).Apply(normed_.data(), rows, qkv_.data());
+  const HeadWeights heads = {OrNull(layer.bias), OrNull(layer.query_norm), OrNull(layer.key_norm),
+                             config_.rms_epsilon};
   for_rows([&](int64_t row) {
-    const float* source = qkv_.data() + row * (q + 2 * kv);
+    float* source = qkv_.data() + row * (q + 2 * kv);
+    FinishHeads(heads, config_.heads(), source);
     std::copy_n(source, q, q_.data() + row * q);
     std::copy_n(source + q, kv, k_.data() + row * kv);
     std::copy_n(source + q + kv, kv, v_.data() + row * kv);

@@ -41,18 +41,28 @@ struct Description {
     return tensors.emplace_back(Tensor{name, {8}});
   }
 
+  void AddBias() {
+    tensors.insert(
+        tensors.end(),
+        {{"blk.0.attn_q.bias", {8}}, {"blk.0.attn_k.bias", {4}}, {"blk.0.attn_v.bias", {4}}});
+  }
+  void AddHeadNorms() {
+    tensors.insert(tensors.end(),
+                   {{"blk.0.attn_q_norm.weight", {4}}, {"blk.0.attn_k_norm.weight", {4}}});
+  }
+
   Status Write(const std::string& path) const {
     GgufWriter writer;
     writer.AddString("general.type", type);
     writer.AddString("general.architecture", architecture);
-    writer.AddUint32("llama.block_count", layers);
-    writer.AddUint32("llama.context_length", context);
-    writer.AddUint32("llama.embedding_length", 8);
-    writer.AddUint32("llama.feed_forward_length", 6);
-    writer.AddUint32("llama.attention.head_count", query_heads);
-    writer.AddUint32("llama.attention.head_count_kv", kv_heads);
-    writer.AddUint32("llama.rope.dimension_count", rotary);
-    if (!scaling.empty()) writer.AddString("llama.rope.scaling.type", scaling);
+    writer.AddUint32(architecture + ".block_count", layers);
+    writer.AddUint32(architecture + ".context_length", context);
+    writer.AddUint32(architecture + ".embedding_length", 8);
+    writer.AddUint32(architecture + ".feed_forward_length", 6);
+    writer.AddUint32(architecture + ".attention.head_count", query_heads);
+    writer.AddUint32(architecture + ".attention.head_count_kv", kv_heads);
+    writer.AddUint32(architecture + ".rope.dimension_count", rotary);
+    if (!scaling.empty()) writer.AddString(architecture + ".rope.scaling.type", scaling);
     for (const Tensor& tensor : tensors) {
       uint64_t count = 1;
       for (const uint64_t dim : tensor.dims) count *= dim;
@@ -91,8 +101,32 @@ TEST_F(LlamaRefusalsTest, TheModelItselfIsGood) {
   Load([](Description& d) { d.Find("rope_freqs.weight").dims = {2}; }, std::nullopt, "factors");
 }
 
+TEST_F(LlamaRefusalsTest, EachArchitectureHasItsTensors) {
+  const auto of = [](const char* name, bool bias, bool head_norms) {
+    return [=](Description& d) {
+      d.architecture = name;
+      if (bias) d.AddBias();
+      if (head_norms) d.AddHeadNorms();
+    };
+  };
+  Load(of("qwen2", true, false), std::nullopt, "qwen2");
+  Load(of("qwen2", false, false), Errc::kCorruption, "'blk.0.attn_q.bias' is missing");
+  Load(of("qwen2", true, true), Errc::kUnsupported, "'blk.0.attn_q_norm.weight'");
+  Load(of("qwen3", false, true), std::nullopt, "qwen3");
+  Load(of("qwen3", false, false), Errc::kCorruption, "'blk.0.attn_q_norm.weight' is missing");
+  Load(of("qwen3", true, true), Errc::kUnsupported, "'blk.0.attn_q.bias'");
+  Load(of("llama", true, false), Errc::kUnsupported, "'blk.0.attn_q.bias'");
+  Load(
+      [&](Description& d) {
+        of("qwen2", true, false)(d);
+        d.Find("blk.0.attn_v.bias").dims = {8};
+      },
+      Errc::kCorruption, "'blk.0.attn_v.bias' is 1 x 8, not 1 x 4");
+}
+
 TEST_F(LlamaRefusalsTest, KindsOfModelsByName) {
-  Load([](Description& d) { d.architecture = "mamba"; }, Errc::kUnsupported, "'mamba'");
+  Load([](Description& d) { d.architecture = "mamba"; }, Errc::kUnsupported,
+       "'mamba' is not supported; cairn runs 'llama', 'qwen2', 'qwen3'");
   Load([](Description& d) { d.scaling = "yarn"; }, Errc::kUnsupported, "'yarn'");
   Load([](Description& d) { d.type = "adapter"; }, Errc::kInvalidArgument, "--adapter");
   Load([](Description& d) { d.rotary = 2; }, Errc::kUnsupported, "rotary dimension 2");
