@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <span>
 
 #include "model/gguf_parser.h"
@@ -23,6 +24,8 @@ constexpr std::array<std::string_view, 9> kLayerTensors{
 constexpr std::array<std::string_view, 3> kBiases{"attn_q.bias", "attn_k.bias", "attn_v.bias"};
 constexpr std::array<std::string_view, 2> kHeadNorms{"attn_q_norm.weight", "attn_k_norm.weight"};
 
+constexpr std::string_view kLayer = "blk.";
+
 bool Contains(std::span<const std::string_view> names, std::string_view name) {
   return std::ranges::find(names, name) != names.end();
 }
@@ -33,12 +36,16 @@ std::string Architecture::Key(std::string_view suffix) const {
   return fmt::format("{}.{}", name, suffix);
 }
 
-bool Architecture::HasTensor(std::string_view tensor) const {
+bool Architecture::HasTensor(std::string_view tensor, int32_t layers) const {
   if (Contains(kModelTensors, tensor)) return true;
-  if (!tensor.starts_with("blk.")) return false;
-  const size_t dot = tensor.find('.', 4);
+  if (!tensor.starts_with(kLayer)) return false;
+  const std::string_view rest = tensor.substr(kLayer.size());
+  const size_t dot = rest.find('.');
   if (dot == std::string_view::npos) return false;
-  const std::string_view part = tensor.substr(dot + 1);
+  const std::string_view number = rest.substr(0, dot), part = rest.substr(dot + 1);
+  int32_t layer = -1;
+  std::from_chars(number.data(), number.data() + number.size(), layer);
+  if (layer < 0 || layer >= layers || number != std::to_string(layer)) return false;
   return Contains(kLayerTensors, part) || (has_bias && Contains(kBiases, part)) ||
          (has_head_norms && Contains(kHeadNorms, part));
 }

@@ -2,6 +2,7 @@
 // all: RMSNorm, rotary positions, grouped-query attention, SwiGLU.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -19,8 +20,8 @@ struct Architecture {
 
   /// The metadata key `suffix` of this architecture, e.g. "llama.block_count".
   std::string Key(std::string_view suffix) const;
-  /// Whether a model of it has a tensor of that name.
-  bool HasTensor(std::string_view tensor) const;
+  /// Whether a model of it with so many layers has a tensor of that name.
+  bool HasTensor(std::string_view tensor, int32_t layers) const;
 
   /// The one that the file names; kUnsupported with the name and the known ones otherwise. Lives as
   /// long as the program.

@@ -1,6 +1,7 @@
 #include "model/llama.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/check.h"
 #include "base/parallel.h"
@@ -61,6 +62,12 @@ Status Llama::Embed(std::span<const int32_t> ids, float* rows) const {
     CAIRN_TRY(Dequantize(embedding_->type,
                          embedding_->data + static_cast<uint64_t>(ids[i]) * row_bytes,
                          config_.hidden, target));
+    if (!std::all_of(target, target + config_.hidden, [](float x) { return std::isfinite(x); })) {
+      return Fail(Errc::kCorruption,
+                  "the embedding of token {} in {} has numbers that are infinite or none; get the "
+                  "file again",
+                  ids[i], file_.path());
+    }
   }
   return Ok();
 }

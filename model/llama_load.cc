@@ -1,5 +1,8 @@
 // Reading a model's GGUF file: hyperparameters, checks by name, weights.
+#include <algorithm>
+#include <bit>
 #include <cmath>
+#include <span>
 
 #include "base/matmul.h"
 #include "model/architecture.h"
@@ -9,16 +12,42 @@ namespace cairn {
 namespace {
 
 constexpr const char* kTokenEmbedding = "token_embd.weight";
+constexpr uint64_t kMostLayers = 1000;
 
 // A tensor this forward pass would ignore would silently make it another model.
-Status CheckTensorNames(const GgufFile& file, const Architecture& architecture) {
+Status CheckTensorNames(const GgufFile& file, const Architecture& architecture, int32_t layers) {
   for (const GgufTensor& tensor : file.tensors()) {
-    if (architecture.HasTensor(tensor.name)) continue;
+    if (architecture.HasTensor(tensor.name, layers)) continue;
     return Fail(Errc::kUnsupported,
-                "{}: tensor '{}' is not part of the {} architecture as cairn runs it", file.path(),
-                tensor.name, architecture.name);
+                "{}: tensor '{}' is not part of the {} architecture of {} layers as cairn runs it",
+                file.path(), tensor.name, architecture.name, layers);
   }
   return Ok();
+}
+
+bool AllFinite(std::span<const float> numbers) {
+  constexpr int32_t kSign = INT32_MAX, kInfinity = 0x7f800000;
+  int32_t largest = 0;
+  for (const float number : numbers) {
+    largest = std::max(largest, std::bit_cast<int32_t>(number) & kSign);
+  }
+  return largest < kInfinity;
+}
+
+// Whether other angles are meant than the base's. Where no kind is named a factor means linear
+// ones.
+Status CheckScaling(const GgufFile& file, const Architecture& architecture) {
+  CAIRN_TRY(auto scaling, file.StringOr(architecture.Key("rope.scaling.type"), ""));
+  if (scaling.empty()) {
+    scaling = "none";
+    for (const char* key : {"rope.scaling.factor", "rope.scale_linear"}) {
+      CAIRN_TRY(const double factor, file.FloatOr(architecture.Key(key), 1.0));
+      if (factor != 0.0 && factor != 1.0) scaling = "linear";
+    }
+  }
+  if (scaling == "none") return Ok();
+  return Fail(Errc::kUnsupported, "{}: RoPE scaling '{}' is not supported (only rope_freqs is)",
+              file.path(), scaling);
 }
 
 Result<int32_t> ReadCount(const GgufFile& file, std::string_view key, uint64_t highest) {
@@ -39,12 +68,9 @@ Status Llama::CheckSupported(const GgufFile& file) {
                 type == "adapter" ? "; give it as --adapter" : "");
   }
   CAIRN_TRY(const Architecture* architecture, Architecture::Of(file));
-  CAIRN_TRY(auto scaling, file.StringOr(architecture->Key("rope.scaling.type"), "none"));
-  if (scaling != "none") {
-    return Fail(Errc::kUnsupported, "{}: RoPE scaling '{}' is not supported (only rope_freqs is)",
-                file.path(), scaling);
-  }
-  return CheckTensorNames(file, *architecture);
+  CAIRN_TRY(CheckScaling(file, *architecture));
+  CAIRN_TRY(const int32_t layers, ReadCount(file, architecture->Key("block_count"), kMostLayers));
+  return CheckTensorNames(file, *architecture, layers);
 }
 
 namespace {
@@ -75,7 +101,7 @@ Result<LlamaConfig> ReadConfig(const GgufFile& file) {
   config.rope_style = architecture->rope_style;
   config.has_bias = architecture->has_bias;
   config.has_head_norms = architecture->has_head_norms;
-  CAIRN_TRY(config.layers, ReadCount(file, key("block_count"), 1000));
+  CAIRN_TRY(config.layers, ReadCount(file, key("block_count"), kMostLayers));
   CAIRN_TRY(config.hidden, ReadCount(file, key("embedding_length"), 1 << 20));
   CAIRN_TRY(config.ffn, ReadCount(file, key("feed_forward_length"), 1 << 22));
   CAIRN_TRY(config.query_heads, ReadCount(file, key("attention.head_count"), 4096));
@@ -127,6 +153,11 @@ struct Llama::Loader {
     }
     CAIRN_TRY(auto weights, file.ReadFloats(name));
     CAIRN_TRY(adapters.AddTo(name, weights.data(), n, k));
+    if (!AllFinite(weights)) {
+      return Fail(Errc::kCorruption,
+                  "{}: tensor '{}' has numbers that are infinite or none; get the file again",
+                  file.path(), name);
+    }
     out->insert(out->end(), weights.begin(), weights.end());
     return Ok();
   }

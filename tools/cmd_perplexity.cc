@@ -90,7 +90,9 @@ class PerplexityCommand : public Command {
       return Score(*model, session->runner(), tokens);
     }
     NoteIfBeyond(model->llama().config().context, std::ssize(tokens));
-    DenseAttention dense(profile.Shape(model->llama().config(), model->landmark()));
+    const SessionShape shape = profile.Shape(model->llama().config(), model->landmark());
+    CAIRN_TRY(shape.Validate());
+    DenseAttention dense(shape);
     Runner runner(model->llama(), dense, model->landmark(), profile.chunk);
     return Score(*model, runner, tokens);
   }

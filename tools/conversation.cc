@@ -103,8 +103,7 @@ Result<Answer> Conversation::Generate(uint32_t first, int64_t max_tokens, Sample
   uint32_t token = first;
   while (answer.answer_tokens < max_tokens) {
     if (Interrupted()) return Fail(Errc::kInterrupted, "stopped; the session is as it was");
-    const bool ends = model.IsEnd(token) || (chat_.has_value() && chat_->IsStop(token));
-    if (ends || ShouldEnd()) {
+    if (model.tokenizer().IsEnd(token) || ShouldEnd()) {
       answer.cut = false;
       break;
     }

@@ -65,6 +65,13 @@ class BadModel(CliTest):
             with self.subTest(type=number):
                 self.refused_model(bytes(content), name)
 
+    def test_fewer_rows_of_the_embedding_than_tokens(self):
+        content = bytearray(pathlib.Path(MODEL).read_bytes())
+        place = tensor_type_offset(bytes(content), "token_embd.weight") - 8
+        (rows,) = struct.unpack_from("<Q", content, place)
+        struct.pack_into("<Q", content, place, rows - 1)
+        self.refused_model(bytes(content), f"{rows} tokens and an embedding of {rows - 1}")
+
     def test_an_adapter_that_is_none(self):
         self.refused("generate", "--model", MODEL, "--adapter", OTHER_MODEL, "--prompt", "x",
                      saying="not a LoRA adapter")

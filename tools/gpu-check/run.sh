@@ -3,8 +3,8 @@
 #
 #   run.sh RESULTS [--only STEP[,STEP...]] [--minutes N] [--archive FILE]
 #
-# Steps, in the order they go in: tests, parity, bench, aliased, decode, counters, sanitizer, ladder,
-# passkey. RESULTS gets summary.md, to be read, and a file for each step; bench/*.json is what `cairn
+# Steps, in their order: tests, parity, bench, aliased, decode, counters, sanitizer, ladder, passkey.
+# RESULTS gets summary.md, to be read, and a file for each step; bench/*.json is what `cairn
 # bench` says, counters/*.csv what Nsight Compute counted in hot kernels. --archive: all of it as one
 # .tar.gz too, written anew after each check, so that it is there if the machine is taken away.
 #
@@ -69,7 +69,8 @@ export CAIRN_CONFIG="${CAIRN_CONFIG:-/dev/null}"
 
 # cuBLASLt, where it was not packed: where CUDA or Python packages have it on this machine.
 cublas_directory() {
-  local found places=(/usr/local/cuda*/lib64 /usr/local/cuda*/targets/*/lib /usr/lib/x86_64-linux-gnu)
+  local found places
+  places=(/usr/local/cuda*/lib64 /usr/local/cuda*/targets/*/lib /usr/lib/x86_64-linux-gnu)
   found="$(ls "${places[@]/%//libcublasLt.so.13}" "${places[@]/%//libcublasLt.so.12}" 2>/dev/null |
     head -n 1)"
   [[ -n "$found" ]] || found="$(timeout 20 find /usr /opt /root /home -name 'libcublasLt.so.1[23]' \
@@ -172,7 +173,8 @@ fi
 {
   echo "- GPU: $GPU, driver ${DRIVER:-unknown}"
   echo "- machine: $(nproc) processors, $(awk '/^Mem(Total|Available):/ {
-    printf "%s%.0f GiB %s", n++ ? ", " : "", $2 / 1048576, $1 == "MemTotal:" ? "memory" : "of it free"
+    what = $1 == "MemTotal:" ? "memory" : "of it free"
+    printf "%s%.0f GiB %s", n++ ? ", " : "", $2 / 1048576, what
   }' /proc/meminfo), Linux $(uname -r)"
   echo "- cuBLASLt: ${CUBLAS:-not found}"
   echo
