@@ -86,6 +86,10 @@ class Session {
   const std::string& properties() const { return properties_; }
   const SessionShape& shape() const { return shape_; }
   const SessionOptions& options() const { return options_; }
+  /// What is read from now on is to be committed: the next step does first what opening left of the
+  /// index, as a step of many rows does anyway. Then steps are those of a session that was never
+  /// closed, also where the index finds blocks by estimates.
+  void SettleFirst() { settles_first_ = true; }
   /// Changes how the past is used from the next step on.
   Status SetOptions(const SessionOptions& options);
 
@@ -188,6 +192,7 @@ class Session {
 
   int32_t step_rows_ = 0;      // 0: no step is open
   int64_t few_row_steps_ = 0;  // since it was opened
+  bool settles_first_ = false;
   StepPlan plan_;
   Choice choice_;
   StepLog* log_ = nullptr;

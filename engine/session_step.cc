@@ -65,8 +65,9 @@ Status Session::BeginStep(int32_t rows) {
   if (certifies() && bounds_ == nullptr) CAIRN_TRY(LoadBounds());
   // What opening left of the index: for many rows it pays at once. For few it costs what some
   // hundred steps lose without it, so a little is done now and then.
-  if (rows >= kManyRows) {
+  if (rows >= kManyRows || settles_first_) {
     index_->Settle(shape_.partitions());
+    settles_first_ = false;
   } else if (++few_row_steps_ % kStepsToSettle == 0) {
     index_->Settle(1);
   }

@@ -157,6 +157,7 @@ Result<std::unique_ptr<Workspace>> Workspace::OpenIn(const RunOptions& run, Engi
   CAIRN_TRY(workspace->FindProfile(run));
   CAIRN_TRY(workspace->CheckModel(run));
   CAIRN_TRY(workspace->Start(run, false));
+  workspace->session_->SettleFirst();
   return workspace;
 }
 
@@ -210,6 +211,7 @@ Result<std::unique_ptr<Workspace>> Workspace::OpenOrCreate(const RunOptions& run
       CAIRN_TRY(workspace->CheckModel(run));
     }
     CAIRN_TRY(workspace->Start(run, false));
+    workspace->session_->SettleFirst();
     return workspace;
   }
   if (record.error().code != Errc::kNotFound) return record.as_failure();
@@ -261,6 +263,7 @@ Result<std::unique_ptr<Workspace>> Workspace::OpenAt(const RunOptions& run,
   CAIRN_TRY(const SessionShape shape, workspace->Prepare(run));
   CAIRN_TRY(workspace->session_,
             workspace->engine_->OpenSessionAt(last, start, shape, workspace->options_));
+  workspace->session_->SettleFirst();
   workspace->Attach();
   return workspace;
 }
