@@ -111,7 +111,8 @@ class Session {
           std::unique_ptr<LandmarkIndex> index);
   Status LoadPast();
   Status LoadRepresentatives(int32_t layer);
-  Status CheckReach(int32_t rows) const;
+  /// Makes the rotations of [0, reach) and of a block behind.
+  void ReservePositions(int64_t reach);
   /// Plans a step.
   Status Plan(int32_t rows);
   /// Lets go of blocks that a device holds.
