@@ -5,6 +5,7 @@
 
 #include "base/byte_size.h"
 #include "base/check.h"
+#include "base/parallel.h"
 #include "engine/device_buffers.h"
 #include "kernels/cuda/transformer.h"
 #include "model/llama.h"
@@ -13,6 +14,7 @@ namespace cairn {
 namespace {
 
 constexpr size_t kUploadBytes = size_t{16} << 20;  // at once
+constexpr int64_t kNumbersAtOnce = 1 << 16;        // by a thread, at least
 
 const float* Floats(const DeviceBuffer& buffer) {
   return reinterpret_cast<const float*>(buffer.data());
@@ -65,7 +67,11 @@ Result<DeviceMatrix> DeviceLlama::Upload(const std::vector<float>& weights, int6
   const size_t at_once = kUploadBytes / each;
   for (size_t first = 0; first < weights.size(); first += at_once) {
     const size_t count = std::min(at_once, weights.size() - first);
-    ConvertFromFloat(type_, weights.data() + first, staged.data(), count);
+    const float* const from = weights.data() + first;
+    ParallelRanges(static_cast<int64_t>(count), kNumbersAtOnce, [&](int64_t begin, int64_t end) {
+      ConvertFromFloat(type_, from + begin, staged.data() + static_cast<size_t>(begin) * each,
+                       static_cast<size_t>(end - begin));
+    });
     CAIRN_TRY(
         stream_.CopyToDevice(matrix.weights.data() + first * each, staged.data(), count * each));
     CAIRN_TRY(stream_.Wait());
