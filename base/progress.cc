@@ -9,6 +9,7 @@
 
 #include "base/plain_text.h"
 
+#include "base/tell.h"
 namespace cairn {
 
 namespace {
@@ -38,7 +39,7 @@ void Progress::Show(const std::string& line) {
 }
 
 void Progress::Finish() {
-  if (open_) fmt::print(stderr, "\n");
+  if (open_) Tell("\n");
   open_ = false;
 }
 

@@ -9,6 +9,7 @@
 #include "base/progress.h"
 #include "engine/stored_shape.h"
 #include "storage/store_copy.h"
+#include "base/tell.h"
 #include "tools/command.h"
 #include "tools/flags.h"
 #include "tools/interrupt.h"
@@ -112,8 +113,8 @@ class BackupCommand : public Command {
                                {"block_records", totals.blocks},
                                {"payload_bytes", totals.payload_bytes}});
     } else if (!flags_.quiet) {
-      fmt::print(stderr, "{} has {} sessions and {} of keys and values; all of it was verified\n",
-                 ForTerminal(target_), totals.sessions, FormatByteSize(totals.payload_bytes));
+      Tell("{} has {} sessions and {} of keys and values; all of it was verified\n",
+           ForTerminal(target_), totals.sessions, FormatByteSize(totals.payload_bytes));
     }
   }
 
