@@ -81,6 +81,7 @@ class AskCommand : public Command {
     std::vector<std::string> questions;
     std::istringstream lines(text);
     for (std::string line; std::getline(lines, line);) {
+      if (line.ends_with('\r')) line.pop_back();
       if (!line.empty()) questions.push_back(line);
     }
     if (questions.empty()) {
