@@ -93,9 +93,7 @@ Result<StoreDirectory> StoreDirectory::Open(const std::string& path, Use use) {
   if (!directory.HoldsStore()) {
     if (use != Use::kWriteOrCreate) {
       return Fail(Errc::kNotFound,
-                  "there is no store at {}; check the path or create a session "
-                  "there first",
-                  path);
+                  "there is no store at {}; check --store, or create a session there first", path);
     }
     CAIRN_TRY(directory.Create());
     directory.is_new_ = true;
