@@ -27,6 +27,7 @@ class ChatCommand : public Command {
         ->type_name("N");
     flags_.AddCertificate(*command);
     flags_.AddRun(*command);
+    command->remove_option(command->get_option("--json"));  // it is a conversation in text
     flags_.AddMetrics(*command);
     return command;
   }
@@ -43,8 +44,8 @@ class ChatCommand : public Command {
     CAIRN_TRY(auto conversation, Conversation::Open(*workspace));
     const AnswerCertificate certificate(flags_, *workspace, conversation);
     const bool prompt = isatty(STDIN_FILENO) != 0 && !flags_.quiet;
-    for (std::string line;;) {
     InputLines lines;
+    for (std::string line;;) {
       if (prompt) Tell("> ");
       CAIRN_TRY(const bool more, lines.Next(&line));
       if (!more || line == "/quit") break;

@@ -113,6 +113,9 @@ class SessionsCommand : public Command {
   }
 
   Status Run() override {
+    if (names_ && flags_.json) {
+      return Fail(Errc::kInvalidArgument, "--names prints no JSON; leave it out, or --json");
+    }
     const bool unnamed = list_->parsed() || (import_->parsed() && flags_.session.empty());
     if (!unnamed) CAIRN_TRY(SessionCatalog::ValidateName(flags_.session));
     if (export_->parsed()) return ExportToFile(flags_, file_);
