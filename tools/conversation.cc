@@ -83,6 +83,9 @@ Result<uint32_t> Conversation::FeedAndRecord(const std::vector<uint32_t>& tokens
       CAIRN_TRY(runner.Feed(rest.first(count), nullptr, kind));
     }
     rest = rest.subspan(count);
+    if (!rest.empty() && Interrupted()) {
+      return Fail(Errc::kInterrupted, "stopped; the session is as it was");
+    }
     if (!rest.empty() && ShouldEnd()) {
       return Fail(Errc::kInterrupted, "nobody waits for the answer any more");
     }

@@ -74,7 +74,8 @@ Status Workspace::CheckModel(const RunOptions& run) const {
   const std::string fingerprint = model_->file().Fingerprint();
   if (fingerprint != profile_.model_fingerprint) {
     return Fail(Errc::kMismatch,
-                "session '{}' was made with another model ({}, fingerprint {}), not {} ({})",
+                "session '{}' was made with another model ({}, fingerprint {}), not {} ({}); leave "
+                "--model out, or give that one",
                 run.session, profile_.model_path, profile_.model_fingerprint, model_->file().path(),
                 fingerprint);
   }
