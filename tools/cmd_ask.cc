@@ -47,6 +47,7 @@ class AskCommand : public Command {
     CAIRN_TRY(AtLeastOne("--max-tokens", max_tokens_));
     CAIRN_TRY(auto questions, Questions());
     CAIRN_TRY(auto workspace, Workspace::OpenExisting(flags_));
+    if (keep_) workspace->session().SettleFirst();
     CAIRN_TRY(auto conversation, Conversation::Open(*workspace));
     const AnswerCertificate certificate(flags_, *workspace, conversation);
     nlohmann::json answers = nlohmann::json::array();

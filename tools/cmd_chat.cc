@@ -41,6 +41,7 @@ class ChatCommand : public Command {
     CAIRN_TRY(flags_.Apply());
     CAIRN_TRY(AtLeastOne("--max-tokens", max_tokens_));
     CAIRN_TRY(auto workspace, Workspace::OpenExisting(flags_));
+    workspace->session().SettleFirst();  // what is said may be kept
     CAIRN_TRY(auto conversation, Conversation::Open(*workspace));
     const AnswerCertificate certificate(flags_, *workspace, conversation);
     const bool prompt = isatty(STDIN_FILENO) != 0 && !flags_.quiet;
