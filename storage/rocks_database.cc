@@ -200,14 +200,8 @@ Status RocksDatabase::OpenAgain() {
   Close();
   stale_ = false;
   mark_versions_ = 0;
-  Status status = OpenDbOnAnyDisk();
-  if (status && distrusted_) {
-    status = FromRocks(db_->Flush(rocksdb::FlushOptions(), meta_),
-                       "cannot write the metadata of the store " + directory_.path() + " anew");
-    if (!status) Close();
-  }
+  const Status status = OpenDbOnAnyDisk();
   broken_ = !status;
-  if (status) distrusted_ = false;
   // Until it works, what is there can at least be read.
   if (!status) (void)OpenDb(true);
   return status;
@@ -249,7 +243,6 @@ Status RocksDatabase::AfterWrite(const rocksdb::Status& status, std::string_view
     Acknowledge();
     return Ok();
   }
-  if (!status.IsNoSpace()) distrusted_ = true;
   broken_ = true;
   stale_ = true;
   return RocksError(status, action);
