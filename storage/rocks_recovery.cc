@@ -122,13 +122,14 @@ Status Recovery::WriteAnew(const std::string& name) const {
   return FromRocks(written, action_);
 }
 
-/// Each writer begins a log, and many write nothing.
+/// Each writer begins a log, and many write nothing. The last one stays, empty or not: until there
+/// is a newer one it tells that RocksDB has not lost the one of the mark but done with it.
 Status Recovery::RemoveEmptyLogs() {
   std::vector<std::string> left;
   for (std::string& name : logs_) {
     uint64_t bytes = 0;
     CAIRN_TRY(FromRocks(env_->GetFileSize(PathOf(name), &bytes), action_));
-    if (bytes == 0) {
+    if (bytes == 0 && &name != &logs_.back()) {
       CAIRN_TRY(FromRocks(env_->DeleteFile(PathOf(name)), action_));
     } else {
       left.push_back(std::move(name));

@@ -118,7 +118,7 @@ TEST(RocksColdStore, LogsOfWritersThatChangeLittleDoNotAddUp) {
     return count;
   };
   for (int i = 0; i < 5; ++i) OpenWriter(directory.store()).reset();
-  EXPECT_LE(logs(), 2u);
+  EXPECT_LE(logs(), 3u);  // the first one, which has something; the last one before; a new one
   for (int i = 0; i < 30; ++i) {
     const auto store = OpenWriter(directory.store());
     ASSERT_GOOD(store->WriteMeta({.puts = {{"key", std::to_string(i)}}}));
