@@ -11,6 +11,7 @@
 
 #include "storage/session_catalog.h"
 #include "store_fixture.h"
+#include "tests/support/power_cut_file_system.h"
 
 namespace cairn {
 namespace {
