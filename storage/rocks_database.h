@@ -60,6 +60,7 @@ class RocksDatabase {
   Status OpenDb(bool read_only);
   Status OpenToRead(const RocksSetup& setup);
   Status OpenToWrite(const RocksSetup& setup);
+  Status WhileLocked(const RocksSetup& setup, FunctionRef<Status()> change) const;
   rocksdb::Status OpenFiles(RocksSetup setup);
   Status BoundLogs(const RocksSetup& setup);
   Status OpenDbOnAnyDisk();
