@@ -163,8 +163,10 @@ class GpuCheck(CliTest):
         pack = self.pack(DEVICE_BINARY, "--cublaslt", "none")
         for name, lines in (
                 # Does not listen to a first request to end, nor do its children.
-                ("gpu_device_test", "trap '' TERM INT\nsleep 100 & echo $! >$PIDS\nwait\nsleep 100"),
-                ("gpu_kernels_test", "echo '[  FAILED  ] A.B | c'\necho '[  FAILED  ] A.D'\nexit 1"),
+                ("gpu_device_test", "trap '' TERM INT\nsleep 100 &\necho $! >$PIDS\n"
+                                    "wait\nsleep 100"),
+                ("gpu_kernels_test", "echo '[  FAILED  ] A.B | c'\necho '[  FAILED  ] A.D'\n"
+                                     "exit 1"),
                 ("gpu_index_test", "exit 0")):
             script = pack / "bin" / name
             script.write_text(f"#!/bin/bash\n{lines}\n")

@@ -3,10 +3,10 @@
 #
 #   run.sh RESULTS [--only STEP[,STEP...]] [--minutes N] [--archive FILE]
 #
-# Steps, in their order: tests, parity, bench, aliased, decode, counters, sanitizer, ladder, passkey.
-# RESULTS gets summary.md, to be read, and a file for each step; bench/*.json is what `cairn
-# bench` says, counters/*.csv what Nsight Compute counted in hot kernels. --archive: all of it as one
-# .tar.gz too, written anew after each check, so that it is there if the machine is taken away.
+# Steps, in their order: tests, parity, bench, aliased, decode, counters, sanitizer, ladder,
+# passkey. RESULTS gets summary.md, to be read, and a file for each step; bench/*.json is what
+# `cairn bench` says, counters/*.csv what Nsight Compute counted in hot kernels. --archive: all of
+# it as one .tar.gz too, written anew after each check, so that it is there if the machine is taken away.
 #
 # Takes 8 minutes at most, or N; each check has a limit of its own, so that one which hangs does not
 # cost the others, and what there is no time left for is skipped, and says so. Together the steps
@@ -392,8 +392,8 @@ if wanted ladder; then
 fi
 
 if wanted_with_model passkey; then
-  check passkey 32k 120 cairn eval passkey --model "$HERE/model.gguf" --adapter "$HERE/adapter.gguf" \
-    --text "$HERE/text.txt" --lengths 32k --samples 4 --facts-per-text 5 --device cuda:0
+  check passkey 32k 120 cairn eval passkey --model "$HERE/model.gguf" \
+    --adapter "$HERE/adapter.gguf" --text "$HERE/text.txt" --lengths 32k --samples 4 --facts-per-text 5 --device cuda:0
 fi
 
 exit "$FAILED"
