@@ -6,7 +6,8 @@
 # Steps, in their order: tests, parity, bench, aliased, decode, counters, sanitizer, ladder,
 # passkey. RESULTS gets summary.md, to be read, and a file for each step; bench/*.json is what
 # `cairn bench` says, counters/*.csv what Nsight Compute counted in hot kernels. --archive: all of
-# it as one .tar.gz too, written anew after each check, so that it is there if the machine is taken away.
+# it as one .tar.gz too, written anew after each check, so that it is there if the machine is taken
+# away.
 #
 # Takes 8 minutes at most, or N; each check has a limit of its own, so that one which hangs does not
 # cost the others, and what there is no time left for is skipped, and says so. Together the steps
@@ -393,7 +394,8 @@ fi
 
 if wanted_with_model passkey; then
   check passkey 32k 120 cairn eval passkey --model "$HERE/model.gguf" \
-    --adapter "$HERE/adapter.gguf" --text "$HERE/text.txt" --lengths 32k --samples 4 --facts-per-text 5 --device cuda:0
+    --adapter "$HERE/adapter.gguf" --text "$HERE/text.txt" --lengths 32k \
+    --samples 4 --facts-per-text 5 --device cuda:0
 fi
 
 exit "$FAILED"
