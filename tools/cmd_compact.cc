@@ -80,8 +80,7 @@ class CompactCommand : public Command {
     fmt::print(
         stderr, "{}\n",
         ForTerminal(fmt::format("the store {} is compacted and has damage, which stays as it "
-                                "was: {}; `cairn verify` names all, and `cairn repair` cuts "
-                                "it off",
+                                "was: {}; `cairn verify` names all and what helps",
                                 flags_.store, report_.damages.front())));
     return Ok();
   }
