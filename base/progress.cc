@@ -1,6 +1,7 @@
 #include "base/progress.h"
 
 #include <fmt/core.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -8,6 +9,7 @@
 #include <cstring>
 
 #include "base/plain_text.h"
+#include "base/tell.h"
 
 namespace cairn {
 
@@ -17,6 +19,15 @@ namespace {
 bool CanShow() {
   const char* kind = std::getenv("TERM");
   return isatty(STDERR_FILENO) != 0 && (kind == nullptr || std::strcmp(kind, "dumb") != 0);
+}
+
+/// `line`, cut so that it fits a row of the terminal: what is longer could not be erased.
+std::string Fitting(const std::string& line) {
+  std::string shown = ForTerminal(line);
+  winsize size{};
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return shown;
+  constexpr size_t kMark = 2;  // the last column stays free, and the mark of the cut takes one
+  return Shortened(shown, size.ws_col > kMark ? size.ws_col - kMark : 0);
 }
 
 }  // namespace
@@ -33,12 +44,12 @@ void Progress::Show(const std::string& line) {
   if (!Due()) return;
   last_ = std::chrono::steady_clock::now();
   open_ = true;
-  fmt::print(stderr, "\r\033[K{}", ForTerminal(line));
+  Tell("\r\033[K{}", Fitting(line));
   std::fflush(stderr);
 }
 
 void Progress::Finish() {
-  if (open_) fmt::print(stderr, "\n");
+  if (open_) Tell("\n");
   open_ = false;
 }
 

@@ -13,6 +13,7 @@ namespace {
 
 // A prime, so that the rows of no matrix repeat.
 constexpr size_t kNumbers = 1'000'003;
+constexpr int64_t kNumbersAtOnce = 1 << 16;  // by a thread, at least
 
 }  // namespace
 
@@ -22,14 +23,18 @@ RandomFloats::RandomFloats(uint64_t seed) : random_(seed), numbers_(kNumbers) {
 }
 
 void RandomFloats::Fill(float scale, std::span<float> values) {
-  size_t at = random_() % kNumbers;
-  for (size_t filled = 0; filled < values.size(); at = 0) {
-    const size_t count = std::min(values.size() - filled, kNumbers - at);
-    const float* const from = numbers_.data() + at;
-    float* const to = values.data() + filled;
-    for (size_t i = 0; i < count; ++i) to[i] = scale * from[i];
-    filled += count;
-  }
+  const size_t start = random_() % kNumbers;
+  ParallelRanges(std::ssize(values), kNumbersAtOnce, [&](int64_t begin, int64_t end) {
+    const auto last = static_cast<size_t>(end);
+    for (auto filled = static_cast<size_t>(begin); filled < last;) {
+      const size_t at = (start + filled) % kNumbers;
+      const size_t count = std::min(last - filled, kNumbers - at);
+      const float* const from = numbers_.data() + at;
+      float* const to = values.data() + filled;
+      for (size_t i = 0; i < count; ++i) to[i] = scale * from[i];
+      filled += count;
+    }
+  });
 }
 
 Result<std::unique_ptr<DeviceLlama>> MakeRandomLlama(int32_t device, const LlamaConfig& config,
@@ -52,15 +57,15 @@ Result<std::unique_ptr<DeviceLlama>> MakeRandomLlama(int32_t device, const Llama
       return Fail(Errc::kInterrupted, "stopped; nothing was kept");
     }
     DeviceLlama::Layer layer;
-    CAIRN_TRY(layer.attention_norm, model->UploadNorm(norm));
-    CAIRN_TRY(layer.ffn_norm, model->UploadNorm(norm));
+    CAIRN_TRY(layer.attention_norm, model->UploadVector(norm));
+    CAIRN_TRY(layer.ffn_norm, model->UploadVector(norm));
     CAIRN_TRY(layer.qkv, upload(q + 2 * kv, hidden, 1));
     CAIRN_TRY(layer.output, upload(hidden, q, added));
     CAIRN_TRY(layer.gate_up, upload(2 * ffn, hidden, 1));
     CAIRN_TRY(layer.down, upload(hidden, ffn, added));
     model->Add(std::move(layer));
   }
-  CAIRN_TRY(auto output_norm, model->UploadNorm(norm));
+  CAIRN_TRY(auto output_norm, model->UploadVector(norm));
   CAIRN_TRY(auto output, upload(config.vocab, hidden, 1));
   model->SetOutput(std::move(output_norm), std::move(output));
   return model;

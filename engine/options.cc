@@ -59,18 +59,24 @@ Status SessionShape::CheckNumbers() const {
   const bool landmark = mode == AttentionMode::kLandmark;
   if (representatives < 1 || representatives > block.block_rows ||
       (landmark && representatives != 1)) {
-    return Fail(Errc::kInvalidArgument, "{} representatives for a block of {} rows",
-                representatives, block.block_rows);
+    return Fail(Errc::kInvalidArgument,
+                "{} representatives for a block of {} rows: use --representatives 1 to {}",
+                representatives, block.block_rows, landmark ? 1 : block.block_rows);
   }
   return Ok();
 }
 
 Status SessionOptions::Validate(const SessionShape& shape) const {
-  if (retrieve < 0 || sinks < 0 || recent_tokens < 0 || max_step_rows < 1 || query_stride < 1) {
-    return Fail(Errc::kInvalidArgument,
-                "retrieve, sinks and recent must not be negative, chunk and query-stride at least "
-                "1 (they are {}, {}, {}, {}, {})",
-                retrieve, sinks, recent_tokens, max_step_rows, query_stride);
+  for (const auto& [value, flag] : {std::pair<int64_t, const char*>(retrieve, "--retrieve"),
+                                    {sinks, "--sinks"},
+                                    {recent_tokens, "--recent"}}) {
+    if (value >= 0) continue;
+    return Fail(Errc::kInvalidArgument, "{} {}: it must not be negative", flag, value);
+  }
+  for (const auto& [value, flag] : {std::pair<int64_t, const char*>(max_step_rows, "--chunk"),
+                                    {query_stride, "--query-stride"}}) {
+    if (value >= 1) continue;
+    return Fail(Errc::kInvalidArgument, "{} {}: use 1 or more", flag, value);
   }
   if (!(mass_target >= 0 && mass_target < 1)) {
     return Fail(Errc::kInvalidArgument, "a mass target of {}: use 0 to below 1", mass_target);

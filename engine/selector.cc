@@ -77,9 +77,10 @@ void Selector::ScoreNear(const StepPlan& plan, int32_t layer) {
   });
 }
 
-Status Selector::SearchFar(const StepPlan& plan, int32_t layer, int32_t rows_per_group) {
+Status Selector::SearchFar(const StepPlan& plan, int32_t layer, int32_t rows_per_group, int32_t k,
+                           bool joins, SearchResult* found) {
   const int64_t rows = std::ssize(sampled_) * shape_.group();
-  far_.k = 0;
+  found->k = 0;
   if (plan.far_end == plan.far_begin) return Ok();
   SearchRequest request;
   request.first_partition = layer * shape_.kv_heads;
@@ -89,10 +90,10 @@ Status Selector::SearchFar(const StepPlan& plan, int32_t layer, int32_t rows_per
   request.rows_per_group = rows_per_group;
   request.begin = plan.far_begin;
   request.end = plan.far_end;
-  request.k = plan.choose + (scores_wanted_ ? 1 : 0);  // with the runner-up
+  request.k = k;
   request.other_lse = plan.near_end > plan.near_begin ? lse_.data() : nullptr;
-  CAIRN_TRY(index_.Search(request, &far_));
-  std::copy(far_.lse.begin(), far_.lse.end(), lse_.begin());
+  CAIRN_TRY(index_.Search(request, found));
+  if (joins) std::copy(found->lse.begin(), found->lse.end(), lse_.begin());
   return Ok();
 }
 
@@ -123,6 +124,23 @@ Selector::Candidate Selector::KeepHeaviest(int32_t k, std::vector<Candidate>* ca
   candidates->resize(kept);
   std::sort(candidates->begin(), candidates->end(),
             [](const Candidate& a, const Candidate& b) { return a.block < b.block; });
+  return next;
+}
+
+// A search for one block more may estimate other sums (SearchRequest), so that its weights may be
+// a little above those of the choice.
+Selector::Candidate Selector::RunnerUp(const std::vector<Candidate>& chosen, Candidate next,
+                                       int32_t head, int32_t group) const {
+  float lightest = std::numeric_limits<float>::infinity();
+  for (const Candidate& c : chosen) lightest = std::min(lightest, c.log_weight);
+  for (int32_t i = 0; i < beyond_.k; ++i) {
+    const int64_t at = (static_cast<int64_t>(head) * beyond_.groups + group) * beyond_.k + i;
+    const int64_t block = beyond_.ordinals[at];
+    const auto is_it = [block](const Candidate& c) { return c.block == block; };
+    if (block < 0 || std::ranges::any_of(chosen, is_it)) continue;
+    const float weight = std::min(beyond_.log_weights[at], lightest);
+    if (next.block < 0 || weight > next.log_weight) next = {block, weight};
+  }
   return next;
 }
 
@@ -162,7 +180,11 @@ Status Selector::Select(const SessionOptions& options, const StepPlan& plan, int
   ScoreNear(plan, layer);
   const auto sampled = static_cast<int32_t>(sampled_.size());
   const int32_t rows_per_group = (per_chunk ? sampled : 1) * shape_.group();
-  CAIRN_TRY(SearchFar(plan, layer, rows_per_group));
+  // What is chosen must not depend on who looks on, and some indexes look further for more blocks.
+  if (scores_wanted_) {
+    CAIRN_TRY(SearchFar(plan, layer, rows_per_group, plan.choose + 1, false, &beyond_));
+  }
+  CAIRN_TRY(SearchFar(plan, layer, rows_per_group, plan.choose, true, &far_));
 
   std::vector<Candidate> candidates;
   for (int32_t group = 0; group < choice->groups; ++group) {
@@ -177,7 +199,12 @@ Status Selector::Select(const SessionOptions& options, const StepPlan& plan, int
         const auto same = [](const auto& a, const auto& b) { return a.block == b.block; };
         candidates.erase(std::unique(candidates.begin(), candidates.end(), same), candidates.end());
       }
-      const Candidate next = KeepHeaviest(plan.choose, &candidates);
+      Candidate next = KeepHeaviest(plan.choose, &candidates);
+      if (scores_wanted_) {
+        for (int32_t of = shared ? 0 : head; of <= head; ++of) {
+          next = RunnerUp(candidates, next, of, group);
+        }
+      }
       for (int32_t target = shared ? 0 : head; target <= head; ++target) {
         const auto place = static_cast<size_t>(target) * choice->groups + group;
         int64_t* blocks = choice->blocks.data() + place * choice->k;

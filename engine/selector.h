@@ -54,12 +54,17 @@ class Selector {
 
   void RotateQueries(const StepPlan& plan, const float* q, int32_t first_position);
   void ScoreNear(const StepPlan& plan, int32_t layer);
-  Status SearchFar(const StepPlan& plan, int32_t layer, int32_t rows_per_group);
+  /// The k heaviest far blocks to `found`, and with `joins` all sums to lse_.
+  Status SearchFar(const StepPlan& plan, int32_t layer, int32_t rows_per_group, int32_t k,
+                   bool joins, SearchResult* found);
   /// Appends the candidates of one head and group to `out`.
   void Gather(const StepPlan& plan, int32_t head, int32_t group, int32_t rows_per_group,
               std::vector<Candidate>* out) const;
   /// The k heaviest by ordinal; gives the next one, if there is one.
   static Candidate KeepHeaviest(int32_t k, std::vector<Candidate>* candidates);
+  /// The heavier of `next` and what only beyond_ has, of a head and group that chose `chosen`.
+  Candidate RunnerUp(const std::vector<Candidate>& chosen, Candidate next, int32_t head,
+                     int32_t group) const;
   static void Tell(const std::vector<Candidate>& chosen, const Candidate& next, size_t place,
                    Choice* choice);
 
@@ -75,6 +80,7 @@ class Selector {
   std::vector<float> lse_;           // [Hkv, sampled, G]: near, then joined
   std::vector<float> rotated_near_;  // [Hkv, near, D]
   SearchResult far_;
+  SearchResult beyond_;  // with one block more, where scores are wanted
 };
 
 }  // namespace cairn

@@ -48,7 +48,8 @@ Session::Session(const SessionShape& shape, const SessionOptions& options, Tiere
       selector_(shape_, rope_, *index_, near_keys_),
       attention_(shape_, rope_, store_),
       certifier_(shape_, rope_, near_keys_) {
-  rope_.Reserve(shape_.context_rows + shape_.block.block_rows);
+  // A device takes a copy of the table once; else it grows with the positions that steps reach.
+  if (store_.device() != nullptr) ReservePositions(shape_.context_rows);
 }
 
 Session::~Session() {

@@ -86,6 +86,10 @@ class Session {
   const std::string& properties() const { return properties_; }
   const SessionShape& shape() const { return shape_; }
   const SessionOptions& options() const { return options_; }
+  /// What is read from now on is to be committed: the next step does first what opening left of the
+  /// index, as a step of many rows does anyway. Then steps are those of a session that was never
+  /// closed, also where the index finds blocks by estimates.
+  void SettleFirst() { settles_first_ = true; }
   /// Changes how the past is used from the next step on.
   Status SetOptions(const SessionOptions& options);
 
@@ -107,7 +111,8 @@ class Session {
           std::unique_ptr<LandmarkIndex> index);
   Status LoadPast();
   Status LoadRepresentatives(int32_t layer);
-  Status CheckReach(int32_t rows) const;
+  /// Makes the rotations of [0, reach) and of a block behind.
+  void ReservePositions(int64_t reach);
   /// Plans a step.
   Status Plan(int32_t rows);
   /// Lets go of blocks that a device holds.
@@ -188,6 +193,7 @@ class Session {
 
   int32_t step_rows_ = 0;      // 0: no step is open
   int64_t few_row_steps_ = 0;  // since it was opened
+  bool settles_first_ = false;
   StepPlan plan_;
   Choice choice_;
   StepLog* log_ = nullptr;

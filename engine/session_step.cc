@@ -37,14 +37,11 @@ Status Session::SetOptions(const SessionOptions& options) {
   return Ok();
 }
 
-Status Session::CheckReach(int32_t rows) const {
-  const int64_t reach =
-      static_cast<int64_t>(plan_.local_slot) * shape_.block.block_rows + plan_.tail_rows + rows;
-  if (reach <= shape_.context_rows) return Ok();
-  return Fail(Errc::kInvalidArgument,
-              "a step of {} rows would reach position {}, past the {} the model was trained on; "
-              "use shorter steps, or retrieve fewer blocks",
-              rows, reach, shape_.context_rows);
+void Session::ReservePositions(int64_t reach) {
+  const int64_t needed = reach + shape_.block.block_rows;
+  if (needed <= rope_.positions()) return;
+  const int64_t all = int64_t{shape_.context_rows} + shape_.block.block_rows;
+  rope_.Reserve(static_cast<int32_t>(std::min(all, needed + needed / 2)));
 }
 
 Status Session::Plan(int32_t rows) {
@@ -54,7 +51,17 @@ Status Session::Plan(int32_t rows) {
                 options_.max_step_rows);
   }
   plan_ = PlanStep(shape_, options_, rows_);
-  return CheckReach(rows);
+  const int64_t reach =
+      static_cast<int64_t>(plan_.local_slot) * shape_.block.block_rows + plan_.tail_rows + rows;
+  if (reach > shape_.context_rows) {
+    return Fail(Errc::kInvalidArgument,
+                "a step of {} rows would reach position {}, past the {} the model was trained on; "
+                "use shorter steps, or retrieve fewer blocks",
+                rows, reach, shape_.context_rows);
+  }
+  // A mass target may take as many blocks as there are positions for.
+  ReservePositions(options_.mass_target > 0 ? shape_.context_rows : reach);
+  return Ok();
 }
 
 Status Session::BeginStep(int32_t rows) {
@@ -65,8 +72,9 @@ Status Session::BeginStep(int32_t rows) {
   if (certifies() && bounds_ == nullptr) CAIRN_TRY(LoadBounds());
   // What opening left of the index: for many rows it pays at once. For few it costs what some
   // hundred steps lose without it, so a little is done now and then.
-  if (rows >= kManyRows) {
+  if (rows >= kManyRows || settles_first_) {
     index_->Settle(shape_.partitions());
+    settles_first_ = false;
   } else if (++few_row_steps_ % kStepsToSettle == 0) {
     index_->Settle(1);
   }

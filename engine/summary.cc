@@ -78,14 +78,18 @@ Status RebuildSummaries(ColdStore& cold, SessionCatalog& catalog, const SessionR
     BlockScan scan(cold, GridOf(shape), {{extent, 0, static_cast<uint32_t>(end)}});
     std::vector<std::vector<SummarySection>> layers(static_cast<size_t>(shape.layers));
     uint32_t whole = 0;
-    const auto is_damaged = [](const ScannedBlock& part) { return !part.status; };
     for (bool going_on = true; going_on;) {
       CAIRN_TRY(watch(scan.done(), scan.total()));
       const auto blocks = scan.Next();
       going_on = !blocks.empty();
       for (size_t i = 0; i < blocks.size() && going_on; i += parts) {
         const auto block = blocks.subspan(i, parts);
-        going_on = std::ranges::none_of(block, is_damaged);
+        for (const ScannedBlock& part : block) {
+          if (part.status) continue;
+          const Errc code = part.status.error().code;
+          if (code != Errc::kCorruption && code != Errc::kNotFound) return part.status;
+          going_on = false;  // damaged, not merely unreadable now
+        }
         if (!going_on) break;
         AddBlock(shape, block, layers);
         ++whole;

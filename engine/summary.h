@@ -30,8 +30,9 @@ using RebuildWatch = FunctionRef<Status(uint64_t done, uint64_t total)>;
 
 /// Makes the summaries of `session`'s extents anew from their blocks, each of which is checked: up
 /// to the last block that any of `all`, the store's sessions, covers, or to the first that is
-/// damaged. One atomic step for each extent; an error or a stop between two leaves the others as
-/// they were. Memory: the summaries of one extent. Nothing else is changed.
+/// damaged; one that cannot be read is an error. One atomic step for each extent; an error or a
+/// stop between two leaves the others as they were. Memory: the summaries of one extent. Nothing
+/// else is changed.
 Status RebuildSummaries(ColdStore& cold, SessionCatalog& catalog, const SessionRecord& session,
                         std::span<const SessionRecord> all, RebuildWatch watch);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "base/check.h"
 
@@ -27,6 +28,22 @@ void RmsNorm(const float* x, const float* weight, float epsilon, int64_t rows, i
     for (int64_t i = 0; i < n; ++i) {
       Store(x[row * n + i] * factor * weight[i], type, y, row * n + i);
     }
+  }
+}
+
+void FinishHeads(const HeadWeights& weights, const HeadCounts& heads, int64_t rows, float* qkv) {
+  const int64_t width = int64_t{heads.total()} * heads.head_dim;
+  for (int64_t row = 0; row < rows; ++row, qkv += width) {
+    if (weights.bias != nullptr) AddRows(qkv, weights.bias, width, nullptr);
+    const auto norm = [&](const float* weight, int64_t first, int64_t count) {
+      if (weight == nullptr) return;
+      const std::vector<float> before(qkv + first * heads.head_dim,
+                                      qkv + (first + count) * heads.head_dim);
+      RmsNorm(before.data(), weight, weights.epsilon, count, heads.head_dim, DType::kF32,
+              reinterpret_cast<std::byte*>(qkv + first * heads.head_dim));
+    };
+    norm(weights.query_norm, 0, heads.query_heads);
+    norm(weights.key_norm, heads.query_heads, heads.kv_heads);
   }
 }
 

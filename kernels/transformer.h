@@ -16,6 +16,25 @@ namespace cairn {
 void RmsNorm(const float* x, const float* weight, float epsilon, int64_t rows, int64_t n,
              DType type, std::byte* y);
 
+/// What some architectures do to a row of projections, queries before keys before values: a bias is
+/// added, and each query and each key is normed (QK-norm of Qwen 3, arXiv 2505.09388, section 2).
+/// Any of the pointers may be null: then that is not done.
+struct HeadWeights {
+  const float* bias = nullptr;        ///< [(Hq + 2·Hkv)·D]
+  const float* query_norm = nullptr;  ///< [D]
+  const float* key_norm = nullptr;    ///< [D]
+  float epsilon = 0;                  ///< of the norms
+};
+struct HeadCounts {
+  int32_t query_heads = 0;
+  int32_t kv_heads = 0;
+  int32_t head_dim = 0;
+  int32_t total() const { return query_heads + 2 * kv_heads; }
+};
+
+/// Changes `rows` rows of projections in place: [rows, (Hq + 2·Hkv)·D] f32.
+void FinishHeads(const HeadWeights& weights, const HeadCounts& heads, int64_t rows, float* qkv);
+
 /// x[i] += y[i] for `count` numbers; nothing if `stopped` is given and not 0.
 void AddRows(float* x, const float* y, int64_t count, const int32_t* stopped);
 

@@ -100,6 +100,17 @@ void SwiGlu(const float* gate, const float* up, int64_t n, float* y) {
 void AddInPlace(float* x, const float* y, int64_t n) {
   HWY_DYNAMIC_DISPATCH(AddInPlaceImpl)(x, y, n);
 }
+void FinishHeads(const HeadWeights& weights, const HeadCounts& heads, float* row) {
+  const int64_t dim = heads.head_dim;
+  if (weights.bias != nullptr) AddInPlace(row, weights.bias, heads.total() * dim);
+  const auto norm = [&](const float* weight, int64_t count) {
+    for (int64_t head = 0; head < count; ++head, row += dim) {
+      if (weight != nullptr) RmsNorm(row, weight, weights.epsilon, dim, row);
+    }
+  };
+  norm(weights.query_norm, heads.query_heads);
+  norm(weights.key_norm, heads.kv_heads);
+}
 float LogSumExp(const float* x, int64_t n) { return HWY_DYNAMIC_DISPATCH(LogSumExpImpl)(x, n); }
 
 }  // namespace cairn

@@ -3,10 +3,15 @@
 
 #include <cstdint>
 
+#include "kernels/transformer.h"
+
 namespace cairn {
 
 /// y = x / sqrt(mean(x²) + epsilon) · weight, for one row of n.
 void RmsNorm(const float* x, const float* weight, float epsilon, int64_t n, float* y);
+
+/// kernels/transformer.h's FinishHeads of one row.
+void FinishHeads(const HeadWeights& weights, const HeadCounts& heads, float* row);
 
 /// y[i] = silu(gate[i]) · up[i], for n elements; y may be gate or up.
 void SwiGlu(const float* gate, const float* up, int64_t n, float* y);

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <utility>
 
 #include "base/hash.h"
 #include "base/parallel.h"
+#include "kernels/block_shape.h"
 #include "model/gguf_parser.h"
 
 namespace cairn {
@@ -157,8 +157,8 @@ Status Adapter::ReadLandmark() {
   CAIRN_TRY(info.selection, file_.String("cairn.landmark.selection"));
   CAIRN_TRY(const uint64_t context, file_.Uint("cairn.landmark.trained_context"));
   CAIRN_TRY(info.embedding, file_.ReadFloats(kEmbeddingName));
-  constexpr uint64_t kMost = std::numeric_limits<int>::max();
-  if (regular < 1 || regular > kMost || context < 1 || context > kMost) {
+  constexpr uint64_t kMostContext = uint64_t{1} << 28;  // as of a model
+  if (regular < 1 || regular >= kMaxBlockRows || context < 1 || context > kMostContext) {
     return Fail(Errc::kCorruption,
                 "adapter '{}' says {} regular tokens per block and a context of {}; convert it "
                 "again",

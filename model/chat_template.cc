@@ -24,10 +24,6 @@ constexpr std::array<Shape, 2> kShapes{{
     {"Llama 3", "<|start_header_id|>", "<|end_header_id|>", "\n\n", "<|eot_id|>", ""},
 }};
 
-/// Tokens that end a turn wherever a vocabulary has them, beside eos and the shape's own.
-constexpr std::array<std::string_view, 3> kOtherStops{"<|endoftext|>", "<|end_of_text|>",
-                                                      "<|eom_id|>"};
-
 bool Contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }
@@ -171,17 +167,7 @@ Result<ChatTemplate> ChatTemplate::FromGguf(const GgufFile& file, const Tokenize
   }
   made.user_open_ = turns.Open("user");
   made.assistant_open_ = turns.Open("assistant");
-
-  made.stops_.push_back(made.turn_close_.front());
-  if (tokenizer.eos()) made.stops_.push_back(*tokenizer.eos());
-  for (const std::string_view text : kOtherStops) {
-    if (const std::optional<uint32_t> id = tokenizer.Control(text)) made.stops_.push_back(*id);
-  }
   return made;
-}
-
-bool ChatTemplate::IsStop(uint32_t id) const {
-  return std::find(stops_.begin(), stops_.end(), id) != stops_.end();
 }
 
 }  // namespace cairn

@@ -2,7 +2,8 @@
 // ChatML (<|im_start|>user ... <|im_end|>) and Llama 3 (<|start_header_id|>user ... <|eot_id|>).
 //
 // A conversation is Begin, then for every exchange UserOpen, the encoded user text, TurnClose,
-// AssistantOpen, and what the model generates up to an IsStop token, which TurnClose replaces.
+// AssistantOpen, and what the model generates up to a token that ends it
+// (Tokenizer::IsEnd), which TurnClose replaces.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +29,6 @@ class ChatTemplate {
   /// The end-of-turn marker and what follows it, e.g. "<|im_end|>\n".
   const std::vector<uint32_t>& TurnClose() const { return turn_close_; }
   const std::vector<uint32_t>& AssistantOpen() const { return assistant_open_; }
-  /// True for tokens that end the model's turn.
-  bool IsStop(uint32_t id) const;
 
   /// The system prompt that the template gives a conversation without one; empty if it gives none.
   const std::string& default_system() const { return default_system_; }
@@ -41,7 +40,6 @@ class ChatTemplate {
   std::vector<uint32_t> user_open_;
   std::vector<uint32_t> turn_close_;
   std::vector<uint32_t> assistant_open_;
-  std::vector<uint32_t> stops_;
   std::string default_system_;
 };
 

@@ -5,6 +5,7 @@
 
 #include "base/byte_size.h"
 #include "base/check.h"
+#include "base/parallel.h"
 #include "engine/device_buffers.h"
 #include "kernels/cuda/transformer.h"
 #include "model/llama.h"
@@ -13,6 +14,7 @@ namespace cairn {
 namespace {
 
 constexpr size_t kUploadBytes = size_t{16} << 20;  // at once
+constexpr int64_t kNumbersAtOnce = 1 << 16;        // by a thread, at least
 
 const float* Floats(const DeviceBuffer& buffer) {
   return reinterpret_cast<const float*>(buffer.data());
@@ -22,8 +24,10 @@ uint64_t WeightBytes(const LlamaConfig& c, DType type) {
   const uint64_t q = uint64_t(c.query_heads) * c.head_dim, kv = uint64_t(c.kv_heads) * c.head_dim;
   const uint64_t hidden = c.hidden, ffn = c.ffn;
   const uint64_t layer = hidden * (2 * q + 2 * kv) + 3 * hidden * ffn;
-  const uint64_t norms = (2 * uint64_t(c.layers) + 1) * hidden * sizeof(float);
-  return (c.layers * layer + hidden * c.vocab) * DTypeBytes(type) + norms;
+  const uint64_t vectors =
+      (c.has_bias ? q + 2 * kv : 0) + (c.has_head_norms ? 2 * c.head_dim : 0) + 2 * hidden;
+  return (c.layers * layer + hidden * c.vocab) * DTypeBytes(type) +
+         (c.layers * vectors + hidden) * sizeof(float);
 }
 
 }  // namespace
@@ -63,7 +67,11 @@ Result<DeviceMatrix> DeviceLlama::Upload(const std::vector<float>& weights, int6
   const size_t at_once = kUploadBytes / each;
   for (size_t first = 0; first < weights.size(); first += at_once) {
     const size_t count = std::min(at_once, weights.size() - first);
-    ConvertFromFloat(type_, weights.data() + first, staged.data(), count);
+    const float* const from = weights.data() + first;
+    ParallelRanges(static_cast<int64_t>(count), kNumbersAtOnce, [&](int64_t begin, int64_t end) {
+      ConvertFromFloat(type_, from + begin, staged.data() + static_cast<size_t>(begin) * each,
+                       static_cast<size_t>(end - begin));
+    });
     CAIRN_TRY(
         stream_.CopyToDevice(matrix.weights.data() + first * each, staged.data(), count * each));
     CAIRN_TRY(stream_.Wait());
@@ -72,7 +80,8 @@ Result<DeviceMatrix> DeviceLlama::Upload(const std::vector<float>& weights, int6
   return matrix;
 }
 
-Result<DeviceBuffer> DeviceLlama::UploadNorm(const std::vector<float>& weights) {
+Result<DeviceBuffer> DeviceLlama::UploadVector(const std::vector<float>& weights) {
+  if (weights.empty()) return DeviceBuffer();
   const size_t bytes = weights.size() * sizeof(float);
   CAIRN_TRY(auto buffer, device_->Allocate(bytes));
   CAIRN_TRY(const PinnedBuffer staged, device_->AllocatePinned(bytes));
@@ -153,7 +162,10 @@ Status DeviceLlama::BeforeAttention(int32_t index, int32_t rows, DeviceStream& s
   const Layer& layer = layers_[static_cast<size_t>(index)];
   CAIRN_TRY(cuda::RmsNorm(at_.x, Floats(layer.attention_norm), config_.rms_epsilon, rows,
                           config_.hidden, type_, at_.normed, stream.get()));
-  return Multiply(layer.qkv, at_.normed, rows, at_.qkv, stream);
+  CAIRN_TRY(Multiply(layer.qkv, at_.normed, rows, at_.qkv, stream));
+  const HeadWeights heads = {Floats(layer.bias), Floats(layer.query_norm), Floats(layer.key_norm),
+                             config_.rms_epsilon};
+  return cuda::FinishHeads(heads, config_.heads(), rows, at_.qkv, stream.get());
 }
 
 Status DeviceLlama::AfterAttention(int32_t index, int32_t rows, const int32_t* stopped,

@@ -37,6 +37,7 @@ class DeviceLlama {
   /// The weights of one layer.
   struct Layer {
     DeviceBuffer attention_norm, ffn_norm;    // [hidden] f32
+    DeviceBuffer bias, query_norm, key_norm;  // f32, as Llama's, or empty
     DeviceMatrix qkv, output, gate_up, down;  // as Llama's
   };
 
@@ -47,7 +48,8 @@ class DeviceLlama {
 
   // While it is loaded.
   Result<DeviceMatrix> Upload(const std::vector<float>& weights, int64_t n, int64_t k);
-  Result<DeviceBuffer> UploadNorm(const std::vector<float>& weights);
+  /// An empty buffer of nothing.
+  Result<DeviceBuffer> UploadVector(const std::vector<float>& weights);
   void Add(Layer layer) { layers_.push_back(std::move(layer)); }
   void SetOutput(DeviceBuffer norm, DeviceMatrix output);
 

@@ -1,6 +1,7 @@
 #include "model/llama.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/check.h"
 #include "base/parallel.h"
@@ -10,6 +11,10 @@ namespace cairn {
 namespace {
 
 constexpr int64_t kRowsPerTask = 16;  // element-wise work below this is not worth another core
+
+const float* OrNull(const std::vector<float>& numbers) {
+  return numbers.empty() ? nullptr : numbers.data();
+}
 
 }  // namespace
 
@@ -57,6 +62,12 @@ Status Llama::Embed(std::span<const int32_t> ids, float* rows) const {
     CAIRN_TRY(Dequantize(embedding_->type,
                          embedding_->data + static_cast<uint64_t>(ids[i]) * row_bytes,
                          config_.hidden, target));
+    if (!std::all_of(target, target + config_.hidden, [](float x) { return std::isfinite(x); })) {
+      return Fail(Errc::kCorruption,
+                  "the embedding of token {} in {} has numbers that are infinite or none; get the "
+                  "file again",
+                  ids[i], file_.path());
+    }
   }
   return Ok();
 }
@@ -77,8 +88,11 @@ Status Llama::RunLayer(int32_t index, int32_t rows, AttentionBackend& attention,
             normed_.data() + row * hidden);
   });
   layer.qkv.For(kind).Apply(normed_.data(), rows, qkv_.data());
+  const HeadWeights heads = {OrNull(layer.bias), OrNull(layer.query_norm), OrNull(layer.key_norm),
+                             config_.rms_epsilon};
   for_rows([&](int64_t row) {
-    const float* source = qkv_.data() + row * (q + 2 * kv);
+    float* source = qkv_.data() + row * (q + 2 * kv);
+    FinishHeads(heads, config_.heads(), source);
     std::copy_n(source, q, q_.data() + row * q);
     std::copy_n(source + q, kv, k_.data() + row * kv);
     std::copy_n(source + q + kv, kv, v_.data() + row * kv);

@@ -1,7 +1,8 @@
-// Llama: the forward pass of a llama-architecture model (RMSNorm, RoPE, grouped-query attention,
-// SwiGLU) over an AttentionBackend. Weights come from a GGUF file. To read text, LoRA adapters are
-// merged into them in f32 and the sums rounded to the compute type. To decode, where the time goes
-// into reading weights, a quantised file's are taken as they are, with the adapters beside them.
+// Llama: the forward pass of a llama or of a model much like one (architecture.h): RMSNorm, RoPE,
+// grouped-query attention, SwiGLU, over an AttentionBackend. Weights come from a GGUF file. To read
+// text, LoRA adapters are merged into them in f32 and the sums rounded to the compute type. To
+// decode, where the time goes into reading weights, a quantised file's are taken as they are, with
+// the adapters beside them.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +16,7 @@
 #include "base/page_buffer.h"
 #include "base/timeline.h"
 #include "kernels/rope.h"
+#include "kernels/transformer.h"
 #include "model/adapter_set.h"
 #include "model/attention_backend.h"
 #include "model/device_llama.h"
@@ -34,8 +36,12 @@ struct LlamaConfig {
   int32_t vocab = 0;
   int32_t context = 0;  ///< rows the model was trained on
   float rms_epsilon = 1e-5f;
-  RopeStyle rope_style = RopeStyle::kInterleaved;  ///< GGUF's row order of q and k
-  std::vector<double> inverse_frequencies;         ///< with rope_freqs factors applied
+  RopeStyle rope_style = RopeStyle::kInterleaved;
+  bool has_bias = false;                    ///< of q, k and v
+  bool has_head_norms = false;              ///< of each query and key
+  std::vector<double> inverse_frequencies;  ///< with rope_freqs factors applied
+
+  HeadCounts heads() const { return {query_heads, kv_heads, head_dim}; }
 };
 
 /// How products are computed. kFast: bf16 where the CPU has it, else f32.
@@ -106,6 +112,9 @@ class Llama {
   struct Layer {
     std::vector<float> attention_norm;  // [hidden]
     std::vector<float> ffn_norm;        // [hidden]
+    std::vector<float> bias;            // [(Hq + 2 Hkv)·D], or empty
+    std::vector<float> query_norm;      // [D], or empty
+    std::vector<float> key_norm;        // [D], or empty
     Product qkv;                        // [(Hq + 2 Hkv)·D, hidden]
     Product output;                     // [hidden, Hq·D]
     Product gate_up;                    // [2·ffn, hidden]

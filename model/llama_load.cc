@@ -1,39 +1,53 @@
-// Reading a llama-architecture GGUF file: hyperparameters, checks by name, weights.
+// Reading a model's GGUF file: hyperparameters, checks by name, weights.
 #include <algorithm>
-#include <array>
+#include <bit>
 #include <cmath>
+#include <span>
 
 #include "base/matmul.h"
+#include "model/architecture.h"
 #include "model/llama.h"
 
 namespace cairn {
 namespace {
 
-constexpr std::array<std::string_view, 9> kLayerTensors{
-    "attn_norm.weight", "attn_q.weight",   "attn_k.weight", "attn_v.weight",  "attn_output.weight",
-    "ffn_norm.weight",  "ffn_gate.weight", "ffn_up.weight", "ffn_down.weight"};
 constexpr const char* kTokenEmbedding = "token_embd.weight";
-constexpr std::array<std::string_view, 4> kModelTensors{kTokenEmbedding, "output_norm.weight",
-                                                        "output.weight", "rope_freqs.weight"};
-
-bool Contains(std::span<const std::string_view> names, std::string_view name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
+constexpr uint64_t kMostLayers = 1000;
 
 // A tensor this forward pass would ignore would silently make it another model.
-Status CheckTensorNames(const GgufFile& file) {
+Status CheckTensorNames(const GgufFile& file, const Architecture& architecture, int32_t layers) {
   for (const GgufTensor& tensor : file.tensors()) {
-    std::string_view name = tensor.name;
-    if (Contains(kModelTensors, name)) continue;
-    if (name.starts_with("blk.")) {
-      const size_t dot = name.find('.', 4);
-      if (dot != std::string_view::npos && Contains(kLayerTensors, name.substr(dot + 1))) continue;
-    }
+    if (architecture.HasTensor(tensor.name, layers)) continue;
     return Fail(Errc::kUnsupported,
-                "{}: tensor '{}' is not part of the llama architecture as cairn runs it",
-                file.path(), tensor.name);
+                "{}: tensor '{}' is not part of the {} architecture of {} layers as cairn runs it",
+                file.path(), tensor.name, architecture.name, layers);
   }
   return Ok();
+}
+
+bool AllFinite(std::span<const float> numbers) {
+  constexpr int32_t kSign = INT32_MAX, kInfinity = 0x7f800000;
+  int32_t largest = 0;
+  for (const float number : numbers) {
+    largest = std::max(largest, std::bit_cast<int32_t>(number) & kSign);
+  }
+  return largest < kInfinity;
+}
+
+// Whether other angles are meant than the base's. Where no kind is named a factor means linear
+// ones.
+Status CheckScaling(const GgufFile& file, const Architecture& architecture) {
+  CAIRN_TRY(auto scaling, file.StringOr(architecture.Key("rope.scaling.type"), ""));
+  if (scaling.empty()) {
+    scaling = "none";
+    for (const char* key : {"rope.scaling.factor", "rope.scale_linear"}) {
+      CAIRN_TRY(const double factor, file.FloatOr(architecture.Key(key), 1.0));
+      if (factor != 0.0 && factor != 1.0) scaling = "linear";
+    }
+  }
+  if (scaling == "none") return Ok();
+  return Fail(Errc::kUnsupported, "{}: RoPE scaling '{}' is not supported (only rope_freqs is)",
+              file.path(), scaling);
 }
 
 Result<int32_t> ReadCount(const GgufFile& file, std::string_view key, uint64_t highest) {
@@ -53,29 +67,22 @@ Status Llama::CheckSupported(const GgufFile& file) {
     return Fail(Errc::kInvalidArgument, "{} is a GGUF {}, not a model{}", file.path(), type,
                 type == "adapter" ? "; give it as --adapter" : "");
   }
-  CAIRN_TRY(auto architecture, file.String("general.architecture"));
-  if (architecture != "llama") {
-    return Fail(Errc::kUnsupported, "{}: architecture '{}' is not supported; cairn runs 'llama'",
-                file.path(), architecture);
-  }
-  CAIRN_TRY(auto scaling, file.StringOr("llama.rope.scaling.type", "none"));
-  if (scaling != "none") {
-    return Fail(Errc::kUnsupported, "{}: RoPE scaling '{}' is not supported (only rope_freqs is)",
-                file.path(), scaling);
-  }
-  return CheckTensorNames(file);
+  CAIRN_TRY(const Architecture* architecture, Architecture::Of(file));
+  CAIRN_TRY(CheckScaling(file, *architecture));
+  CAIRN_TRY(const int32_t layers, ReadCount(file, architecture->Key("block_count"), kMostLayers));
+  return CheckTensorNames(file, *architecture, layers);
 }
 
 namespace {
 
-Status ReadRope(const GgufFile& file, LlamaConfig* config) {
-  CAIRN_TRY(auto rotary,
-            file.UintOr("llama.rope.dimension_count", static_cast<uint64_t>(config->head_dim)));
+Status ReadRope(const GgufFile& file, const Architecture& architecture, LlamaConfig* config) {
+  CAIRN_TRY(auto rotary, file.UintOr(architecture.Key("rope.dimension_count"),
+                                     static_cast<uint64_t>(config->head_dim)));
   if (rotary != static_cast<uint64_t>(config->head_dim)) {
     return Fail(Errc::kUnsupported, "{}: rotary dimension {} of head dimension {} is not supported",
                 file.path(), rotary, config->head_dim);
   }
-  CAIRN_TRY(auto base, file.FloatOr("llama.rope.freq_base", 10000.0));
+  CAIRN_TRY(auto base, file.FloatOr(architecture.Key("rope.freq_base"), 10000.0));
   config->inverse_frequencies = RopeTable::InverseFrequencies(base, config->head_dim);
   if (file.Find("rope_freqs.weight") == nullptr) return Ok();
   CAIRN_TRY(auto factors, file.ReadFloats("rope_freqs.weight"));
@@ -88,21 +95,26 @@ Status ReadRope(const GgufFile& file, LlamaConfig* config) {
 }
 
 Result<LlamaConfig> ReadConfig(const GgufFile& file) {
+  CAIRN_TRY(const Architecture* architecture, Architecture::Of(file));
+  const auto key = [&](std::string_view suffix) { return architecture->Key(suffix); };
   LlamaConfig config;
-  CAIRN_TRY(config.layers, ReadCount(file, "llama.block_count", 1000));
-  CAIRN_TRY(config.hidden, ReadCount(file, "llama.embedding_length", 1 << 20));
-  CAIRN_TRY(config.ffn, ReadCount(file, "llama.feed_forward_length", 1 << 22));
-  CAIRN_TRY(config.query_heads, ReadCount(file, "llama.attention.head_count", 4096));
+  config.rope_style = architecture->rope_style;
+  config.has_bias = architecture->has_bias;
+  config.has_head_norms = architecture->has_head_norms;
+  CAIRN_TRY(config.layers, ReadCount(file, key("block_count"), kMostLayers));
+  CAIRN_TRY(config.hidden, ReadCount(file, key("embedding_length"), 1 << 20));
+  CAIRN_TRY(config.ffn, ReadCount(file, key("feed_forward_length"), 1 << 22));
+  CAIRN_TRY(config.query_heads, ReadCount(file, key("attention.head_count"), 4096));
   config.kv_heads = config.query_heads;
-  if (file.Has("llama.attention.head_count_kv")) {
-    CAIRN_TRY(config.kv_heads, ReadCount(file, "llama.attention.head_count_kv", 4096));
+  if (file.Has(key("attention.head_count_kv"))) {
+    CAIRN_TRY(config.kv_heads, ReadCount(file, key("attention.head_count_kv"), 4096));
   }
   config.head_dim = config.hidden / config.query_heads;
-  if (file.Has("llama.attention.key_length")) {
-    CAIRN_TRY(config.head_dim, ReadCount(file, "llama.attention.key_length", 4096));
+  if (file.Has(key("attention.key_length"))) {
+    CAIRN_TRY(config.head_dim, ReadCount(file, key("attention.key_length"), 4096));
   }
   CAIRN_TRY(auto value_dim,
-            file.UintOr("llama.attention.value_length", static_cast<uint64_t>(config.head_dim)));
+            file.UintOr(key("attention.value_length"), static_cast<uint64_t>(config.head_dim)));
   if (value_dim != static_cast<uint64_t>(config.head_dim) || config.head_dim < 2 ||
       config.head_dim % 2 != 0) {
     return Fail(Errc::kUnsupported, "{}: key dimension {} with value dimension {}", file.path(),
@@ -112,10 +124,10 @@ Result<LlamaConfig> ReadConfig(const GgufFile& file) {
     return Fail(Errc::kCorruption, "{}: {} query heads do not divide among {} KV heads",
                 file.path(), config.query_heads, config.kv_heads);
   }
-  CAIRN_TRY(config.context, ReadCount(file, "llama.context_length", 1 << 28));
-  CAIRN_TRY(auto epsilon, file.FloatOr("llama.attention.layer_norm_rms_epsilon", 1e-5));
+  CAIRN_TRY(config.context, ReadCount(file, key("context_length"), 1 << 28));
+  CAIRN_TRY(auto epsilon, file.FloatOr(key("attention.layer_norm_rms_epsilon"), 1e-5));
   config.rms_epsilon = static_cast<float>(epsilon);
-  CAIRN_TRY(ReadRope(file, &config));
+  CAIRN_TRY(ReadRope(file, *architecture, &config));
   return config;
 }
 
@@ -141,6 +153,11 @@ struct Llama::Loader {
     }
     CAIRN_TRY(auto weights, file.ReadFloats(name));
     CAIRN_TRY(adapters.AddTo(name, weights.data(), n, k));
+    if (!AllFinite(weights)) {
+      return Fail(Errc::kCorruption,
+                  "{}: tensor '{}' has numbers that are infinite or none; get the file again",
+                  file.path(), name);
+    }
     out->insert(out->end(), weights.begin(), weights.end());
     return Ok();
   }
@@ -178,6 +195,15 @@ struct Llama::Loader {
     Layer layer;
     CAIRN_TRY(Append(prefix + "attn_norm.weight", 1, c.hidden, &layer.attention_norm));
     CAIRN_TRY(Append(prefix + "ffn_norm.weight", 1, c.hidden, &layer.ffn_norm));
+    if (c.has_bias) {
+      CAIRN_TRY(Append(prefix + "attn_q.bias", 1, q, &layer.bias));
+      CAIRN_TRY(Append(prefix + "attn_k.bias", 1, kv, &layer.bias));
+      CAIRN_TRY(Append(prefix + "attn_v.bias", 1, kv, &layer.bias));
+    }
+    if (c.has_head_norms) {
+      CAIRN_TRY(Append(prefix + "attn_q_norm.weight", 1, c.head_dim, &layer.query_norm));
+      CAIRN_TRY(Append(prefix + "attn_k_norm.weight", 1, c.head_dim, &layer.key_norm));
+    }
     CAIRN_TRY(layer.qkv, Read({{prefix + "attn_q.weight", q},
                                {prefix + "attn_k.weight", kv},
                                {prefix + "attn_v.weight", kv}},
@@ -193,8 +219,11 @@ struct Llama::Loader {
 
 Status Llama::Loader::MoveToDevice(Layer& layer) const {
   DeviceLlama::Layer moved;
-  CAIRN_TRY(moved.attention_norm, device->UploadNorm(layer.attention_norm));
-  CAIRN_TRY(moved.ffn_norm, device->UploadNorm(layer.ffn_norm));
+  CAIRN_TRY(moved.attention_norm, device->UploadVector(layer.attention_norm));
+  CAIRN_TRY(moved.ffn_norm, device->UploadVector(layer.ffn_norm));
+  CAIRN_TRY(moved.bias, device->UploadVector(layer.bias));
+  CAIRN_TRY(moved.query_norm, device->UploadVector(layer.query_norm));
+  CAIRN_TRY(moved.key_norm, device->UploadVector(layer.key_norm));
   moved.qkv = std::move(layer.qkv.on_device);
   moved.output = std::move(layer.output.on_device);
   moved.gate_up = std::move(layer.gate_up.on_device);
@@ -244,7 +273,7 @@ Result<std::unique_ptr<Llama>> Llama::Load(const GgufFile& file, const AdapterSe
     }
   }
   if (model->on_device_ != nullptr) {
-    CAIRN_TRY(auto norm, model->on_device_->UploadNorm(model->output_norm_));
+    CAIRN_TRY(auto norm, model->on_device_->UploadVector(model->output_norm_));
     model->on_device_->SetOutput(std::move(norm), std::move(model->output_.on_device));
   }
   if (const LandmarkInfo* landmark = adapters.landmark()) {

@@ -123,6 +123,9 @@ uint32_t Tokenizer::vocab_size() const {
 }
 std::optional<uint32_t> Tokenizer::bos() const { return vocabulary_->bos; }
 std::optional<uint32_t> Tokenizer::eos() const { return vocabulary_->eos; }
+bool Tokenizer::IsEnd(uint32_t id) const {
+  return std::ranges::find(vocabulary_->ends, id) != vocabulary_->ends.end();
+}
 bool Tokenizer::add_bos() const { return vocabulary_->add_bos; }
 
 }  // namespace cairn

@@ -46,6 +46,9 @@ class Tokenizer {
   uint32_t vocab_size() const;
   std::optional<uint32_t> bos() const;
   std::optional<uint32_t> eos() const;
+  /// Whether a model that says `id` has ended its text or its turn: eos(), or a control token that
+  /// means the same, e.g. "<|eot_id|>" where eos() is "<|end_of_text|>".
+  bool IsEnd(uint32_t id) const;
   /// Whether the model wants bos() in front of every text (tokenizer.ggml.add_bos_token).
   bool add_bos() const;
 

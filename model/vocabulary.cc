@@ -56,6 +56,10 @@ class ByteAlphabet {
   std::array<std::string, 256> spelled_;
 };
 
+/// Control tokens that end a text or a turn, wherever a vocabulary has them.
+constexpr std::array<std::string_view, 5> kEnds{"<|endoftext|>", "<|end_of_text|>", "<|im_end|>",
+                                                "<|eot_id|>", "<|eom_id|>"};
+
 bool LooksLikeControl(std::string_view token) {
   return token.starts_with("<|") && token.ends_with("|>");
 }
@@ -176,6 +180,11 @@ Status Loader::LoadSpecials(std::string_view pre, Vocabulary& into) const {
   const auto vocabulary = static_cast<uint32_t>(into.spelled.size());
   CAIRN_TRY(into.bos, TokenId("tokenizer.ggml.bos_token_id", vocabulary));
   CAIRN_TRY(into.eos, TokenId("tokenizer.ggml.eos_token_id", vocabulary));
+  if (into.eos) into.ends.push_back(*into.eos);
+  for (const std::string_view spelled : kEnds) {
+    const auto found = into.controls.find(spelled);
+    if (found != into.controls.end()) into.ends.push_back(found->second);
+  }
   const bool llama = pre.starts_with("llama");  // this family starts with bos unless told not to
   CAIRN_TRY(into.add_bos, file_.BoolOr("tokenizer.ggml.add_bos_token", llama));
   into.add_bos = into.add_bos && into.bos.has_value();

@@ -61,6 +61,7 @@ struct Vocabulary {
   std::unordered_map<std::string_view, uint32_t> whole_words;
   std::optional<uint32_t> bos;
   std::optional<uint32_t> eos;
+  std::vector<uint32_t> ends;  ///< eos, and control tokens that end a text or a turn
   bool add_bos = false;
 };
 

@@ -10,10 +10,11 @@
 #include <mutex>
 #include <span>
 #include <string>
-#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
+#include "base/new_file.h"
 #include "storage/block_id.h"
 
 namespace cairn {
@@ -29,10 +30,9 @@ enum class AccessKind : uint8_t {
 
 class AccessTrace {
  public:
-  /// Writes FILE.new; a file at `path` stays what it is until Finish.
+  /// As NewFile writes: a file at `path` stays what it is until Finish, which replaces it. What was
+  /// not finished is removed with this.
   static Result<std::unique_ptr<AccessTrace>> Create(const std::string& path);
-  /// Removes what was not finished.
-  ~AccessTrace();
   AccessTrace(const AccessTrace&) = delete;
   AccessTrace& operator=(const AccessTrace&) = delete;
 
@@ -44,15 +44,12 @@ class AccessTrace {
   Status Finish();
 
  private:
-  explicit AccessTrace(std::string path) : path_(std::move(path)) {}
-  std::string unfinished() const { return path_ + ".new"; }
-  Status Write(std::string_view bytes);
+  explicit AccessTrace(NewFile file) : file_(std::move(file)) {}
   /// Writes the buffer as one part; an empty one is the end.
   Status WritePart();
 
-  const std::string path_;
   std::mutex mutex_;
-  int fd_ = -1;
+  NewFile file_;
   uint32_t parts_ = 0;
   std::string body_;
   BlockId previous_;

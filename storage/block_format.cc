@@ -87,7 +87,7 @@ uint64_t PayloadChecksum(const BlockId& id, std::span<const std::byte> payload) 
 
 Error BlockDamaged(const BlockId& id, std::string_view fault) {
   return Fail(Errc::kCorruption,
-              "{} is damaged: {}; delete the session that holds it and build it again",
+              "{} is damaged: {}; `cairn repair` with --session and --model computes it again",
               ToString(id), fault);
 }
 

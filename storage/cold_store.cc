@@ -19,7 +19,7 @@ Error WrittenBefore(const BlockId& id) {
 
 Error BlockAbsent(const BlockId& id) {
   return Fail(Errc::kNotFound,
-              "{} is not in the store; delete the session that holds it and build it again",
+              "{} is not in the store; `cairn repair` with --session and --model computes it again",
               ToString(id));
 }
 

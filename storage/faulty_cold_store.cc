@@ -39,9 +39,9 @@ bool FaultyColdStore::Armed() const {
   return std::ranges::any_of(orders_, [](const Order& order) { return order.left > 0; });
 }
 
-void FaultyColdStore::Damage(const BlockId& id) {
+void FaultyColdStore::Damage(const BlockId& id, Errc code) {
   std::lock_guard lock(mutex_);
-  damaged_.insert(id);
+  damaged_[id] = code;
 }
 
 void FaultyColdStore::LimitSpace(uint64_t bytes) {
@@ -87,7 +87,10 @@ Status FaultyColdStore::ReadBlocks(std::span<const BlockId> ids, size_t payload_
   CAIRN_TRY(inner_.ReadBlocks(ids, payload_bytes, targets));
   std::lock_guard lock(mutex_);
   for (const BlockId& id : ids) {
-    if (damaged_.contains(id)) return BlockDamaged(id, "the test ordered it");
+    const auto found = damaged_.find(id);
+    if (found == damaged_.end()) continue;
+    if (found->second == Errc::kCorruption) return BlockDamaged(id, "the test ordered it");
+    return Fail(found->second, "{} cannot be read, as the test ordered", ToString(id));
   }
   return Ok();
 }

@@ -4,9 +4,9 @@
 #pragma once
 
 #include <array>
+#include <map>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -39,8 +39,8 @@ class FaultyColdStore final : public ColdStore {
   void Heal();
   /// True if an order to fail is still to be carried out.
   bool Armed() const;
-  /// Reads of `id` are kCorruption.
-  void Damage(const BlockId& id);
+  /// Reads of `id` fail.
+  void Damage(const BlockId& id, Errc code = Errc::kCorruption);
   /// WriteBlocks fails with kOutOfSpace once `bytes` more were written.
   void LimitSpace(uint64_t bytes);
   /// Calls of a kind so far, the failed ones too.
@@ -70,7 +70,7 @@ class FaultyColdStore final : public ColdStore {
   ColdStore& inner_;
   mutable std::mutex mutex_;
   std::array<Order, kKinds> orders_;
-  std::set<BlockId> damaged_;
+  std::map<BlockId, Errc> damaged_;
   std::optional<uint64_t> space_left_bytes_;
   std::optional<Errc> after_write_meta_;
 };

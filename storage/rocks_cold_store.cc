@@ -69,7 +69,10 @@ Result<bool> CheckFormat(const RocksDatabase::Access& access, const std::string&
   std::string value;
   const rocksdb::Status got =
       access.db->Get(rocksdb::ReadOptions(), access.meta, Slice(kFormatKey), &value);
-  if (got.IsNotFound()) return true;  // there is nothing yet
+  // A new store has nothing yet. In one that something was written to the entry is lost.
+  if (got.IsNotFound()) {
+    return access.db->GetLatestSequenceNumber() == 0 && access.old_payload == nullptr;
+  }
   const Result<std::string> body = got.ok() ? OpenValue(kFormatKey, std::move(value))
                                             : Result<std::string>(RocksError(got, path));
   const Result<uint32_t> version = body ? DecodeFormat(body.value()) : body.as_failure();

@@ -93,13 +93,33 @@ Status RocksDatabase::OpenToRead(const RocksSetup& setup) {
   return status;
 }
 
+/// Changes the database's files under RocksDB's own lock on them: that of the store is a file too,
+/// and may have been removed while a writer holds it.
+Status RocksDatabase::WhileLocked(const RocksSetup& setup, FunctionRef<Status()> change) const {
+  rocksdb::FileLock* lock = nullptr;
+  const rocksdb::Status locked = setup.env->LockFile(directory_.db_path() + "/LOCK", &lock);
+  if (!locked.ok()) {
+    return Fail(Errc::kBusy,
+                "the database of the store {} is in use by another process, or cannot be locked; "
+                "wait for it or use another --store ({})",
+                directory_.path(), locked.ToString());
+  }
+  const Status changed = change();
+  (void)setup.env->UnlockFile(lock);
+  return changed;
+}
+
 Status RocksDatabase::OpenToWrite(const RocksSetup& setup) {
   CAIRN_TRY(const std::optional<Acknowledged> mark,
             ReadAcknowledged(directory_.acknowledged_path()));
-  CAIRN_TRY(PrepareToWrite(setup, directory_, mark));
+  CAIRN_TRY(WhileLocked(setup, [&] { return PrepareToWrite(setup, directory_, mark); }));
   rocksdb::Status opened = OpenFiles(setup);
   if (opened.IsCorruption() && mark) {
-    CAIRN_TRY(const bool cut, CutUnacknowledged(setup, directory_, *mark));
+    bool cut = false;
+    CAIRN_TRY(WhileLocked(setup, [&]() -> Status {
+      CAIRN_TRY(cut, CutUnacknowledged(setup, directory_, *mark));
+      return Ok();
+    }));
     if (cut) opened = OpenFiles(setup);
   }
   CAIRN_TRY(FromRocks(opened, "cannot open the store " + directory_.path()));
@@ -200,14 +220,8 @@ Status RocksDatabase::OpenAgain() {
   Close();
   stale_ = false;
   mark_versions_ = 0;
-  Status status = OpenDbOnAnyDisk();
-  if (status && distrusted_) {
-    status = FromRocks(db_->Flush(rocksdb::FlushOptions(), meta_),
-                       "cannot write the metadata of the store " + directory_.path() + " anew");
-    if (!status) Close();
-  }
+  const Status status = OpenDbOnAnyDisk();
   broken_ = !status;
-  if (status) distrusted_ = false;
   // Until it works, what is there can at least be read.
   if (!status) (void)OpenDb(true);
   return status;
@@ -249,7 +263,6 @@ Status RocksDatabase::AfterWrite(const rocksdb::Status& status, std::string_view
     Acknowledge();
     return Ok();
   }
-  if (!status.IsNoSpace()) distrusted_ = true;
   broken_ = true;
   stale_ = true;
   return RocksError(status, action);

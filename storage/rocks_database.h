@@ -60,6 +60,7 @@ class RocksDatabase {
   Status OpenDb(bool read_only);
   Status OpenToRead(const RocksSetup& setup);
   Status OpenToWrite(const RocksSetup& setup);
+  Status WhileLocked(const RocksSetup& setup, FunctionRef<Status()> change) const;
   rocksdb::Status OpenFiles(RocksSetup setup);
   Status BoundLogs(const RocksSetup& setup);
   Status OpenDbOnAnyDisk();
@@ -81,9 +82,6 @@ class RocksDatabase {
   // Since a write failed: what is in memory may be older than what the log has. Until the database
   // is opened again nothing is read from it, lest a change be made to a state that is none.
   std::atomic<bool> stale_ = false;
-  // After a failed sync the page cache may hold what the disk does not, and no later sync tells:
-  // what was read from it is written anew before more is added. A full disk is no such failure.
-  std::atomic<bool> distrusted_ = false;
   bool remove_if_new_ = false;
   std::mutex mark_mutex_;
   Acknowledged mark_;           // the last one

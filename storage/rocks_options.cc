@@ -5,6 +5,8 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <memory>
 
 #include "base/byte_size.h"
@@ -93,9 +95,19 @@ Status SyncFile(rocksdb::Env* env, const std::string& path, std::string_view act
   return FromRocks(file->Close(), action);
 }
 
+namespace {
+
+/// RocksDB has no status for a disk quota that is used up; it says what the system says.
+bool IsNoSpace(const rocksdb::Status& status, const std::string& text) {
+  return status.IsNoSpace() ||
+         (status.IsIOError() && text.find(std::strerror(EDQUOT)) != std::string::npos);
+}
+
+}  // namespace
+
 Error RocksError(const rocksdb::Status& status, std::string_view action) {
   const std::string text = status.ToString();
-  if (status.IsNoSpace()) {
+  if (IsNoSpace(status, text)) {
     return Fail(Errc::kOutOfSpace, "{}: the disk is full; free some space or delete sessions ({})",
                 action, text);
   }

@@ -38,7 +38,7 @@ class Recovery {
 
   Status List();
   const std::vector<std::string>& logs() const { return logs_; }
-  Status SyncLogs() const;
+  Status SecureLogs(const Acknowledged& mark) const;
   Status RemoveEmptyLogs();
   Status CheckCurrent() const;
   Status CheckLogs(const Acknowledged& mark);
@@ -57,6 +57,7 @@ class Recovery {
   Result<std::string> CurrentManifest() const;
   Result<std::string> Read(const std::string& name) const;
   Status Resize(const std::string& name, uint64_t bytes, std::string_view more = {}) const;
+  Status WriteAnew(const std::string& name) const;
   std::string PathOf(const std::string& name) const { return path_ + "/" + name; }
 
   const RocksSetup& setup_;
@@ -83,26 +84,52 @@ Status Recovery::List() {
 }
 
 /// A log that a killed process has written is in the page cache and perhaps not on the disk. What
-/// is read from it now must not get lost once later changes rest on it.
-Status Recovery::SyncLogs() const {
+/// is read from it now must not get lost once later changes rest on it. Behind the mark a sync is
+/// not enough: one may have failed before, in a process that is gone, and the next says nothing of
+/// it.
+Status Recovery::SecureLogs(const Acknowledged& mark) const {
   if (logs_.empty()) return Ok();
   for (const std::string& name : logs_) {
     uint64_t bytes = 0;
     CAIRN_TRY(FromRocks(env_->GetFileSize(PathOf(name), &bytes), action_));
-    if (bytes > 0) CAIRN_TRY(SyncFile(env_, PathOf(name), action_));
+    const uint64_t number = LogNumber(name);
+    const uint64_t synced = number < mark.log ? bytes : number == mark.log ? mark.log_bytes : 0;
+    if (bytes > synced) {
+      CAIRN_TRY(WriteAnew(name));
+    } else if (bytes > 0) {
+      CAIRN_TRY(SyncFile(env_, PathOf(name), action_));
+    }
   }
   std::unique_ptr<rocksdb::Directory> directory;
   CAIRN_TRY(FromRocks(env_->NewDirectory(path_, &directory), action_));
   return FromRocks(directory->Fsync(), action_);
 }
 
-/// Each writer begins a log, and many write nothing.
+/// Puts a copy that is synced in the file's place. RocksDB removes what a kill leaves of one.
+Status Recovery::WriteAnew(const std::string& name) const {
+  CAIRN_TRY(const std::string bytes, Read(name));
+  const std::string copy = PathOf(name.substr(0, name.find('.')) + ".dbtmp");
+  const auto write = [&]() -> rocksdb::Status {
+    std::unique_ptr<rocksdb::WritableFile> file;
+    rocksdb::Status status = env_->NewWritableFile(copy, &file, rocksdb::EnvOptions());
+    if (status.ok()) status = file->Append(rocksdb::Slice(bytes));
+    if (status.ok()) status = file->Fsync();
+    if (status.ok()) status = file->Close();
+    return status.ok() ? env_->RenameFile(copy, PathOf(name)) : status;
+  };
+  const rocksdb::Status written = write();
+  if (!written.ok()) (void)env_->DeleteFile(copy);
+  return FromRocks(written, action_);
+}
+
+/// Each writer begins a log, and many write nothing. The last one stays, empty or not: until there
+/// is a newer one it tells that RocksDB has not lost the one of the mark but done with it.
 Status Recovery::RemoveEmptyLogs() {
   std::vector<std::string> left;
   for (std::string& name : logs_) {
     uint64_t bytes = 0;
     CAIRN_TRY(FromRocks(env_->GetFileSize(PathOf(name), &bytes), action_));
-    if (bytes == 0) {
+    if (bytes == 0 && &name != &logs_.back()) {
       CAIRN_TRY(FromRocks(env_->DeleteFile(PathOf(name)), action_));
     } else {
       left.push_back(std::move(name));
@@ -311,11 +338,12 @@ Status PrepareToWrite(const RocksSetup& setup, const StoreDirectory& directory,
   }
   CAIRN_TRY(recovery.CheckCurrent());
   CAIRN_TRY(recovery.RemoveEmptyLogs());
-  CAIRN_TRY(recovery.SyncLogs());
-  if (!mark) return Ok();
-  // A store that is being made for the first time has no manifest yet.
-  if (directory.HoldsStore()) CAIRN_TRY(recovery.CutManifest(*mark));
-  return recovery.CutLogs(directory, *mark);
+  if (mark) {
+    // A store that is being made for the first time has no manifest yet.
+    if (directory.HoldsStore()) CAIRN_TRY(recovery.CutManifest(*mark));
+    CAIRN_TRY(recovery.CutLogs(directory, *mark));
+  }
+  return recovery.SecureLogs(mark.value_or(Acknowledged()));
 }
 
 }  // namespace cairn

@@ -18,9 +18,10 @@
 
 namespace cairn {
 
-/// Makes durable what a killed process has left in the logs, and cuts off what a power cut has torn
-/// in them; without a mark only the former. As CheckLogs: kCorruption if what was acknowledged is
-/// not whole.
+/// Cuts off what a power cut has torn in the logs, and makes durable what a killed process, or one
+/// whose sync has failed, has left in them; without a mark only the latter. As CheckLogs:
+/// kCorruption if what was acknowledged is not whole. kOutOfSpace: a log with changes that were not
+/// acknowledged is written anew, and the disk has no room for it.
 Status PrepareToWrite(const RocksSetup& setup, const StoreDirectory& directory,
                       const std::optional<Acknowledged>& mark);
 

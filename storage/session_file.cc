@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <filesystem>
 #include <utility>
 
 #include "storage/byte_reader.h"
@@ -34,14 +33,8 @@ uint64_t Checksum(std::string_view head, std::string_view body) {
 }  // namespace
 
 Result<SessionFileWriter> SessionFileWriter::Create(const std::string& path) {
-  std::error_code unreadable;  // is an error of opening it
-  if (std::filesystem::is_directory(path, unreadable)) {
-    return Fail(Errc::kInvalidArgument, "{} is a directory; name a file in it", path);
-  }
-  SessionFileWriter writer(path);
-  const std::string name = writer.unfinished();
-  writer.fd_ = open(name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (writer.fd_ < 0) return SystemError("create", name);
+  CAIRN_TRY(NewFile file, NewFile::Create(path, 0600));
+  SessionFileWriter writer(std::move(file));
   std::string header(kMagic);
   AppendBytes(header, kSessionFileVersion);
   AppendBytes(header, uint32_t{0});
@@ -49,29 +42,10 @@ Result<SessionFileWriter> SessionFileWriter::Create(const std::string& path) {
   return writer;
 }
 
-SessionFileWriter::~SessionFileWriter() {
-  if (fd_ < 0) return;
-  close(fd_);
-  unlink(unfinished().c_str());
-}
-
-SessionFileWriter::SessionFileWriter(SessionFileWriter&& other) noexcept
-    : path_(std::move(other.path_)),
-      fd_(std::exchange(other.fd_, -1)),
-      parts_(other.parts_),
-      bytes_(other.bytes_),
-      hasher_(std::move(other.hasher_)) {}
-
 Status SessionFileWriter::Write(std::string_view bytes) {
   hasher_.Update(bytes);
   bytes_ += bytes.size();
-  while (!bytes.empty()) {
-    const ssize_t count = write(fd_, bytes.data(), bytes.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return SystemError("write", unfinished());
-    bytes.remove_prefix(static_cast<size_t>(count));
-  }
-  return Ok();
+  return file_.Write(bytes);
 }
 
 Status SessionFileWriter::Add(PartKind kind, std::string_view body) {
@@ -85,11 +59,7 @@ Status SessionFileWriter::Add(PartKind kind, std::string_view body) {
 
 Status SessionFileWriter::Finish() {
   CAIRN_TRY(Add(PartKind::kEnd, hasher_.Hex()));
-  if (fsync(fd_) != 0) return SystemError("sync", unfinished());
-  if (rename(unfinished().c_str(), path_.c_str()) != 0) return SystemError("create", path_);
-  close(std::exchange(fd_, -1));
-  std::error_code error;
-  return SyncPath(std::filesystem::absolute(path_, error).parent_path().string());
+  return file_.Finish();
 }
 
 Result<SessionFileReader> SessionFileReader::Open(const std::string& path) {

@@ -8,9 +8,11 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/new_file.h"
 
 namespace cairn {
 
@@ -29,12 +31,9 @@ enum class PartKind : uint32_t {
 
 class SessionFileWriter {
  public:
-  /// A file at `path` stays what it is until Finish.
+  /// A file at `path` stays what it is until Finish (NewFile). What was not finished is removed
+  /// with this.
   static Result<SessionFileWriter> Create(const std::string& path);
-  /// Removes what was not finished.
-  ~SessionFileWriter();
-  SessionFileWriter(SessionFileWriter&& other) noexcept;
-  SessionFileWriter& operator=(SessionFileWriter&&) = delete;
 
   Status Add(PartKind kind, std::string_view body);
   /// Adds the end; the file is there and survives power loss on return.
@@ -42,12 +41,10 @@ class SessionFileWriter {
   uint64_t bytes() const { return bytes_; }
 
  private:
-  explicit SessionFileWriter(std::string path) : path_(std::move(path)) {}
-  std::string unfinished() const { return path_ + ".new"; }
+  explicit SessionFileWriter(NewFile file) : file_(std::move(file)) {}
   Status Write(std::string_view bytes);
 
-  std::string path_;
-  int fd_ = -1;
+  NewFile file_;
   uint32_t parts_ = 0;
   uint64_t bytes_ = 0;
   Hasher hasher_;

@@ -93,9 +93,7 @@ Result<StoreDirectory> StoreDirectory::Open(const std::string& path, Use use) {
   if (!directory.HoldsStore()) {
     if (use != Use::kWriteOrCreate) {
       return Fail(Errc::kNotFound,
-                  "there is no store at {}; check the path or create a session "
-                  "there first",
-                  path);
+                  "there is no store at {}; check --store, or create a session there first", path);
     }
     CAIRN_TRY(directory.Create());
     directory.is_new_ = true;
@@ -136,7 +134,13 @@ Status StoreDirectory::Create() {
 Status StoreDirectory::Lock() {
   const std::string name = path_ + "/lock";
   lock_fd_ = open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (lock_fd_ < 0) return SystemError("open", name);
+  if (lock_fd_ < 0) {
+    Error error = SystemError("open", name);
+    error.message +=
+        "; this command needs a store that can be written to: `cairn backup` makes a copy "
+        "elsewhere (list, show, inspect, verify and serve only read)";
+    return error;
+  }
   if (flock(lock_fd_, LOCK_EX | LOCK_NB) == 0) {
     struct stat held {
     }, named{};

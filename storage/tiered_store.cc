@@ -35,10 +35,10 @@ Status CheckBudget(const char* tier, uint64_t budget_bytes, uint64_t bytes_per_s
   if (Slots(budget_bytes, bytes_per_slot) >= least_slots) return Ok();
   const uint64_t least_bytes = least_slots * bytes_per_slot;
   return Fail(Errc::kResource,
-              "the {} tier must hold {} blocks of {} at once: give it at least {} bytes ({}); it "
-              "has {}",
+              "the {} tier must hold {} blocks of {} at once: give it at least {} bytes ({}) by "
+              "--{}-memory; it has {}",
               tier, least_slots, FormatByteSize(bytes_per_slot), least_bytes,
-              FormatByteSize(least_bytes), FormatByteSize(budget_bytes));
+              FormatByteSize(least_bytes), tier, FormatByteSize(budget_bytes));
 }
 
 }  // namespace

@@ -22,20 +22,26 @@ uint64_t BlocksIn(const SessionRecord& record) {
 
 }  // namespace
 
-void Verifier::AddEntry(const std::string& session, std::string what) {
-  damages_.push_back({.session = session, .what = std::move(what)});
+void Verifier::AddEntry(const std::string& session, std::string what, Errc code) {
+  damages_.push_back({.session = session, .what = std::move(what), .code = code});
 }
 
 void Verifier::AddBlock(const std::string& session, const BlockId& id, uint64_t ordinal,
-                        std::string what) {
-  damages_.push_back({session, id, ordinal, std::move(what)});
+                        const Error& error) {
+  damages_.push_back({.session = session,
+                      .block = id,
+                      .ordinal = ordinal,
+                      .what = error.message,
+                      .code = error.code});
 }
 
 MetaEntries Verifier::Scan(const std::string& session, std::string_view prefix) {
   Result<MetaEntries> entries = cold_.ScanMeta(prefix);
   if (!entries) {
-    AddEntry(session, fmt::format("the catalog entries {}… cannot be read: {}", DescribeKey(prefix),
-                                  entries.error().message));
+    AddEntry(session,
+             fmt::format("the catalog entries {}… cannot be read: {}", DescribeKey(prefix),
+                         entries.error().message),
+             entries.error().code);
     return {};
   }
   totals_.entries += entries.value().size();
@@ -45,11 +51,11 @@ MetaEntries Verifier::Scan(const std::string& session, std::string_view prefix) 
 Result<std::vector<SessionRecord>> Verifier::CheckStore() {
   const Result<std::string> format = ReadEntry(cold_, kFormatKey);
   const Result<uint32_t> version = format ? DecodeFormat(format.value()) : format.as_failure();
-  if (!version) AddEntry("", version.error().message);
+  if (!version) AddEntry("", version.error().message, version.error().code);
   if (version) CAIRN_TRY(CheckFormatVersion(version.value(), "at hand"));
   const Result<std::string> next = ReadEntry(cold_, kNextKey);
   const Result<NextIds> ids = next ? DecodeNext(next.value()) : next.as_failure();
-  if (!ids) AddEntry("", ids.error().message);
+  if (!ids) AddEntry("", ids.error().message, ids.error().code);
   totals_.entries += 2;
 
   std::vector<SessionRecord> records;
@@ -100,7 +106,7 @@ uint64_t Verifier::CheckEntries(const SessionRecord& record) {
   ++totals_.entries;
   const Result<std::string> tail = ReadEntry(cold_, TailKey(record.id));
   if (!tail) {
-    AddEntry(record.name, "the unfinished block: " + tail.error().message);
+    AddEntry(record.name, "the unfinished block: " + tail.error().message, tail.error().code);
   } else if (tail.value().size() != record.tail_bytes) {
     AddEntry(record.name, fmt::format("the unfinished block has {} bytes instead of {}",
                                       tail.value().size(), record.tail_bytes));
@@ -171,9 +177,9 @@ Status Verifier::CheckRange(const SessionRecord& record, const BlockGrid& grid,
   CheckedExtent& checked = extents_[range.extent];
   const uint64_t end = uint64_t{range.first} + range.count;
   const uint64_t from = std::clamp<uint64_t>(checked.end, range.first, end);
-  for (const auto& [id, what] : checked.damaged) {
+  for (const auto& [id, error] : checked.damaged) {
     if (id.ordinal < range.first || id.ordinal >= from) continue;
-    AddBlock(record.name, id, ordinal + id.ordinal - range.first, what);
+    AddBlock(record.name, id, ordinal + id.ordinal - range.first, error);
   }
   const auto rest = static_cast<uint32_t>(end - from);
   BlockScan scan(cold_, grid, {{range.extent, static_cast<uint32_t>(from), rest}});
@@ -186,9 +192,9 @@ Status Verifier::CheckRange(const SessionRecord& record, const BlockGrid& grid,
       ++totals_.blocks;
       totals_.payload_bytes += grid.payload_bytes;
       if (block.status) continue;
-      const std::string& what = block.status.error().message;
-      checked.damaged.emplace(block.id, what);
-      AddBlock(record.name, block.id, before + block.ordinal, what);
+      const Error& error = block.status.error();
+      checked.damaged.emplace(block.id, error);
+      AddBlock(record.name, block.id, before + block.ordinal, error);
     }
   }
   if (range.first <= checked.end) checked.end = std::max(checked.end, end);

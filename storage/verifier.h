@@ -25,6 +25,10 @@ struct Damage {
   uint64_t ordinal = 0;            ///< of the block in the session
   std::string what{};              ///< one sentence
   bool summary = false;            ///< of a summary section, which follows from whole blocks
+  Errc code = Errc::kCorruption;
+
+  /// It could not be read, for a reason that may pass: it may be whole.
+  bool unreadable() const { return code != Errc::kCorruption && code != Errc::kNotFound; }
 };
 
 struct VerifyTotals {
@@ -69,11 +73,12 @@ class Verifier {
   /// Blocks of an extent that were read, for the next session that has them.
   struct CheckedExtent {
     uint64_t end = 0;  // all below it were
-    std::map<BlockId, std::string> damaged{};
+    std::map<BlockId, Error> damaged{};
   };
 
-  void AddEntry(const std::string& session, std::string what);
-  void AddBlock(const std::string& session, const BlockId& id, uint64_t ordinal, std::string what);
+  void AddEntry(const std::string& session, std::string what, Errc code = Errc::kCorruption);
+  void AddBlock(const std::string& session, const BlockId& id, uint64_t ordinal,
+                const Error& error);
   /// The entries below `prefix`; none, and a damage, if they cannot be read.
   MetaEntries Scan(const std::string& session, std::string_view prefix);
   uint64_t CheckTokens(const SessionRecord& record);

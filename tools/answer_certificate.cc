@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "base/tell.h"
 #include "tools/certificate_report.h"
 
 namespace cairn {
@@ -22,7 +23,7 @@ void AnswerCertificate::Report(const Answer& answer, nlohmann::json* json) const
   const CertificateReport report = MakeCertificate(log_, session.shape(), session.options(),
                                                    answer.first_token, answer.answer_tokens);
   if (json == nullptr) {
-    fmt::print(stderr, "{}", DescribeCertificate(report, answer.texts));
+    Tell("{}", DescribeCertificate(report, answer.texts));
   } else {
     (*json)["certificate"] = CertificateJson(report, answer.texts);
   }

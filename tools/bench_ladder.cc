@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/byte_size.h"
+#include "base/new_file.h"
 #include "base/progress.h"
 #include "bench/ladder.h"
 #include "bench/ladder_tiers.h"
@@ -25,7 +26,6 @@
 #include "tools/ladder_page.h"
 #include "tools/ladder_text.h"
 #include "tools/miss_curve.h"
-#include "tools/new_file.h"
 #include "tools/print_json.h"
 
 namespace cairn {
@@ -185,7 +185,7 @@ Status LadderBench::Run() {
   CAIRN_TRY(flags_.Apply());
   CAIRN_TRY(LadderOptions options, Options());
   for (const std::string& path : {csv_, html_, google_}) {
-    if (!path.empty()) CAIRN_TRY(CheckNewFile(path));
+    CAIRN_TRY(NewFile::Check(path));
   }
   for (const std::string& path : traces_) CAIRN_TRY(ReadAccessLog(path));
   CAIRN_TRY(const BenchDirectory directory,

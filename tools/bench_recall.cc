@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/new_file.h"
 #include "base/progress.h"
 #include "bench/recall_bench.h"
 #include "bench/recording.h"
@@ -130,6 +131,7 @@ Result<Recording> RecallBench::Record() {
 
 Status RecallBench::Run() {
   CAIRN_TRY(flags_.Apply());
+  CAIRN_TRY(NewFile::Check(plot_));
   CAIRN_TRY(AtLeastOne("--tokens", tokens_));
   CAIRN_TRY(AtLeastOne("--probes", probes_));
   if (planted_ < 0 || planted_ > MostFacts(EvalTask::kPasskey)) {
@@ -181,7 +183,7 @@ Status RecallBench::Report(const Recording& recording, const std::vector<RecallR
     }
     const std::string title =
         fmt::format("Mass caught of the best choice's, {} tokens chosen", budget);
-    CAIRN_TRY(WriteTextAtomically(plot_, RecallPlotSvg(shown, title)));
+    CAIRN_TRY(WriteNewFile(plot_, RecallPlotSvg(shown, title)));
   }
   if (flags_.json) {
     nlohmann::json list = nlohmann::json::array();

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/new_file.h"
 #include "base/parallel.h"
 #include "base/progress.h"
 #include "bench/flat_faiss.h"
@@ -20,7 +21,6 @@
 #include "tools/flags.h"
 #include "tools/interrupt.h"
 #include "tools/print_json.h"
-#include "tools/text_file.h"
 
 namespace cairn {
 namespace {
@@ -119,6 +119,7 @@ CLI::App* SearchBench::Add(CLI::App& bench) {
 
 Status SearchBench::Run() {
   CAIRN_TRY(flags_.Apply());
+  CAIRN_TRY(NewFile::Check(out_));
   SetThreads(1);
   for (const int64_t count : counts_) {
     CAIRN_TRY(AtLeastOne("--vectors", count));
@@ -146,7 +147,7 @@ Status SearchBench::Run() {
             }));
   progress.Finish();
   const nlohmann::json report = Report(rows);
-  if (!out_.empty()) CAIRN_TRY(WriteTextAtomically(out_, report.dump(1) + "\n"));
+  if (!out_.empty()) CAIRN_TRY(WriteNewFile(out_, report.dump(1) + "\n"));
   if (flags_.json) {
     PrintJson(report);
   } else {

@@ -6,6 +6,7 @@
 #include <sstream>
 #include <vector>
 
+#include "base/tell.h"
 #include "tools/answer_certificate.h"
 #include "tools/command.h"
 #include "tools/conversation.h"
@@ -46,6 +47,7 @@ class AskCommand : public Command {
     CAIRN_TRY(AtLeastOne("--max-tokens", max_tokens_));
     CAIRN_TRY(auto questions, Questions());
     CAIRN_TRY(auto workspace, Workspace::OpenExisting(flags_));
+    if (keep_) workspace->session().SettleFirst();
     CAIRN_TRY(auto conversation, Conversation::Open(*workspace));
     const AnswerCertificate certificate(flags_, *workspace, conversation);
     nlohmann::json answers = nlohmann::json::array();
@@ -80,6 +82,7 @@ class AskCommand : public Command {
     std::vector<std::string> questions;
     std::istringstream lines(text);
     for (std::string line; std::getline(lines, line);) {
+      if (line.ends_with('\r')) line.pop_back();
       if (!line.empty()) questions.push_back(line);
     }
     if (questions.empty()) {
@@ -91,7 +94,7 @@ class AskCommand : public Command {
   void Report(Workspace& workspace, nlohmann::json answers) const {
     const auto tiers = workspace.Tiers();
     if (!flags_.quiet) {
-      fmt::print(stderr, "{}", TiersTable(tiers, workspace.StoredBytes(), workspace.Steps()));
+      Tell("{}", TiersTable(tiers, workspace.StoredBytes(), workspace.Steps()));
     }
     if (!flags_.json) return;
     nlohmann::json json = TiersJson(tiers, workspace.StoredBytes(), workspace.Steps());

@@ -1,12 +1,15 @@
 // cairn backup: a copy of a whole store as it was at one moment, also beside a writer.
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/byte_size.h"
 #include "base/plain_text.h"
 #include "base/progress.h"
+#include "base/tell.h"
 #include "engine/stored_shape.h"
 #include "storage/store_copy.h"
 #include "tools/command.h"
@@ -36,6 +39,7 @@ class BackupCommand : public Command {
   Status Run() override {
     CAIRN_TRY(flags_.Apply());
     CAIRN_TRY(OpenStore(flags_, false, true));  // a mistake in its name must leave nothing behind
+    CAIRN_TRY(CheckOutside());
     UnfinishedStore unfinished(target_);
     CAIRN_TRY(unfinished.Make());
     Flags copied = flags_;
@@ -54,6 +58,19 @@ class BackupCommand : public Command {
   }
 
  private:
+  /// A copy inside the store would be a foreign thing in it.
+  Status CheckOutside() const {
+    std::error_code unknown;  // is an error of making it
+    const auto store = std::filesystem::canonical(flags_.store, unknown);
+    const auto target =
+        std::filesystem::weakly_canonical(std::filesystem::absolute(target_, unknown), unknown);
+    const auto parting = std::ranges::mismatch(store, target);
+    if (unknown || parting.in1 != store.end() || parting.in2 == target.end()) return Ok();
+    return Fail(Errc::kInvalidArgument,
+                "{} is inside the store {}; name another place for the copy", target_,
+                flags_.store);
+  }
+
   /// A writer may take files away that a view of the store still needs; then the copy goes on from
   /// a later view. What fails twice in the same words is damage, or beyond us.
   Status Copy(StoreCopy& copy) const {
@@ -112,8 +129,8 @@ class BackupCommand : public Command {
                                {"block_records", totals.blocks},
                                {"payload_bytes", totals.payload_bytes}});
     } else if (!flags_.quiet) {
-      fmt::print(stderr, "{} has {} sessions and {} of keys and values; all of it was verified\n",
-                 ForTerminal(target_), totals.sessions, FormatByteSize(totals.payload_bytes));
+      Tell("{} has {} sessions and {} of keys and values; all of it was verified\n",
+           ForTerminal(target_), totals.sessions, FormatByteSize(totals.payload_bytes));
     }
   }
 

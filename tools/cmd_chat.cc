@@ -2,15 +2,15 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
-#include <iostream>
 #include <optional>
 
 #include "base/plain_text.h"
+#include "base/tell.h"
 #include "tools/answer_certificate.h"
 #include "tools/answer_sources.h"
 #include "tools/command.h"
 #include "tools/flags.h"
-#include "tools/interrupt.h"
+#include "tools/text_file.h"
 
 namespace cairn {
 namespace {
@@ -27,6 +27,7 @@ class ChatCommand : public Command {
         ->type_name("N");
     flags_.AddCertificate(*command);
     flags_.AddRun(*command);
+    command->remove_option(command->get_option("--json"));  // it is a conversation in text
     flags_.AddMetrics(*command);
     return command;
   }
@@ -40,20 +41,23 @@ class ChatCommand : public Command {
     CAIRN_TRY(flags_.Apply());
     CAIRN_TRY(AtLeastOne("--max-tokens", max_tokens_));
     CAIRN_TRY(auto workspace, Workspace::OpenExisting(flags_));
+    workspace->session().SettleFirst();  // what is said may be kept
     CAIRN_TRY(auto conversation, Conversation::Open(*workspace));
     const AnswerCertificate certificate(flags_, *workspace, conversation);
     const bool prompt = isatty(STDIN_FILENO) != 0 && !flags_.quiet;
+    InputLines lines;
     for (std::string line;;) {
-      if (prompt) fmt::print(stderr, "> ");
-      if (Interrupted() || !std::getline(std::cin, line) || line == "/quit") break;
+      if (prompt) Tell("> ");
+      CAIRN_TRY(const bool more, lines.Next(&line));
+      if (!more || line == "/quit") break;
       if (line.empty()) continue;
       if (line == "/why") {
         CAIRN_TRY(Why(*workspace));
       } else if (line == "/keep") {
         CAIRN_TRY(conversation.Keep());
-        fmt::print(stderr, "kept; the session has {} tokens\n", workspace->session().tokens());
+        Tell("kept; the session has {} tokens\n", workspace->session().tokens());
       } else if (line.front() == '/') {
-        fmt::print(stderr, "{} is not known; there are /keep, /why and /quit\n", ForTerminal(line));
+        Tell("{} is not known; there are /keep, /why and /quit\n", ForTerminal(line));
       } else {
         CAIRN_TRY(Answer(*workspace, conversation, line));
         certificate.Report(sources_->answer, nullptr);
@@ -72,11 +76,11 @@ class ChatCommand : public Command {
   /// What the last answer was read from.
   Status Why(Workspace& workspace) const {
     if (!sources_.has_value()) {
-      fmt::print(stderr, "nothing was asked yet\n");
+      Tell("nothing was asked yet\n");
       return Ok();
     }
     CAIRN_TRY(const SessionText text, TextOf(workspace));
-    fmt::print(stderr, "{}", DescribePassages(*sources_, text, kWhyPassages));
+    Tell("{}", DescribePassages(*sources_, text, kWhyPassages));
     return Ok();
   }
 

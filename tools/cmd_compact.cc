@@ -6,6 +6,7 @@
 #include "base/byte_size.h"
 #include "base/plain_text.h"
 #include "base/progress.h"
+#include "base/tell.h"
 #include "storage/rocks_cold_store.h"
 #include "storage/session_catalog.h"
 #include "tools/command.h"
@@ -39,9 +40,9 @@ class CompactCommand : public Command {
     CAIRN_TRY(auto catalog, SessionCatalog::Open(*store, false));  // which drops what a crash left
     CAIRN_TRY(const SessionList all, catalog.List());
     if (!all.unreadable.empty() && !flags_.quiet) {
-      fmt::print(stderr,
-                 "some sessions cannot be read, so what no other one has stays too; `cairn verify` "
-                 "names them\n");
+      Tell(
+          "some sessions cannot be read, so what no other one has stays too; `cairn verify` "
+          "names them\n");
     }
     CAIRN_TRY(removed_entries_, catalog.RemoveLeftovers());
     Progress progress(flags_.quiet);
@@ -71,18 +72,15 @@ class CompactCommand : public Command {
           {"damaged_blocks", report_.damaged_blocks},   {"damages", report_.damages}};
       PrintJson(json);
     } else if (!flags_.quiet) {
-      fmt::print(stderr, "{} in {} files, before {} in {}; {} copied\n",
-                 FormatByteSize(after.disk_bytes), after.data_files,
-                 FormatByteSize(before_.disk_bytes), before_.data_files,
-                 FormatByteSize(report_.rewritten_bytes));
+      Tell("{} in {} files, before {} in {}; {} copied\n", FormatByteSize(after.disk_bytes),
+           after.data_files, FormatByteSize(before_.disk_bytes), before_.data_files,
+           FormatByteSize(report_.rewritten_bytes));
     }
     if (report_.damaged_blocks == 0) return Ok();
-    fmt::print(
-        stderr, "{}\n",
-        ForTerminal(fmt::format("the store {} is compacted and has damage, which stays as it "
-                                "was: {}; `cairn verify` names all, and `cairn repair` cuts "
-                                "it off",
-                                flags_.store, report_.damages.front())));
+    Tell("{}\n",
+         ForTerminal(fmt::format("the store {} is compacted and has damage, which stays as it "
+                                 "was: {}; `cairn verify` names all and what helps",
+                                 flags_.store, report_.damages.front())));
     return Ok();
   }
 

@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "base/hash.h"
+#include "base/new_file.h"
 #include "base/plain_text.h"
+#include "base/tell.h"
 #include "tools/command.h"
 #include "tools/eval_log.h"
 #include "tools/eval_report.h"
@@ -44,7 +46,7 @@ class EvalCommand : public Command {
   Status RunTraced() {
     CAIRN_TRY(flags_.Apply());
     CAIRN_TRY(ReadSettings());
-    for (const std::string& path : {csv_path_, heat_map_path_}) CAIRN_TRY(CheckTarget(path));
+    for (const std::string& path : {csv_path_, heat_map_path_}) CAIRN_TRY(NewFile::Check(path));
     CAIRN_TRY(auto model, flags_.OpenModel());
     CAIRN_TRY(auto opening, Opening(*model));
     CAIRN_TRY(const Filler filler, MakeFiller(model->tokenizer()));
@@ -165,8 +167,7 @@ class EvalCommand : public Command {
         CAIRN_TRY(planter.Make(length, text));
       }
       if (settings_.paper || flags_.quiet || !planter.Repeats(length)) continue;
-      fmt::print(stderr, "the text has {} tokens, so texts of {} repeat parts of it\n",
-                 filler.size(), length);
+      Tell("the text has {} tokens, so texts of {} repeat parts of it\n", filler.size(), length);
     }
     return Ok();
   }
@@ -191,11 +192,11 @@ class EvalCommand : public Command {
   Status Report(const std::vector<EvalRecord>& records, const nlohmann::json& settings,
                 const std::string& mode) const {
     const EvalReport report(settings_.lengths, settings_.plan.depths, records);
-    if (!csv_path_.empty()) CAIRN_TRY(WriteTextAtomically(csv_path_, report.Csv()));
+    if (!csv_path_.empty()) CAIRN_TRY(WriteNewFile(csv_path_, report.Csv()));
     if (!heat_map_path_.empty()) {
       const std::string title =
           fmt::format("{}: share of facts found", EvalTaskName(settings_.plan.task));
-      CAIRN_TRY(WriteTextAtomically(heat_map_path_, HeatMapSvg(report, title)));
+      CAIRN_TRY(WriteNewFile(heat_map_path_, HeatMapSvg(report, title)));
     }
     if (!flags_.quiet) ListWrong(records);
     if (!flags_.json) {
@@ -215,11 +216,10 @@ class EvalCommand : public Command {
     for (const EvalRecord& record : records) {
       for (const EvalAnswer& answer : record.answers) {
         if (answer.right) continue;
-        fmt::print(
-            stderr, "wrong in text {} of {} tokens at {:.0f} %: {} {}, not {}\n", record.text + 1,
-            record.length, 100 * answer.depth, answer.question, answer.value,
-            ForTerminal(nlohmann::json(answer.answer)
-                            .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)));
+        Tell("wrong in text {} of {} tokens at {:.0f} %: {} {}, not {}\n", record.text + 1,
+             record.length, 100 * answer.depth, answer.question, answer.value,
+             ForTerminal(nlohmann::json(answer.answer)
+                             .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)));
       }
     }
   }

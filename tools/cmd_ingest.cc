@@ -8,6 +8,7 @@
 
 #include "base/byte_size.h"
 #include "base/progress.h"
+#include "base/tell.h"
 #include "engine/stored_shape.h"
 #include "tools/command.h"
 #include "tools/flags.h"
@@ -113,10 +114,10 @@ class IngestCommand : public Command {
     CAIRN_TRY(auto tokens, reader.Tokens(text));
     const int64_t before = reader.done();
     if (shared_ && !flags_.quiet) {
-      fmt::print(stderr, "the first {} tokens of {} are shared with session '{}'\n",
-                 shared_->tokens, tokens.size(), shared_->record.name);
+      Tell("the first {} tokens of {} are shared with session '{}'\n", shared_->tokens,
+           tokens.size(), shared_->record.name);
     } else if (before > 0 && !flags_.quiet) {
-      fmt::print(stderr, "going on at token {} of {}\n", before, tokens.size());
+      Tell("going on at token {} of {}\n", before, tokens.size());
     }
     const auto start = Clock::now();
     Progress progress(flags_.quiet);
@@ -139,15 +140,14 @@ class IngestCommand : public Command {
     const double rate = seconds > 0 ? static_cast<double>(read) / seconds : 0;
     if (!flags_.quiet) {
       if (read == 0 && !shared_) {
-        fmt::print(stderr,
-                   "session '{}' has read this text already; --again appends it once "
-                   "more\n",
-                   flags_.session);
+        Tell(
+            "session '{}' has read this text already; --again appends it once "
+            "more\n",
+            flags_.session);
       } else {
-        fmt::print(stderr,
-                   "{} tokens in {:.1f} s ({:.0f} tokens/s); session '{}' has {} tokens\n{}", read,
-                   seconds, rate, flags_.session, session.tokens(),
-                   TiersTable(workspace.Tiers(), workspace.StoredBytes(), workspace.Steps()));
+        Tell("{} tokens in {:.1f} s ({:.0f} tokens/s); session '{}' has {} tokens\n{}", read,
+             seconds, rate, flags_.session, session.tokens(),
+             TiersTable(workspace.Tiers(), workspace.StoredBytes(), workspace.Steps()));
       }
     }
     if (flags_.json) {

@@ -5,9 +5,10 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/new_file.h"
+#include "base/tell.h"
 #include "tools/man_page.h"
 #include "tools/own_commands.h"
-#include "tools/text_file.h"
 
 namespace cairn {
 namespace {
@@ -29,9 +30,9 @@ class ManCommand final : public Command {
     }
     const std::vector<ManPage> pages = ManPages(*root_);
     for (const ManPage& page : pages) {
-      CAIRN_TRY(WriteTextAtomically(directory_ + "/" + page.file, page.text));
+      CAIRN_TRY(WriteNewFile(directory_ + "/" + page.file, page.text));
     }
-    fmt::print(stderr, "{} pages in {}\n", pages.size(), directory_);
+    Tell("{} pages in {}\n", pages.size(), directory_);
     return Ok();
   }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/progress.h"
+#include "base/tell.h"
 #include "model/dense_attention.h"
 #include "tools/command.h"
 #include "tools/flags.h"
@@ -90,7 +91,9 @@ class PerplexityCommand : public Command {
       return Score(*model, session->runner(), tokens);
     }
     NoteIfBeyond(model->llama().config().context, std::ssize(tokens));
-    DenseAttention dense(profile.Shape(model->llama().config(), model->landmark()));
+    const SessionShape shape = profile.Shape(model->llama().config(), model->landmark());
+    CAIRN_TRY(shape.Validate());
+    DenseAttention dense(shape);
     Runner runner(model->llama(), dense, model->landmark(), profile.chunk);
     return Score(*model, runner, tokens);
   }
@@ -226,10 +229,10 @@ class PerplexityCommand : public Command {
 
   void NoteIfBeyond(int64_t context, int64_t tokens) const {
     if (flags_.quiet || tokens <= context) return;
-    fmt::print(stderr,
-               "note: beyond {} tokens the model was never trained on the distances that dense "
-               "attention spans\n",
-               context);
+    Tell(
+        "note: beyond {} tokens the model was never trained on the distances that dense "
+        "attention spans\n",
+        context);
   }
 
   Flags flags_;

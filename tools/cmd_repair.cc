@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <span>
 #include <utility>
 
 #include "base/plain_text.h"
@@ -17,6 +18,7 @@
 #include "tools/print_json.h"
 #include "tools/recomputation.h"
 #include "tools/repair_plan.h"
+#include "tools/store_check.h"
 #include "tools/workspace.h"
 
 namespace cairn {
@@ -31,6 +33,7 @@ class RepairCommand : public Command {
         ->type_name("DIR");
     command->add_option("--session", flags_.session, "Only this session")->type_name("NAME");
     command->add_flag("--dry-run", dry_run_, "Say what would be done, and change nothing");
+    command->add_flag("--cut", cut_, "Let go of what is behind the damage");
     flags_.AddModel(*command, false);
     flags_.AddRetrieval(*command);
     flags_.AddMemory(*command);
@@ -60,16 +63,16 @@ class RepairCommand : public Command {
     CAIRN_TRY(plans, Check(*cold, names));
     Announce(plans);
     if (dry_run_ || plans.empty()) return Report(plans);
+    CAIRN_TRY(CheckCuts(plans));
     CAIRN_TRY(RebuildAll(*cold, plans));
     CAIRN_TRY(auto options, flags_.ToEngineOptions());
     CAIRN_TRY(auto engine, Engine::Open(std::move(cold), options));
     for (const RepairPlan& plan : plans) {
-      if (!plan.hopeless.empty() || !plan.cuts()) continue;
       if (Recomputes(plan)) {
         CAIRN_TRY(identical_, Recompute(flags_, std::move(engine), plan));
         break;  // --model is of one session
       }
-      CAIRN_TRY(Cut(*engine, plan));
+      if (Cuts(plan)) CAIRN_TRY(Cut(*engine, plan));
     }
     return Report(plans);
   }
@@ -79,7 +82,22 @@ class RepairCommand : public Command {
     return !flags_.model.empty() && plan.tokens_known && plan.hopeless.empty() && plan.cuts();
   }
 
-  /// Plans for the sessions that have damage, of those that were named; of all if none was.
+  bool Cuts(const RepairPlan& plan) const {
+    return plan.hopeless.empty() && plan.cuts() && !Recomputes(plan);
+  }
+
+  /// What a cut lets go of nobody gets back, and a model can often compute it again.
+  Status CheckCuts(const std::vector<RepairPlan>& plans) const {
+    const auto cuts = std::ranges::count_if(plans, [&](const auto& plan) { return Cuts(plan); });
+    if (cut_ || cuts == 0) return Ok();
+    return Fail(Errc::kInvalidArgument,
+                "nothing was changed: {} sessions would be cut. Give --session NAME and --model "
+                "FILE to compute it again, or --cut to let go of what is behind the damage",
+                cuts);
+  }
+
+  /// Plans for the sessions that have damage, of those that were named; of all if none was. With
+  /// names it is the second look: what cannot be read may be whole, and is an error then.
   Result<std::vector<RepairPlan>> Check(ColdStore& cold, const std::set<std::string>& names) const {
     Verifier verifier(cold);
     CAIRN_TRY(const auto records, verifier.CheckStore());
@@ -90,7 +108,10 @@ class RepairCommand : public Command {
     std::vector<RepairPlan> plans;
     bool any = flags_.session.empty();
     for (const Damage& damage : verifier.damages()) {
-      if (damage.session.empty()) return Fail(Errc::kCorruption, "{}", damage.what);
+      if (damage.session.empty()) {
+        if (damage.unreadable()) return CannotBeRead(damage, flags_.store);
+        return Fail(Errc::kCorruption, "{}", damage.what);
+      }
       if (!wanted(damage.session)) continue;
       any = true;
       RepairPlan& plan = plans.emplace_back();
@@ -103,6 +124,11 @@ class RepairCommand : public Command {
       const size_t before = verifier.damages().size();
       CAIRN_TRY(const SessionCheck check, CheckSession(record, flags_.quiet, verifier));
       if (verifier.damages().size() == before) continue;
+      const auto found = std::span(verifier.damages()).subspan(before);
+      const auto unreadable = std::ranges::find_if(found, &Damage::unreadable);
+      if (unreadable != found.end() && !names.empty()) {
+        return CannotBeRead(*unreadable, flags_.store);
+      }
       plans.push_back(PlanRepair(record, check));
       if (Recomputes(plans.back())) StartWithAStep(plans.back());
     }
@@ -129,7 +155,8 @@ class RepairCommand : public Command {
         fmt::print("session '{}': tokens {} to {} are computed again\n", plan.record.name,
                    plan.tokens, end - 1);
       } else if (plan.cuts()) {
-        fmt::print("session '{}': cut from {} tokens to {}{}\n", plan.record.name, end, plan.tokens,
+        fmt::print("session '{}': {} from {} tokens to {}{}\n", plan.record.name,
+                   cut_ ? "cut" : "--cut would cut it", end, plan.tokens,
                    plan.tokens == end ? "" : Lost(plan));
       }
     }
@@ -214,6 +241,7 @@ class RepairCommand : public Command {
 
   Flags flags_;
   bool dry_run_ = false;
+  bool cut_ = false;
   bool identical_ = false;
 };
 

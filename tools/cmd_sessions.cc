@@ -6,6 +6,7 @@
 #include "base/byte_size.h"
 #include "base/plain_text.h"
 #include "base/progress.h"
+#include "base/tell.h"
 #include "engine/fork_point.h"
 #include "engine/session.h"
 #include "engine/stored_shape.h"
@@ -112,6 +113,9 @@ class SessionsCommand : public Command {
   }
 
   Status Run() override {
+    if (names_ && flags_.json) {
+      return Fail(Errc::kInvalidArgument, "--names prints no JSON; leave it out, or --json");
+    }
     const bool unnamed = list_->parsed() || (import_->parsed() && flags_.session.empty());
     if (!unnamed) CAIRN_TRY(SessionCatalog::ValidateName(flags_.session));
     if (export_->parsed()) return ExportToFile(flags_, file_);
@@ -222,9 +226,8 @@ class SessionsCommand : public Command {
                                {"blocks", BlocksOf(fork)},
                                {"shared_bytes", shared_bytes}});
     } else if (!flags_.quiet) {
-      fmt::print(stderr,
-                 "session '{}' has the first {} of {} tokens of '{}' and shares {} with it\n",
-                 fork.name, fork.tokens, source.tokens, source.name, FormatByteSize(shared_bytes));
+      Tell("session '{}' has the first {} of {} tokens of '{}' and shares {} with it\n", fork.name,
+           fork.tokens, source.tokens, source.name, FormatByteSize(shared_bytes));
     }
     return Ok();
   }
@@ -234,7 +237,7 @@ class SessionsCommand : public Command {
     if (flags_.json) {
       PrintJson(nlohmann::json{{"renamed", flags_.session}, {"name", new_name_}});
     } else if (!flags_.quiet) {
-      fmt::print(stderr, "session '{}' is now '{}'\n", flags_.session, new_name_);
+      Tell("session '{}' is now '{}'\n", flags_.session, new_name_);
     }
     return Ok();
   }
@@ -257,13 +260,12 @@ class SessionsCommand : public Command {
       const uint64_t kept_bytes = bytes_of(BlocksOf(record.value()) - freed).value();
       const char* why =
           all.unreadable.empty() ? ", which others share" : " until damaged sessions are deleted";
-      fmt::print(
-          stderr, "session '{}' is deleted, {} of keys and values freed{}\n", flags_.session,
-          FormatByteSize(freed_bytes.value()),
-          kept_bytes == 0 ? "" : fmt::format("; {} stay{}", FormatByteSize(kept_bytes), why));
+      Tell("session '{}' is deleted, {} of keys and values freed{}\n", flags_.session,
+           FormatByteSize(freed_bytes.value()),
+           kept_bytes == 0 ? "" : fmt::format("; {} stay{}", FormatByteSize(kept_bytes), why));
     } else if (!flags_.quiet) {
-      fmt::print(stderr, "session '{}' is deleted{}\n", flags_.session,
-                 record ? "" : "; its space is freed when the store is next written to");
+      Tell("session '{}' is deleted{}\n", flags_.session,
+           record ? "" : "; its space is freed when the store is next written to");
     }
     return Ok();
   }

@@ -49,11 +49,7 @@ class VerifyCommand : public Command {
                  check.totals.sessions, check.totals.entries, check.totals.blocks,
                  FormatByteSize(check.totals.payload_bytes), check.findings.size());
     }
-    if (check.findings.empty()) return Ok();
-    return Fail(Errc::kCorruption,
-                "the store {} is damaged in {} places; restore it from a copy, or let `cairn "
-                "repair` cut off what is damaged",
-                flags_.store, check.findings.size());
+    return Verdict(check, flags_.store);
   }
 
   Flags flags_;

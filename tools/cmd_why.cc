@@ -4,11 +4,11 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "base/new_file.h"
 #include "tools/answer_sources.h"
 #include "tools/command.h"
 #include "tools/flags.h"
 #include "tools/print_json.h"
-#include "tools/text_file.h"
 #include "tools/tier_report.h"
 #include "tools/why_json.h"
 #include "tools/why_page.h"
@@ -50,7 +50,7 @@ class WhyCommand : public Command {
     CAIRN_TRY(flags_.Apply());
     CAIRN_TRY(AtLeastOne("--max-tokens", max_tokens_));
     CAIRN_TRY(AtLeastOne("--passages", passages_));
-    CAIRN_TRY(CheckTarget(html_path_));
+    CAIRN_TRY(NewFile::Check(html_path_));
     if (!against_.empty() && against_ != "dense") {
       return Fail(Errc::kInvalidArgument, "--against {}: use dense", against_);
     }
@@ -76,7 +76,7 @@ class WhyCommand : public Command {
                 const std::optional<AgainstDense>& dense) const {
     const auto count = static_cast<size_t>(passages_);
     if (!html_path_.empty()) {
-      CAIRN_TRY(WriteTextAtomically(html_path_, WhyPage(flags_.session, sources, text, count)));
+      CAIRN_TRY(WriteNewFile(html_path_, WhyPage(flags_.session, sources, text, count)));
     }
     if (!flags_.json) {
       fmt::print("\n{}", DescribePassages(sources, text, count));

@@ -7,7 +7,7 @@ _cairn_sessions() {
     [[ "${store[1]}" == "=" ]] && store[1]="${COMP_WORDS[i + 2]}"
     store[1]="${store[1]/#\~/$HOME}"
   done
-  "${COMP_WORDS[0]/#\~/$HOME}" sessions list --names "${store[@]}" 2>/dev/null
+  "${COMP_WORDS[0]/#\~/$HOME}" sessions list --names --json=false "${store[@]}" 2>/dev/null
 }
 
 _cairn() {

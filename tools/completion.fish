@@ -26,7 +26,7 @@ function __cairn_sessions
     end
     set next (test "$word" = --store; and echo 1; or echo 0)
   end
-  $line[1] sessions list --names $store 2>/dev/null
+  $line[1] sessions list --names --json=false $store 2>/dev/null
 end
 
 complete -c cairn -f

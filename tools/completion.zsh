@@ -10,7 +10,7 @@ _cairn_sessions() {
       --store=*) store=(--store "${${(Q)words[i]#--store=}/#\~/$HOME}") ;;
     esac
   done
-  names=(${(f)"$("${${(Q)words[1]}/#\~/$HOME}" sessions list --names "${store[@]}" 2>/dev/null)"})
+  names=(${(f)"$("${${(Q)words[1]}/#\~/$HOME}" sessions list --names --json=false "${store[@]}" 2>/dev/null)"})
   ((${#names})) && _describe 'session' names
 }
 

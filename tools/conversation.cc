@@ -83,6 +83,9 @@ Result<uint32_t> Conversation::FeedAndRecord(const std::vector<uint32_t>& tokens
       CAIRN_TRY(runner.Feed(rest.first(count), nullptr, kind));
     }
     rest = rest.subspan(count);
+    if (!rest.empty() && Interrupted()) {
+      return Fail(Errc::kInterrupted, "stopped; the session is as it was");
+    }
     if (!rest.empty() && ShouldEnd()) {
       return Fail(Errc::kInterrupted, "nobody waits for the answer any more");
     }
@@ -103,8 +106,7 @@ Result<Answer> Conversation::Generate(uint32_t first, int64_t max_tokens, Sample
   uint32_t token = first;
   while (answer.answer_tokens < max_tokens) {
     if (Interrupted()) return Fail(Errc::kInterrupted, "stopped; the session is as it was");
-    const bool ends = model.IsEnd(token) || (chat_.has_value() && chat_->IsStop(token));
-    if (ends || ShouldEnd()) {
+    if (model.tokenizer().IsEnd(token) || ShouldEnd()) {
       answer.cut = false;
       break;
     }

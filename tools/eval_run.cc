@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/hash.h"
+#include "base/tell.h"
 #include "tools/answer_sources.h"
 #include "tools/eval_report.h"
 #include "tools/reader.h"
@@ -100,8 +101,8 @@ Status EvalRun::RunText(Workspace& workspace, const PlantedText& planted, EvalRe
   CAIRN_TRY(BeginReading(&reader, workspace, record->hash));
   tokens_skipped_ = reader.done();
   if (tokens_skipped_ > 0 && !flags_.quiet) {
-    fmt::print(stderr, "going on at token {} of text {} of {} tokens\n", tokens_skipped_,
-               record->text + 1, record->length);
+    Tell("going on at token {} of text {} of {} tokens\n", tokens_skipped_, record->text + 1,
+         record->length);
   }
   const auto start = Clock::now();
   CAIRN_TRY(reader.Read(planted.tokens, [&](int64_t done) {

@@ -2,9 +2,10 @@
 
 #include <fmt/core.h>
 
+#include "base/new_file.h"
+#include "base/tell.h"
 #include "storage/access_trace.h"
 #include "tools/metrics_server.h"
-#include "tools/text_file.h"
 
 namespace cairn {
 namespace {
@@ -159,7 +160,7 @@ Status Flags::WithMetrics(FunctionRef<Status()> body) {
   RunMetrics metrics(*timeline_);
   CAIRN_TRY(const auto server, MetricsServer::Start(metrics, *metrics_port));
   if (!quiet || *metrics_port == 0) {
-    fmt::print(stderr, "metrics on http://127.0.0.1:{}/metrics\n", server->port());
+    Tell("metrics on http://127.0.0.1:{}/metrics\n", server->port());
   }
   metrics_ = &metrics;
   const Status done = body();
@@ -169,14 +170,14 @@ Status Flags::WithMetrics(FunctionRef<Status()> body) {
 
 Status Flags::WithTimeline(FunctionRef<Status()> body) {
   if (!perfetto.has_value() && !metrics_port.has_value()) return body();
-  if (perfetto.has_value()) CAIRN_TRY(CheckTarget(*perfetto));
+  if (perfetto.has_value()) CAIRN_TRY(NewFile::Check(*perfetto));
   Timeline timeline({.slices = perfetto.has_value(), .latencies = metrics_port.has_value()});
   timeline_ = &timeline;
   const Status done = WithMetrics(body);
   timeline_ = nullptr;
   if (!perfetto.has_value()) return done;
   if (!done.has_value() && timeline.size() == 0) return done;  // an older file stays
-  const Status written = WriteTextAtomically(*perfetto, timeline.ToJson());
+  const Status written = WriteNewFile(*perfetto, timeline.ToJson());
   return done.has_value() ? written : done;
 }
 

@@ -6,12 +6,12 @@
 #include <nlohmann/json.hpp>
 
 #include "base/byte_size.h"
+#include "base/new_file.h"
 #include "base/plain_text.h"
 #include "tools/block_numbers.h"
 #include "tools/inspectors.h"
 #include "tools/print_json.h"
 #include "tools/stored_session.h"
-#include "tools/text_file.h"
 #include "tools/workspace.h"
 
 namespace cairn {
@@ -73,7 +73,7 @@ class BlockInspector final : public Command {
   }
 
   Status Run() override {
-    CAIRN_TRY(CheckTarget(npy_path_));
+    CAIRN_TRY(NewFile::Check(npy_path_));
     CAIRN_TRY(auto cold, OpenStore(flags_, false, true));
     CAIRN_TRY(const auto catalog, SessionCatalog::Open(*cold, true));
     CAIRN_TRY(const auto session, StoredSession::Find(catalog, flags_.session));
@@ -82,7 +82,7 @@ class BlockInspector final : public Command {
     const BlockId id = session.blocks.Id(place.block, place.layer, place.head);
     const BlockShape& shape = session.shape.block;
     CAIRN_TRY(const auto payload, ReadPayload(*cold, id, shape.payload_bytes()));
-    if (!npy_path_.empty()) CAIRN_TRY(WriteTextAtomically(npy_path_, NpyOf(shape, payload)));
+    if (!npy_path_.empty()) CAIRN_TRY(WriteNewFile(npy_path_, NpyOf(shape, payload)));
     Print(session, place, id, payload);
     return Ok();
   }

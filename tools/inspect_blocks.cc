@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/byte_size.h"
+#include "base/new_file.h"
 #include "base/plain_text.h"
 #include "tools/fetch_heat.h"
 #include "tools/html_page.h"
@@ -14,7 +15,6 @@
 #include "tools/interrupt.h"
 #include "tools/print_json.h"
 #include "tools/stored_session.h"
-#include "tools/text_file.h"
 #include "tools/workspace.h"
 
 namespace cairn {
@@ -54,7 +54,7 @@ class BlocksInspector final : public Command {
   }
 
   Status Run() override {
-    CAIRN_TRY(CheckTarget(html_path_));
+    CAIRN_TRY(NewFile::Check(html_path_));
     if (!html_path_.empty() && trace_path_.empty()) {
       return Fail(Errc::kInvalidArgument,
                   "--html maps what was fetched; give a --trace FILE that `cairn ask --trace FILE` "
@@ -148,7 +148,7 @@ class BlocksInspector final : public Command {
     CAIRN_TRY(const SessionText text, stored.Of(catalog, session));
     const TextHeat heat = HeatOf(fetches_, session, text);
     const std::string title = "Blocks fetched of session " + session.record.name;
-    return WriteTextAtomically(
+    return WriteNewFile(
         html_path_,
         HtmlPage(title,
                  fmt::format("<h1>{}</h1>\n<p class=\"note\">{} tokens, {} sealed blocks; "

@@ -32,6 +32,11 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Open(const std::string& model,
   CAIRN_TRY(auto file, GgufFile::Open(model));
   CAIRN_TRY(Llama::CheckSupported(file));
   CAIRN_TRY(auto tokenizer, Tokenizer::FromGguf(file));
+  const GgufTensor* embedding = file.Find("token_embd.weight");
+  if (embedding != nullptr && embedding->Rows() < tokenizer.vocab_size()) {
+    return Fail(Errc::kCorruption, "{}: {} tokens and an embedding of {}; convert it again", model,
+                tokenizer.vocab_size(), embedding->Rows());
+  }
   std::vector<Adapter> adapters;
   for (const AdapterSource& source : sources) {
     CAIRN_TRY(auto adapter, Adapter::Open(source.path, source.scale));

@@ -44,7 +44,6 @@ class LoadedModel {
   Result<ChatTemplate> Template() const { return ChatTemplate::FromGguf(file_, tokenizer_); }
   /// After LoadWeights.
   Llama& llama() { return *llama_; }
-  bool IsEnd(uint32_t token) const { return tokenizer_.eos() == token; }
 
  private:
   LoadedModel(GgufFile file, Tokenizer tokenizer)

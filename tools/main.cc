@@ -1,13 +1,19 @@
 // cairn: a memory for attention, on the command line.
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
+#include <iostream>
 #include <nlohmann/json.hpp>
 #include <vector>
 
 #include "base/plain_text.h"
+#include "base/tell.h"
 #include "tools/command.h"
 #include "tools/examples.h"
 #include "tools/help_text.h"
@@ -31,12 +37,32 @@ void AllowManyFiles() {
   (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-int Say(const cairn::Error& error, const cairn::Settings& settings, int code) {
+/// A stream that is closed would give its number to the next file that is opened, and what is
+/// printed would go there. Opened so that its use is an error still.
+void FillClosedStreams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(stream, F_GETFD) >= 0) continue;
+    (void)!open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
+void Say(const std::string& message) {
   std::fflush(stdout);
-  fmt::print(
-      stderr, "cairn: {}\n",
-      cairn::ForTerminal(error.message + settings.OriginsIn(error.message), cairn::Lines::kKeep));
+  cairn::Tell("cairn: {}\n", cairn::ForTerminal(message, cairn::Lines::kKeep));
+}
+
+int Say(const cairn::Error& error, const cairn::Settings& settings, int code) {
+  Say(error.message + settings.OriginsIn(error.message));
   return code;
+}
+
+/// Ends a command that did what it should: 0 if all that it has printed could be written.
+int Finished() {
+  const int failed = std::fflush(stdout) == 0 ? 0 : errno;
+  if (failed == 0 && std::ferror(stdout) == 0) return 0;
+  Say(fmt::format("cannot write all of it to standard output{}{}; see where it goes",
+                  failed == 0 ? "" : ": ", failed == 0 ? "" : std::strerror(failed)));
+  return kFailed;
 }
 
 void AddVersion(CLI::App& app) {
@@ -53,9 +79,8 @@ int Misused(const CLI::ParseError& error, const CLI::App& app, const cairn::Sett
   if (!settings.status()) return Say(settings.status().error(), settings, kUsage);
   const bool unknown = app.get_subcommands().empty() && first != nullptr && first[0] != '-';
   const std::string what = unknown ? fmt::format("there is no command '{}'", first) : error.what();
-  return Say(cairn::Fail(cairn::Errc::kInvalidArgument, "{}{}; see `cairn --help`", what,
-                         settings.OriginsIn(what)),
-             settings, kUsage);
+  return Say(cairn::Fail(cairn::Errc::kInvalidArgument, "{}; see `cairn --help`", what), settings,
+             kUsage);
 }
 
 int RunCommands(int argc, char** argv) {
@@ -81,7 +106,11 @@ int RunCommands(int argc, char** argv) {
   try {  // CLI11 reports by exception; this is its adapter
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    if (error.get_exit_code() == 0) {  // --help, --version
+      app.exit(error);
+      std::cout.flush();
+      return Finished();
+    }
     return Misused(error, app, settings, argc > 1 ? argv[1] : nullptr);
   }
   if (!settings.status()) return Say(settings.status().error(), settings, kUsage);
@@ -94,18 +123,20 @@ int RunCommands(int argc, char** argv) {
     const bool stopped = status.error().code == cairn::Errc::kInterrupted;
     return Say(status.error(), settings, stopped ? kStopped : kFailed);
   }
-  return std::fflush(stdout) == 0 && std::ferror(stdout) == 0 ? 0 : kFailed;
+  return Finished();
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  FillClosedStreams();
   try {  // the last resort: memory that could not be had, or a library's surprise
     return RunCommands(argc, argv);
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "cairn: out of memory; lower --host-memory or --chunk\n");
+    Say("out of memory; lower --host-memory or --chunk");
   } catch (const std::exception& error) {
-    fmt::print(stderr, "cairn: {}\n", error.what());
+    if (std::ferror(stdout) != 0) return Finished();  // printing throws what was met
+    Say(error.what());
   }
   return kFailed;
 }

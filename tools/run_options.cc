@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
 
 #include "base/byte_size.h"
 #include "base/device.h"
@@ -25,6 +26,13 @@ Status Differs(const char* flag, const std::string& given, const std::string& ma
               "{} {} differs from what the session was made with ({}); leave it out, or use "
               "another --session",
               flag, given, made);
+}
+
+/// A path as it leads to its file from any directory.
+std::string Remembered(const std::string& path) {
+  std::error_code unknown;
+  const auto absolute = std::filesystem::absolute(path, unknown);
+  return unknown ? path : absolute.lexically_normal().string();
 }
 
 constexpr int kDefaultRetrieveLandmark = 8;
@@ -112,10 +120,11 @@ Status RunOptions::RefuseUnmodifiedOptions() const {
 
 Result<SessionProfile> RunOptions::NewProfile(const LoadedModel& loaded) const {
   SessionProfile profile;
-  profile.model_path = loaded.file().path();
+  profile.model_path = Remembered(loaded.file().path());
   profile.model_fingerprint = loaded.file().Fingerprint();
   for (const Adapter& adapter : loaded.adapters().adapters()) {
-    profile.adapters.push_back({adapter.path(), adapter.Fingerprint(), adapter.user_scale()});
+    profile.adapters.push_back(
+        {Remembered(adapter.path()), adapter.Fingerprint(), adapter.user_scale()});
   }
   if (const LandmarkInfo* landmark = loaded.landmark()) {
     CAIRN_TRY(RefuseUnmodifiedOptions());

@@ -93,7 +93,7 @@ Status ReadProfile(const json& j, SessionProfile* p) {
   CAIRN_TRY(p->block_tokens, SmallNumber(options, "block_tokens"));
   CAIRN_TRY(p->representatives, SmallNumber(options, "representatives"));
   CAIRN_TRY(p->chunk, SmallNumber(options, "chunk"));
-  if (p->block_tokens == 0 || p->chunk == 0) return Unreadable();
+  if (p->block_tokens == 0 || p->chunk < 2) return Unreadable();
   p->raw = options.at("raw");
   CAIRN_TRY(p->kv_type, ParseDType(options.at("kv_type").get<std::string>()));
   CAIRN_TRY(p->selection, ParseSelection(options.at("selection").get<std::string>()));

@@ -8,6 +8,7 @@
 #include "base/byte_size.h"
 #include "base/plain_text.h"
 #include "base/progress.h"
+#include "base/tell.h"
 #include "engine/payload_chain.h"
 #include "engine/stored_shape.h"
 #include "storage/session_import.h"
@@ -76,8 +77,8 @@ Status ExportToFile(const Flags& flags, const std::string& path) {
                              {"file", path},
                              {"file_bytes", bytes}});
   } else if (!flags.quiet) {
-    fmt::print(stderr, "session '{}' with {} tokens is in {}, {}\n", record.name, record.tokens,
-               ForTerminal(path), FormatByteSize(bytes));
+    Tell("session '{}' with {} tokens is in {}, {}\n", record.name, record.tokens,
+         ForTerminal(path), FormatByteSize(bytes));
   }
   return Ok();
 }
@@ -97,8 +98,8 @@ Status ImportFromFile(const Flags& flags, const std::string& path) {
                              {"blocks", session.blocks},
                              {"payload_bytes", session.blocks * session.grid.bytes()}});
   } else if (!flags.quiet) {
-    fmt::print(stderr, "session '{}' has {} tokens, {} of keys and values\n", record.name,
-               record.tokens, FormatByteSize(session.blocks * session.grid.bytes()));
+    Tell("session '{}' has {} tokens, {} of keys and values\n", record.name, record.tokens,
+         FormatByteSize(session.blocks * session.grid.bytes()));
   }
   return Ok();
 }

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
+#include <sstream>
 #include <string_view>
 
 #include "tools/command_tree.h"
@@ -58,6 +60,23 @@ bool Mentions(const std::string& text, const std::string& long_name) {
     const bool longer = end < text.size() &&
                         (std::isalnum(static_cast<unsigned char>(text[end])) || text[end] == '-');
     if (!longer) return true;
+  }
+  return false;
+}
+
+/// Whether `text` has this value: in quotes, or as a path that stands alone.
+bool Quotes(const std::string& text, const std::string& value) {
+  const bool path = value.find_first_of("./") != std::string::npos;
+  const auto at_or_blank = [&](size_t at) { return at < text.size() ? text[at] : ' '; };
+  const auto is_part = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) || std::strchr("_-./=", c) != nullptr;
+  };
+  if (value.empty()) return false;
+  for (size_t at = text.find(value); at != std::string::npos; at = text.find(value, at + 1)) {
+    const char before = at == 0 ? ' ' : text[at - 1], after = at_or_blank(at + value.size());
+    if ((before == '\'' && after == before) || (path && !is_part(before) && !is_part(after))) {
+      return true;
+    }
   }
   return false;
 }
@@ -117,7 +136,10 @@ Status Settings::Check(const CLI::App& app, const SettingsEntry& entry) const {
   const auto fail = [&](const std::string& what) {
     return Fail(Errc::kInvalidArgument, "{}:{}: {}", path_, entry.line, what);
   };
-  if (!command_is_there) return fail(fmt::format("there is no command '{}'", entry.section));
+  if (!command_is_there) {
+    return Fail(Errc::kInvalidArgument, "{}:{}: there is no command '{}'", path_,
+                entry.section_line, entry.section);
+  }
   const std::string of =
       entry.section.empty() ? "no command has" : fmt::format("`cairn {}` has no", entry.section);
   if (option == nullptr) {
@@ -178,10 +200,19 @@ bool Settings::Origin::IsInForce() const {
   return results == value;
 }
 
+bool Settings::Origin::IsQuotedIn(const std::string& message) const {
+  std::istringstream values(value);
+  for (std::string one; std::getline(values, one);) {  // of an adapter the file, without its scale
+    if (Quotes(message, one) || Quotes(message, one.substr(0, one.rfind('=')))) return true;
+  }
+  return false;
+}
+
 std::string Settings::OriginsIn(const std::string& message) const {
   std::string origins;
   for (const auto& [name, origin] : origins_) {
-    if (!Mentions(message, name) || !origin.IsInForce()) continue;
+    if (!Mentions(message, name) && !origin.IsQuotedIn(message)) continue;
+    if (!origin.IsInForce()) continue;
     origins += fmt::format("{}--{} is from {}", origins.empty() ? " (" : "; ", name, origin.place);
   }
   return origins.empty() ? "" : origins + ")";

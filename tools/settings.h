@@ -27,8 +27,8 @@ class Settings {
 
   /// kInvalidArgument, kNotFound or kIo if the file is not what it should be; it was left out then.
   const Status& status() const { return status_; }
-  /// Where the value of each option that `message` mentions comes from, in brackets; empty if all
-  /// of them stand on the command line.
+  /// Where the value of each option that `message` names, or whose value it has in quotes, comes
+  /// from, in brackets; empty if all of them stand on the command line.
   std::string OriginsIn(const std::string& message) const;
 
   /// "CAIRN_HOST_MEMORY" of --host-memory.
@@ -42,6 +42,7 @@ class Settings {
     const CLI::Option* option;
     /// False if the command line says something else.
     bool IsInForce() const;
+    bool IsQuotedIn(const std::string& message) const;
   };
 
   Status Read(const CLI::App& app);

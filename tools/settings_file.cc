@@ -39,11 +39,13 @@ Result<std::vector<SettingsEntry>> ParseSettings(std::string_view text, const st
   std::vector<SettingsEntry> entries;
   std::istringstream lines{std::string(text)};
   std::string section, raw;
+  int section_line = 0;
   for (int number = 1; std::getline(lines, raw); ++number) {
     const std::string line = Trimmed(raw);
     if (line.empty() || line.front() == '#' || line.front() == ';') continue;
     if (line.front() == '[' && line.back() == ']') {
       section = Joined(line.substr(1, line.size() - 2));
+      section_line = number;
       continue;
     }
     const size_t equals = line.find('=');
@@ -59,7 +61,7 @@ Result<std::vector<SettingsEntry>> ParseSettings(std::string_view text, const st
       return Fail(Errc::kInvalidArgument, "{}:{}: '{}' has no value; give one, or remove the line",
                   path, number, name);
     }
-    entries.push_back({number, section, name, value});
+    entries.push_back({number, section_line, section, name, value});
   }
   return entries;
 }

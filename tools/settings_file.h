@@ -20,8 +20,9 @@
 namespace cairn {
 
 struct SettingsEntry {
-  int line = 0;         ///< from 1
-  std::string section;  ///< "bench ladder"; empty: for all commands
+  int line = 0;          ///< from 1
+  int section_line = 0;  ///< where its section begins
+  std::string section;   ///< "bench ladder"; empty: for all commands
   std::string name, value;
 };
 

@@ -11,7 +11,7 @@ namespace {
 
 nlohmann::json FindingJson(const CheckFinding& finding) {
   const Damage& damage = finding.damage;
-  nlohmann::json json{{"message", damage.what}};
+  nlohmann::json json{{"message", damage.what}, {"unreadable", damage.unreadable()}};
   if (!damage.session.empty()) json["session"] = damage.session;
   if (!damage.block.has_value()) return json;
   json["layer"] = damage.block->layer;
@@ -101,8 +101,28 @@ std::string PlaceOf(const CheckFinding& finding) {
   return place;
 }
 
+Status Verdict(const StoreCheck& check, const std::string& store) {
+  if (check.findings.empty()) return Ok();
+  const auto unreadable = std::ranges::find_if(
+      check.findings, [](const CheckFinding& finding) { return finding.damage.unreadable(); });
+  if (unreadable != check.findings.end()) return CannotBeRead(unreadable->damage, store);
+  return Fail(Errc::kCorruption,
+              "the store {} is damaged in {} places; restore it from a copy, or let `cairn repair` "
+              "compute again what is damaged (--session and --model), or cut it off (--cut)",
+              store, check.findings.size());
+}
+
+Error CannotBeRead(const Damage& damage, const std::string& store) {
+  return Fail(damage.code,
+              "something of the store {} cannot be read now, and may be whole: {}. Make sure that "
+              "its files may be read and enough of them be open, that there is memory and the disk "
+              "works; then try again",
+              store, damage.what);
+}
+
 std::string Describe(const CheckFinding& finding) {
-  return fmt::format("damaged    {}: {}", PlaceOf(finding), finding.damage.what);
+  return fmt::format("{} {}: {}", finding.damage.unreadable() ? "unreadable" : "damaged   ",
+                     PlaceOf(finding), finding.damage.what);
 }
 
 }  // namespace cairn

@@ -35,6 +35,10 @@ Result<StoreCheck> CheckStore(const RunOptions& run, const std::set<std::string>
 nlohmann::json ToJson(const StoreCheck& check);
 /// Where it is: "session 's' layer 1 head 0 block 7 (tokens 448 to 511)", or "store".
 std::string PlaceOf(const CheckFinding& finding);
+/// An error if something was found: what helps, in words for people.
+Status Verdict(const StoreCheck& check, const std::string& store);
+/// Of something that is not damaged as far as anybody knows, with the remedy.
+Error CannotBeRead(const Damage& damage, const std::string& store);
 /// A line for people.
 std::string Describe(const CheckFinding& finding);
 

@@ -1,58 +1,72 @@
 #include "tools/text_file.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <filesystem>
-#include <memory>
+#include <span>
 #include <vector>
+
+#include "tools/interrupt.h"
 
 namespace cairn {
 
+namespace {
+
+constexpr size_t kReadBytes = 1 << 20;
+
+/// What there is, once there is something; 0 at the end.
+Result<size_t> ReadSome(int fd, const std::string& name, std::span<char> buffer) {
+  while (true) {
+    if (!AwaitInput(fd)) return Fail(Errc::kInterrupted, "stopped while {} was read", name);
+    const ssize_t count = read(fd, buffer.data(), buffer.size());
+    if (count >= 0) return static_cast<size_t>(count);
+    if (errno == EINTR || errno == EAGAIN) continue;
+    return Fail(Errc::kIo, "cannot read {}: {}", name, std::strerror(errno));
+  }
+}
+
+}  // namespace
+
 Result<std::string> ReadText(const std::string& path) {
   const bool standard_input = path == "-";
-  std::unique_ptr<FILE, int (*)(FILE*)> owned(nullptr, std::fclose);
-  FILE* file = stdin;
-  if (!standard_input) {
-    owned.reset(std::fopen(path.c_str(), "rb"));
-    file = owned.get();
-    if (file == nullptr) {
-      return Fail(errno == ENOENT ? Errc::kNotFound : Errc::kIo, "cannot read {}: {}", path,
-                  std::strerror(errno));
-    }
+  const std::string name = standard_input ? "standard input" : path;
+  // A named pipe is opened without a wait for its writer, which is waited for in ReadSome.
+  const int fd =
+      standard_input ? STDIN_FILENO : open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) {
+    return Fail(errno == ENOENT ? Errc::kNotFound : Errc::kIo, "cannot read {}: {}", path,
+                std::strerror(errno));
   }
   std::string text;
-  std::vector<char> buffer(1 << 20);
-  while (const size_t count = std::fread(buffer.data(), 1, buffer.size(), file)) {
-    text.append(buffer.data(), count);
-  }
-  if (std::ferror(file) != 0) {
-    return Fail(Errc::kIo, "cannot read {}: {}", path, std::strerror(errno));
-  }
+  std::vector<char> buffer(kReadBytes);
+  Result<size_t> count = size_t{0};
+  do {
+    count = ReadSome(fd, name, buffer);
+    if (count) text.append(buffer.data(), count.value());
+  } while (count && count.value() > 0);
+  if (!standard_input) close(fd);
+  CAIRN_TRY(count);
   if (text.empty()) {
-    return Fail(Errc::kInvalidArgument, "{} is empty; there is nothing to read",
-                standard_input ? "standard input" : path);
+    return Fail(Errc::kInvalidArgument, "{} is empty; there is nothing to read", name);
   }
   return text;
 }
 
-Status WriteTextAtomically(const std::string& path, const std::string& text) {
-  const std::string beside = path + ".new";
-  FILE* file = std::fopen(beside.c_str(), "wb");
-  bool written = file != nullptr && std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  if (file != nullptr && std::fclose(file) != 0) written = false;
-  if (written && std::rename(beside.c_str(), path.c_str()) == 0) return Ok();
-  const int code = errno;
-  if (file != nullptr) std::remove(beside.c_str());
-  return Fail(Errc::kIo, "cannot write {}: {}", path, std::strerror(code));
-}
-
-Status CheckTarget(const std::string& path) {
-  std::error_code ignored;
-  const auto parent = std::filesystem::absolute(path, ignored).parent_path();
-  if (path.empty() || std::filesystem::is_directory(parent, ignored)) return Ok();
-  return Fail(Errc::kNotFound, "cannot write {}: there is no directory {}; create it first", path,
-              parent.string());
+Result<bool> InputLines::Next(std::string* line) {
+  size_t end = 0;
+  while ((end = waiting_.find('\n')) == std::string::npos && !ended_) {
+    char buffer[4096];
+    CAIRN_TRY(const size_t count, ReadSome(STDIN_FILENO, "standard input", buffer));
+    waiting_.append(buffer, count);
+    ended_ = count == 0;
+  }
+  if (waiting_.empty()) return false;
+  *line = waiting_.substr(0, end);
+  waiting_.erase(0, end == std::string::npos ? end : end + 1);
+  if (line->ends_with('\r')) line->pop_back();
+  return true;
 }
 
 size_t CompleteUtf8(std::string_view bytes) {

@@ -1,4 +1,4 @@
-// Reading texts as bytes, from a file or from standard input ("-"), and writing them whole.
+// Reading texts as bytes, from a file or from standard input ("-").
 #pragma once
 
 #include <string>
@@ -8,14 +8,19 @@
 
 namespace cairn {
 
-/// kNotFound or kIo naming the path; kInvalidArgument if there is nothing in it.
+/// kNotFound or kIo naming the path; kInvalidArgument if there is nothing in it; kInterrupted.
 Result<std::string> ReadText(const std::string& path);
 
-/// Writes `text` beside `path` and then renames it, so that `path` is never half written. kIo.
-Status WriteTextAtomically(const std::string& path, const std::string& text);
+/// The lines of standard input as they come, without their ends ("\\n" or "\\r\\n").
+class InputLines {
+ public:
+  /// False at the end; kIo, and kInterrupted if a signal came while it waited.
+  Result<bool> Next(std::string* line);
 
-/// Refuses, before any work, a file that could not be written in the end; an empty path is fine.
-Status CheckTarget(const std::string& path);
+ private:
+  std::string waiting_;
+  bool ended_ = false;
+};
 
 /// The longest prefix that does not end inside a UTF-8 character; what is not UTF-8 counts as
 /// complete. For streaming text whose characters arrive in pieces.

@@ -74,7 +74,8 @@ Status Workspace::CheckModel(const RunOptions& run) const {
   const std::string fingerprint = model_->file().Fingerprint();
   if (fingerprint != profile_.model_fingerprint) {
     return Fail(Errc::kMismatch,
-                "session '{}' was made with another model ({}, fingerprint {}), not {} ({})",
+                "session '{}' was made with another model ({}, fingerprint {}), not {} ({}); leave "
+                "--model out, or give that one",
                 run.session, profile_.model_path, profile_.model_fingerprint, model_->file().path(),
                 fingerprint);
   }
@@ -157,6 +158,7 @@ Result<std::unique_ptr<Workspace>> Workspace::OpenIn(const RunOptions& run, Engi
   CAIRN_TRY(workspace->FindProfile(run));
   CAIRN_TRY(workspace->CheckModel(run));
   CAIRN_TRY(workspace->Start(run, false));
+  workspace->session_->SettleFirst();
   return workspace;
 }
 
@@ -210,6 +212,7 @@ Result<std::unique_ptr<Workspace>> Workspace::OpenOrCreate(const RunOptions& run
       CAIRN_TRY(workspace->CheckModel(run));
     }
     CAIRN_TRY(workspace->Start(run, false));
+    workspace->session_->SettleFirst();
     return workspace;
   }
   if (record.error().code != Errc::kNotFound) return record.as_failure();
@@ -261,6 +264,7 @@ Result<std::unique_ptr<Workspace>> Workspace::OpenAt(const RunOptions& run,
   CAIRN_TRY(const SessionShape shape, workspace->Prepare(run));
   CAIRN_TRY(workspace->session_,
             workspace->engine_->OpenSessionAt(last, start, shape, workspace->options_));
+  workspace->session_->SettleFirst();
   workspace->Attach();
   return workspace;
 }

@@ -104,7 +104,7 @@ __device__ __forceinline__ bool IsLast(int32_t* arrived) {
 
 /// Until all of what was launched before this on the stream has ended, and what it wrote is there.
 /// For every thread of a kernel that may overlap (LaunchThat), before it reads what that writes,
-/// writes what that uses, or ends.
+/// writes what that uses, or ends. Loads by __ldg are not held behind it, nor kept before it.
 __device__ __forceinline__ void WaitForLaunchBefore() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");
@@ -152,7 +152,7 @@ const char* LaunchThat(bool overlaps, void (*kernel)(Parameters...), dim3 grid,
   cudaError_t error = cudaSuccess;
   if (shared_bytes > 48 << 10) {
     error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                 static_cast<int>(MostSharedBytes()));
+                                 static_cast<int>(shared_bytes));
   }
   if (error == cudaSuccess) error = cudaLaunchKernelEx(&config, kernel, arguments...);
   if (error == cudaSuccess) return nullptr;

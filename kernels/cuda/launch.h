@@ -282,6 +282,19 @@ struct NormArgs {
 };
 const char* LaunchNorm(const NormArgs& args, CUstream_st* stream);
 
+struct HeadsArgs {
+  int64_t rows;
+  int32_t query_heads;
+  int32_t kv_heads;
+  int32_t head_dim;
+  float epsilon;
+  const float* bias;        ///< or null
+  const float* query_norm;  ///< or null
+  const float* key_norm;    ///< or null
+  float* qkv;
+};
+const char* LaunchHeads(const HeadsArgs& args, CUstream_st* stream);
+
 struct AddArgs {
   int64_t count;
   bool by_fours;

@@ -34,6 +34,7 @@ const char* LaunchUpdateTable(int32_t, const int64_t*, const uint32_t*, uint32_t
   return kNone;
 }
 const char* LaunchNorm(const NormArgs&, CUstream_st*) { return kNone; }
+const char* LaunchHeads(const HeadsArgs&, CUstream_st*) { return kNone; }
 const char* LaunchAdd(const AddArgs&, CUstream_st*) { return kNone; }
 const char* LaunchSwiGlu(const SwiGluArgs&, CUstream_st*) { return kNone; }
 const char* LaunchConvert(const ConvertArgs&, CUstream_st*) { return kNone; }

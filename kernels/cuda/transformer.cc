@@ -45,6 +45,24 @@ Status RmsNorm(const float* x, const float* weight, float epsilon, int64_t rows,
   return Launched("norm of rows", LaunchNorm(args, stream));
 }
 
+Status FinishHeads(const HeadWeights& weights, const HeadCounts& heads, int64_t rows, float* qkv,
+                   Stream stream) {
+  CheckSizes(rows, int64_t{heads.total()} * heads.head_dim);
+  const bool changes =
+      weights.bias != nullptr || weights.query_norm != nullptr || weights.key_norm != nullptr;
+  if (rows == 0 || !changes) return Ok();
+  const HeadsArgs args = {rows,
+                          heads.query_heads,
+                          heads.kv_heads,
+                          heads.head_dim,
+                          weights.epsilon,
+                          weights.bias,
+                          weights.query_norm,
+                          weights.key_norm,
+                          qkv};
+  return Launched("bias and norms of heads", LaunchHeads(args, stream));
+}
+
 Status AddRows(float* x, const float* y, int64_t count, const int32_t* stopped, Stream stream) {
   CAIRN_CHECK(count >= 0);
   if (count == 0) return Ok();

@@ -94,6 +94,34 @@ __global__ void __launch_bounds__(kThreads) NormKernel(const NormArgs args) {
   }
 }
 
+// Blocks of threads are [rows, heads by warps]; a warp has a head, and each lane reads again only
+// what it wrote.
+__global__ void __launch_bounds__(kThreads) HeadsKernel(const HeadsArgs args) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int head = static_cast<int>(blockIdx.y) * kWarps + static_cast<int>(threadIdx.x) / kWarp;
+  const int heads = args.query_heads + 2 * args.kv_heads;
+  if (head >= heads) return;
+  const int64_t begin = static_cast<int64_t>(head) * args.head_dim;
+  float* x = args.qkv + static_cast<int64_t>(blockIdx.x) * heads * args.head_dim + begin;
+  const float* norm = head < args.query_heads                   ? args.query_norm
+                      : head < args.query_heads + args.kv_heads ? args.key_norm
+                                                                : nullptr;
+  float sum = 0.0f;
+  for (int i = lane; i < args.head_dim; i += kWarp) {
+    float number = x[i];
+    if (args.bias != nullptr) {
+      number += args.bias[begin + i];
+      x[i] = number;
+    }
+    sum += number * number;
+  }
+  if (norm == nullptr) return;
+  sum = SumOverLanes(sum, kWarp);
+  const float mean = __fdiv_rn(sum, static_cast<float>(args.head_dim));
+  const float factor = __fdiv_rn(1.0f, sqrtf(mean + args.epsilon));
+  for (int i = lane; i < args.head_dim; i += kWarp) x[i] = x[i] * factor * norm[i];
+}
+
 __device__ __forceinline__ float Swish(float gate) { return gate / (1.0f + expf(-gate)); }
 
 // Blocks of threads are [rows, parts of a row]; a thread has four numbers.
@@ -220,6 +248,13 @@ dim3 BlocksFor(int64_t count) {
 
 const char* LaunchNorm(const NormArgs& args, CUstream_st* stream) {
   return Launch(NormKernel, dim3{static_cast<unsigned>(args.rows), 1, 1}, 0, stream, args);
+}
+
+const char* LaunchHeads(const HeadsArgs& args, CUstream_st* stream) {
+  const int heads = args.query_heads + 2 * args.kv_heads;
+  const dim3 grid{static_cast<unsigned>(args.rows),
+                  static_cast<unsigned>((heads + kWarps - 1) / kWarps), 1};
+  return Launch(HeadsKernel, grid, 0, stream, args);
 }
 
 const char* LaunchAdd(const AddArgs& args, CUstream_st* stream) {

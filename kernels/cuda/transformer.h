@@ -12,11 +12,15 @@
 #include "base/dtype.h"
 #include "base/error.h"
 #include "kernels/cuda/attention.h"
+#include "kernels/transformer.h"
 
 namespace cairn::cuda {
 
 Status RmsNorm(const float* x, const float* weight, float epsilon, int64_t rows, int64_t n,
                DType type, std::byte* y, Stream stream);
+
+Status FinishHeads(const HeadWeights& weights, const HeadCounts& heads, int64_t rows, float* qkv,
+                   Stream stream);
 
 /// `stopped` is read when the kernel runs.
 Status AddRows(float* x, const float* y, int64_t count, const int32_t* stopped, Stream stream);

@@ -44,7 +44,9 @@ struct VectorRun {
       for (int p = 0; p < kPieces; ++p) {
         const int piece = p * kVectorLanes + lane;
         if (First() + i < vectors && piece < padded_dim / Piece::kNumbers) {
-          words[i][p] = Piece::Load(stored + (First() + i) * row_bytes, piece);
+          // __ldg would be put behind a wait for the launch before this one.
+          const std::byte* vector = stored + (First() + i) * row_bytes;
+          words[i][p] = reinterpret_cast<const typename Piece::Word*>(vector)[piece];
         }
       }
     }

@@ -103,6 +103,14 @@ TEST_P(SummaryTest, BehindADamagedBlockThereAreNone) {
   }
 }
 
+TEST_P(SummaryTest, ABlockThatCannotBeReadIsAnErrorAndChangesNothing) {
+  FlipAll();
+  const MetaEntries entries = store_.ScanMeta("").value();
+  cold_->Damage({record_.ranges[0].extent, 9, 1, 1}, Errc::kIo);
+  EXPECT_ERROR(Rebuild(), Errc::kIo, "extent");
+  EXPECT_EQ(store_.ScanMeta("").value(), entries);
+}
+
 TEST_P(SummaryTest, AStopChangesNothing) {
   FlipAll();
   const MetaEntries entries = store_.ScanMeta("").value();

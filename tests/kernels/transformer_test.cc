@@ -28,6 +28,39 @@ TEST(Transformer, RmsNormDividesByTheRootOfTheMeanSquare) {
   for (size_t i = 0; i < 8; ++i) EXPECT_EQ(rounded[i], FloatToBf16(y[i])) << i;
 }
 
+TEST(Transformer, HeadsGetTheirBiasBeforeTheirNorm) {
+  const HeadCounts heads = {2, 1, 2};  // rows are q0 q1 k v, of two numbers each
+  const std::vector<float> bias = {1, 0, 0, 0, 0, 2, 5, 0}, query_norm = {1, 10}, key_norm = {2, 1};
+  const std::vector<float> row = {2, 3, 4, 3, 6, 6, 1, 1};
+  const auto finished = [&](const HeadWeights& weights) {
+    std::vector<float> rows = row;
+    rows.insert(rows.end(), 8, 0.0f);
+    FinishHeads(weights, heads, 2, rows.data());
+    return rows;
+  };
+  EXPECT_EQ(finished({bias.data(), nullptr, nullptr, 0}),
+            (std::vector<float>{3, 3, 4, 3, 6, 8, 6, 1, 1, 0, 0, 0, 0, 2, 5, 0}));
+  const std::vector<float> all = finished({bias.data(), query_norm.data(), key_norm.data(), 1.0f});
+  const auto root = [](float mean) { return std::sqrt(mean + 1.0f); };
+  const std::vector<float> expected = {3 / root(9),
+                                       30 / root(9),
+                                       4 / root(12.5f),
+                                       30 / root(12.5f),
+                                       12 / root(50),
+                                       8 / root(50),
+                                       6,
+                                       1,
+                                       1 / root(.5f),
+                                       0,
+                                       0,
+                                       0,
+                                       0,
+                                       2 / root(2),
+                                       5,
+                                       0};
+  for (size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(all[i], expected[i], 1e-6) << i;
+}
+
 TEST(Transformer, SwiGluTakesARowsGatesBeforeItsUps) {
   const std::vector<float> gate_up = {0, 1, 5, 7, -1, 100, 2, 3};  // two rows of 2 and 2
   std::vector<float> y(4);

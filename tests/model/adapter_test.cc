@@ -226,6 +226,20 @@ TEST(AdapterTest, RefusesWhatIsNoAdapter) {
   ExpectRefusal(landmark, Errc::kNotFound, "cairn.landmark.embedding");
 }
 
+TEST(AdapterTest, RefusesBlocksAndContextsThatNobodyCanHave) {
+  for (const auto& [regular, context] :
+       {std::pair{0u, 2048u}, std::pair{4096u, 2048u}, std::pair{0x7fffffffu, 2048u},
+        std::pair{63u, 0u}, std::pair{63u, 0x7fffffffu}}) {
+    GgufWriter landmark = AdapterHeader();
+    landmark.AddUint32("cairn.landmark.regular_tokens", regular);
+    landmark.AddBool("cairn.landmark.in_loss", false);
+    landmark.AddUint32("cairn.landmark.trained_context", context);
+    landmark.AddString("cairn.landmark.selection", "per_chunk");
+    landmark.AddTensor("cairn.landmark.embedding", GgmlType::kF32, {4}, std::vector<float>(4));
+    ExpectRefusal(landmark, Errc::kCorruption, std::to_string(regular) + " regular tokens");
+  }
+}
+
 TEST(AdapterTest, RefusesAScaleThatIsNoNumber) {
   const Result<Adapter> adapter = Adapter::Open("x", std::numeric_limits<float>::quiet_NaN());
   ASSERT_FALSE(adapter);

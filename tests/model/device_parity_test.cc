@@ -38,6 +38,7 @@ constexpr int32_t kBlockTokens = 8;  // of models without landmarks
 
 struct Model {
   const char* name;
+  const char* architecture;
   bool landmark;
   int layers, heads, kv_heads, head_dim;
 };
@@ -50,6 +51,7 @@ class DeviceParity : public testing::TestWithParam<Model> {
  protected:
   static test::TinyModelOptions ModelOptions() {
     test::TinyModelOptions options;
+    options.architecture = GetParam().architecture;
     options.layers = GetParam().layers;
     options.heads = GetParam().heads;
     options.kv_heads = GetParam().kv_heads;
@@ -248,10 +250,12 @@ TEST_P(DeviceParity, ForksGoTheirOwnWays) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, DeviceParity,
-                         testing::Values(Model{"landmarks", true, 3, 4, 2, 16},
-                                         Model{"unmodified", false, 3, 4, 2, 16},
-                                         Model{"unmodified_8_to_1", false, 2, 8, 1, 16},
-                                         Model{"landmarks_1_to_1", true, 2, 3, 3, 24}),
+                         testing::Values(Model{"landmarks", "llama", true, 3, 4, 2, 16},
+                                         Model{"unmodified", "llama", false, 3, 4, 2, 16},
+                                         Model{"unmodified_8_to_1", "llama", false, 2, 8, 1, 16},
+                                         Model{"landmarks_1_to_1", "llama", true, 2, 3, 3, 24},
+                                         Model{"qwen2", "qwen2", true, 2, 4, 2, 16},
+                                         Model{"qwen3", "qwen3", false, 2, 4, 2, 16}),
                          [](const auto& info) { return std::string(info.param.name); });
 
 // Choices by codes, of whole steps and of the host by the same index; most blocks are in a chunk of

@@ -1,13 +1,17 @@
 // What the loader refuses, and that it names it.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/adapter_set.h"
+#include "model/dense_attention.h"
 #include "model/llama.h"
 #include "tests/support/gguf_writer.h"
+#include "tests/support/loaded_llama.h"
 #include "tests/support/scratch_directory.h"
 #include "tests/support/tiny_model.h"
 
@@ -25,6 +29,9 @@ struct Tensor {
 /// one thing about it.
 struct Description {
   std::string type = "model", architecture = "llama", scaling;
+  std::pair<std::string, float> factor;  // a key of this architecture
+  std::string poisoned;                  // a tensor whose last number is `poison`
+  float poison = 0.5f;
   uint32_t layers = 1, query_heads = 2, kv_heads = 1, rotary = 4, context = 64;
   std::vector<Tensor> tensors{
       {"token_embd.weight", {8, 5}},     {"output_norm.weight", {8}},
@@ -41,22 +48,35 @@ struct Description {
     return tensors.emplace_back(Tensor{name, {8}});
   }
 
+  void AddBias() {
+    tensors.insert(
+        tensors.end(),
+        {{"blk.0.attn_q.bias", {8}}, {"blk.0.attn_k.bias", {4}}, {"blk.0.attn_v.bias", {4}}});
+  }
+  void AddHeadNorms() {
+    tensors.insert(tensors.end(),
+                   {{"blk.0.attn_q_norm.weight", {4}}, {"blk.0.attn_k_norm.weight", {4}}});
+  }
+
   Status Write(const std::string& path) const {
     GgufWriter writer;
     writer.AddString("general.type", type);
     writer.AddString("general.architecture", architecture);
-    writer.AddUint32("llama.block_count", layers);
-    writer.AddUint32("llama.context_length", context);
-    writer.AddUint32("llama.embedding_length", 8);
-    writer.AddUint32("llama.feed_forward_length", 6);
-    writer.AddUint32("llama.attention.head_count", query_heads);
-    writer.AddUint32("llama.attention.head_count_kv", kv_heads);
-    writer.AddUint32("llama.rope.dimension_count", rotary);
-    if (!scaling.empty()) writer.AddString("llama.rope.scaling.type", scaling);
+    writer.AddUint32(architecture + ".block_count", layers);
+    writer.AddUint32(architecture + ".context_length", context);
+    writer.AddUint32(architecture + ".embedding_length", 8);
+    writer.AddUint32(architecture + ".feed_forward_length", 6);
+    writer.AddUint32(architecture + ".attention.head_count", query_heads);
+    writer.AddUint32(architecture + ".attention.head_count_kv", kv_heads);
+    writer.AddUint32(architecture + ".rope.dimension_count", rotary);
+    if (!scaling.empty()) writer.AddString(architecture + ".rope.scaling.type", scaling);
+    if (!factor.first.empty()) writer.AddFloat32(architecture + "." + factor.first, factor.second);
     for (const Tensor& tensor : tensors) {
       uint64_t count = 1;
       for (const uint64_t dim : tensor.dims) count *= dim;
-      writer.AddTensor(tensor.name, GgmlType::kF32, tensor.dims, std::vector<float>(count, 0.5f));
+      std::vector<float> numbers(count, 0.5f);
+      if (tensor.name == poisoned) numbers.back() = poison;
+      writer.AddTensor(tensor.name, GgmlType::kF32, tensor.dims, numbers);
     }
     return writer.Write(path);
   }
@@ -91,8 +111,32 @@ TEST_F(LlamaRefusalsTest, TheModelItselfIsGood) {
   Load([](Description& d) { d.Find("rope_freqs.weight").dims = {2}; }, std::nullopt, "factors");
 }
 
+TEST_F(LlamaRefusalsTest, EachArchitectureHasItsTensors) {
+  const auto of = [](const char* name, bool bias, bool head_norms) {
+    return [=](Description& d) {
+      d.architecture = name;
+      if (bias) d.AddBias();
+      if (head_norms) d.AddHeadNorms();
+    };
+  };
+  Load(of("qwen2", true, false), std::nullopt, "qwen2");
+  Load(of("qwen2", false, false), Errc::kCorruption, "'blk.0.attn_q.bias' is missing");
+  Load(of("qwen2", true, true), Errc::kUnsupported, "'blk.0.attn_q_norm.weight'");
+  Load(of("qwen3", false, true), std::nullopt, "qwen3");
+  Load(of("qwen3", false, false), Errc::kCorruption, "'blk.0.attn_q_norm.weight' is missing");
+  Load(of("qwen3", true, true), Errc::kUnsupported, "'blk.0.attn_q.bias'");
+  Load(of("llama", true, false), Errc::kUnsupported, "'blk.0.attn_q.bias'");
+  Load(
+      [&](Description& d) {
+        of("qwen2", true, false)(d);
+        d.Find("blk.0.attn_v.bias").dims = {8};
+      },
+      Errc::kCorruption, "'blk.0.attn_v.bias' is 1 x 8, not 1 x 4");
+}
+
 TEST_F(LlamaRefusalsTest, KindsOfModelsByName) {
-  Load([](Description& d) { d.architecture = "mamba"; }, Errc::kUnsupported, "'mamba'");
+  Load([](Description& d) { d.architecture = "mamba"; }, Errc::kUnsupported,
+       "'mamba' is not supported; cairn runs 'llama', 'qwen2', 'qwen3'");
   Load([](Description& d) { d.scaling = "yarn"; }, Errc::kUnsupported, "'yarn'");
   Load([](Description& d) { d.type = "adapter"; }, Errc::kInvalidArgument, "--adapter");
   Load([](Description& d) { d.rotary = 2; }, Errc::kUnsupported, "rotary dimension 2");
@@ -103,6 +147,51 @@ TEST_F(LlamaRefusalsTest, UnknownTensorsByName) {
                            "blk.0", "output.bias"}) {
     Load([&](Description& d) { d.Find(name); }, Errc::kUnsupported, std::string("'") + name + "'");
   }
+}
+
+TEST_F(LlamaRefusalsTest, LayersThatTheFileDoesNotCount) {
+  for (const char* layer : {"1", "00", "-1", "", "0x", "4294967296"}) {
+    const std::string name = std::string("blk.") + layer + ".attn_norm.weight";
+    Load([&](Description& d) { d.Find(name); }, Errc::kUnsupported, "'" + name + "'");
+  }
+}
+
+TEST_F(LlamaRefusalsTest, ScalingThatIsNotNamed) {
+  for (const char* key : {"rope.scaling.factor", "rope.scale_linear"}) {
+    Load([&](Description& d) { d.factor = {key, 4.0f}; }, Errc::kUnsupported, "'linear'");
+    for (const float none : {0.0f, 1.0f}) {
+      Load([&](Description& d) { d.factor = {key, none}; }, std::nullopt, key);
+    }
+  }
+}
+
+TEST_F(LlamaRefusalsTest, NumbersThatAreNone) {
+  const Description description;
+  for (const Tensor& tensor : description.tensors) {
+    for (const float poison : {NAN, -NAN, INFINITY, -INFINITY}) {
+      Load([&](Description& d) { d.poisoned = tensor.name, d.poison = poison; }, Errc::kCorruption,
+           "'" + tensor.name + "' has numbers");
+    }
+    Load([&](Description& d) { d.poisoned = tensor.name, d.poison = -3e38f; }, std::nullopt,
+         tensor.name);
+  }
+}
+
+// What is read row by row is looked at then.
+TEST_F(LlamaRefusalsTest, AnEmbeddingThatIsNone) {
+  Description description;
+  description.Find("output.weight").dims = {8, 5};
+  description.poisoned = "token_embd.weight";
+  description.poison = NAN;
+  ASSERT_TRUE(description.Write(directory_.File("m")).has_value());
+  const test::LoadedLlama model(directory_.File("m"), "", LinearKind::kF32);
+  DenseAttention attention(model.Shape(8, DType::kF32));
+  const int32_t sound = 0, poisoned = 4;
+  ASSERT_TRUE(model.llama->Forward({&sound, 1}, attention).has_value());
+  const auto failed = model.llama->Forward({&poisoned, 1}, attention);
+  ASSERT_FALSE(failed.has_value());
+  EXPECT_EQ(failed.error().code, Errc::kCorruption);
+  EXPECT_NE(failed.error().message.find("token 4"), std::string::npos) << failed.error().message;
 }
 
 TEST_F(LlamaRefusalsTest, MissingTensorsByName) {

@@ -61,6 +61,7 @@ double LargestDifference(const std::vector<float>& a, const std::vector<float>& 
 }
 
 struct LlamaCase {
+  const char* architecture;
   bool tied;
   bool landmark;
 };
@@ -68,6 +69,7 @@ struct LlamaCase {
 class LlamaTest : public testing::TestWithParam<LlamaCase> {
  protected:
   LlamaTest() {
+    options_.architecture = GetParam().architecture;
     options_.tied = GetParam().tied;
     adapter_options_.landmark = GetParam().landmark;
     adapter_options_.regular_tokens = 7;
@@ -163,13 +165,15 @@ TEST_P(LlamaTest, TheAdapterChangesTheModelAndScaleZeroDoesNot) {
   EXPECT_EQ(rows(*silent.llama, three), expected);
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, LlamaTest,
-                         testing::Values(LlamaCase{true, false}, LlamaCase{true, true},
-                                         LlamaCase{false, false}, LlamaCase{false, true}),
-                         [](const auto& info) {
-                           return std::string(info.param.tied ? "Tied" : "Untied") +
-                                  (info.param.landmark ? "Landmark" : "Unmodified");
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Models, LlamaTest,
+    testing::Values(LlamaCase{"llama", true, false}, LlamaCase{"llama", true, true},
+                    LlamaCase{"llama", false, false}, LlamaCase{"llama", false, true},
+                    LlamaCase{"qwen2", true, true}, LlamaCase{"qwen3", false, false}),
+    [](const auto& info) {
+      return std::string(info.param.architecture) + (info.param.tied ? "Tied" : "Untied") +
+             (info.param.landmark ? "Landmark" : "Unmodified");
+    });
 
 }  // namespace
 }  // namespace cairn

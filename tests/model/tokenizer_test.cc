@@ -186,6 +186,30 @@ GgufWriter Vocabulary(const std::string& pre) {
   return writer;
 }
 
+TEST(TokenizerTest, WhateverMeansTheEndIsOne) {
+  const ScratchDirectory scratch;
+  GgufWriter writer;
+  writer.AddString("tokenizer.ggml.model", "gpt2");
+  writer.AddString("tokenizer.ggml.pre", "gpt-2");
+  writer.AddStrings("tokenizer.ggml.tokens", {"a", "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>",
+                                              "<|x|>", "<|im_end|>", "</s>", "<|endoftext|>"});
+  writer.AddInt32s("tokenizer.ggml.token_type", {1, 3, 3, 4, 3, 1, 3, 3});
+  writer.AddStrings("tokenizer.ggml.merges", {});
+  const auto ends = [&](const char* name) {
+    EXPECT_TRUE(writer.Write(scratch.File(name)));
+    const Tokenizer tokenizer = TokenizerOf(scratch.File(name));
+    std::vector<uint32_t> found;
+    for (uint32_t id = 0; id < 10; ++id) {
+      if (tokenizer.IsEnd(id)) found.push_back(id);
+    }
+    return found;
+  };
+  using Ids = std::vector<uint32_t>;
+  EXPECT_EQ(ends("none"), (Ids{1, 2, 3, 7}));  // 5 is text here
+  writer.AddUint32("tokenizer.ggml.eos_token_id", 6);
+  EXPECT_EQ(ends("eos"), (Ids{1, 2, 3, 6, 7}));
+}
+
 TEST(TokenizerTest, WholeWordsGoBeforeMergesOnlyInLlama3) {
   using Ids = std::vector<uint32_t>;
   const ScratchDirectory scratch;

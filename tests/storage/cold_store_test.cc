@@ -35,7 +35,8 @@ struct ScratchSubject final : Subject {
 };
 struct RocksSubject final : Subject {
   explicit RocksSubject(BlockReads reads)
-      : rocks(OpenRocks(directory.store(), {.create = true, .block_reads = reads})) {}
+      : rocks(RocksColdStore::Open(directory.store(), {.create = true, .block_reads = reads})
+                  .value()) {}
   ColdStore& store() override { return *rocks; }
   TempDirectory directory;
   std::unique_ptr<RocksColdStore> rocks;

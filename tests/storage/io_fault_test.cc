@@ -22,7 +22,8 @@ TEST_P(IoFaults, AreToldAndNothingIsLost) {
     EXPECT_GOOD(run.Run(GetParam(), {.operation = operation}));
   }
   for (const bool stays : {false, true}) {
-    for (const FileOperation operation : {FileOperation::kWrite, FileOperation::kCreate}) {
+    for (const FileOperation operation :
+         {FileOperation::kWrite, FileOperation::kSync, FileOperation::kCreate}) {
       EXPECT_GOOD(run.Run(GetParam(), {operation, /*no_space=*/true, stays}));
     }
   }

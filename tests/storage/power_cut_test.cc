@@ -1,6 +1,7 @@
 // The power is cut while a store is written: what was acknowledged is there afterwards, exactly,
 // and of what was in flight all or nothing. CAIRN_TEST_CUTS makes it longer.
 #include <cstdlib>
+#include <filesystem>
 
 #include "catalog_fixture.h"
 #include "store_fixture.h"
@@ -10,6 +11,7 @@
 namespace cairn {
 namespace {
 
+namespace fs = std::filesystem;
 using test::PowerCutCounts;
 using test::PowerCutRun;
 
@@ -40,6 +42,38 @@ TEST(PowerCut, WhatWasAcknowledgedIsThereAfterwards) {
   EXPECT_GT(counts.acknowledged, counts.cuts);
   EXPECT_GT(counts.whole, 0u);
   EXPECT_GT(counts.undone, 0u);
+}
+
+/// A log goes when its changes are in a table file, and the mark names it until it is written anew.
+TEST(Kill, InOpeningAfterOneBehindAFlushLosesNothing) {
+  const TempDirectory directory;
+  const std::string pristine = directory.path() + "/pristine", mark = pristine + "/acknowledged";
+  {
+    const auto store = OpenRocks(pristine, {.create = true});
+    SessionCatalog catalog = OpenCatalog(*store);
+    SessionRecord record = NewSession(catalog, "s");
+    ASSERT_GOOD(Extend(*store, catalog, record, 3, {1, 2, 3}, "tail"));
+    fs::copy_file(mark, directory.path() + "/mark");
+    CompactionReport report;
+    ASSERT_GOOD(store->Compact([](uint64_t, uint64_t) { return Status(Ok()); }, report));
+  }
+  fs::copy_file(directory.path() + "/mark", mark, fs::copy_options::overwrite_existing);
+  uint64_t killed_at = 0;
+  for (bool killed = true; killed;) {
+    fs::remove_all(directory.store());
+    fs::copy(pristine, directory.store(), fs::copy_options::recursive);
+    test::PowerCutDisk disk(directory.store());
+    disk.files().CutAt(++killed_at);
+    // All changes from there on fail, and what was changed stays.
+    (void)RocksColdStore::Open(directory.store(), {.read_threads = 1, .env = disk.env()});
+    killed = disk.files().off();
+    disk.files().Revive();
+    const auto store = OpenRocks(directory.store(), {.env = disk.env()});
+    ASSERT_NE(store, nullptr) << "killed at change " << killed_at;
+    const SessionCatalog catalog = OpenCatalog(*store);
+    ExpectWhole(*store, catalog, "s", {1, 2, 3}, "tail");
+  }
+  EXPECT_GT(killed_at, 5u);
 }
 
 /// One of the segment and one of the catalog's log: each is a round trip to the disk.

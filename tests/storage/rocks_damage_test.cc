@@ -3,6 +3,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "storage/catalog_format.h"
 #include "storage/rocks_cold_store.h"
 #include "storage/rocks_log.h"
 #include "storage/session_catalog.h"
@@ -123,6 +124,30 @@ TEST(RocksDamage, ADamagedEntryOfARunIsAnErrorThatNamesTheBlockAndNothingIsFreed
     ASSERT_GOOD(store->DropExtent(1, 0));
     EXPECT_EQ(store->Extents().value(), (std::vector<uint64_t>{2, 3}));
   }
+}
+
+/// Nobody knows what a store without it is, so nothing may go before somebody has looked.
+TEST(RocksDamage, WithoutTheEntryOfTheFormatNothingIsFreed) {
+  const TempDirectory directory;
+  MakeStore(directory.store());
+  const std::string key(kFormatKey);
+  std::string format;
+  {
+    const auto store = OpenRocks(directory.store(), {});
+    format = store->ReadMeta(key).value().value();
+    ASSERT_GOOD(store->WriteMeta({.deletes = {key}}));
+  }
+  const fs::path nobodys = directory.store() + "/blocks/00000007.seg";
+  std::ofstream(nobodys) << "of no run";
+  {
+    const auto store = OpenRocks(directory.store(), {});
+    EXPECT_TRUE(fs::exists(nobodys));
+    EXPECT_ERROR(SessionCatalog::Open(*store, false), Errc::kCorruption, "no entry 'format'");
+    EXPECT_TRUE(fs::exists(nobodys));
+    ASSERT_GOOD(store->WriteMeta({.puts = {{key, format}}}));
+  }
+  ASSERT_NE(OpenRocks(directory.store(), {}), nullptr);
+  EXPECT_FALSE(fs::exists(nobodys));
 }
 
 /// Opens the store's catalog and reads the session; success only if it is as MakeStore left it.

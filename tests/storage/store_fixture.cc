@@ -6,6 +6,8 @@
 #include <iostream>
 
 #include "base/hash.h"
+#include "storage/catalog_format.h"
+#include "storage/session_catalog.h"
 
 namespace cairn {
 namespace {
@@ -93,6 +95,10 @@ std::unique_ptr<RocksColdStore> OpenRocks(const std::string& path, RocksColdStor
   options.read_threads = 4;
   Result<std::unique_ptr<RocksColdStore>> store = RocksColdStore::Open(path, options);
   EXPECT_TRUE(store.has_value()) << store.error().message;
+  // Without the catalog's first entries a store that is opened again would seem damaged.
+  if (store && options.create && !store.value()->ReadMeta(kFormatKey).value()) {
+    EXPECT_TRUE(SessionCatalog::Open(*store.value(), false).has_value());
+  }
   return store ? std::move(store).value() : nullptr;
 }
 

@@ -55,6 +55,7 @@ Status ReadOne(ColdStore& store, const BlockId& id, size_t payload_bytes);
 std::vector<BlockId> BlocksOf(uint64_t extent, uint32_t first, uint32_t count, uint16_t layers,
                               uint16_t heads);
 
+/// One that it makes has the catalog's first entries.
 std::unique_ptr<RocksColdStore> OpenRocks(const std::string& path, RocksColdStoreOptions options);
 /// A writer that creates its store.
 std::unique_ptr<RocksColdStore> OpenWriter(const std::string& path);

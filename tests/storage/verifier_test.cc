@@ -76,6 +76,28 @@ TEST_P(VerifierTest, EveryDamagedBlockIsNamedForEverySessionThatHasIt) {
   EXPECT_EQ(Found(faulty), expected);
 }
 
+/// It may be whole: nobody must cut it off.
+TEST_P(VerifierTest, WhatCannotBeReadIsToldApartFromWhatIsDamaged) {
+  MakeSessions();
+  FaultyColdStore faulty(cold());
+  const BlockId damaged{a_.ranges[0].extent, 1, 0, 0};
+  faulty.Damage(damaged);
+  for (const Errc code : {Errc::kIo, Errc::kResource}) {
+    faulty.Damage({a_.ranges[0].extent, 2, 1, 0}, code);
+    const Verifier verifier = Verify(faulty);
+    ASSERT_EQ(verifier.damages().size(), 4u);  // of "a" and "b"
+    for (const Damage& damage : verifier.damages()) {
+      EXPECT_EQ(damage.unreadable(), damage.block != damaged) << damage.what;
+      EXPECT_EQ(damage.code, damage.block == damaged ? Errc::kCorruption : code);
+    }
+  }
+  faulty.Heal();
+  faulty.FailNth(ColdOperation::kScanMeta, 3);
+  const Verifier verifier = Verify(faulty);
+  ASSERT_EQ(verifier.damages().size(), 1u);
+  EXPECT_TRUE(verifier.damages()[0].unreadable());
+}
+
 TEST_P(VerifierTest, AnEntryThatIsGoneIsMissed) {
   MakeSessions();
   struct Case {

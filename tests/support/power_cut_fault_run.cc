@@ -110,6 +110,8 @@ Result<bool> IoFaultRun::RunNth(StoreOperation operation, const IoFault& fault, 
       return At("a full disk is called otherwise", status.error());
     }
   }
+  // What failed is remembered by this process, or must be found by the next.
+  if (random_() % 2 == 0) writer.Close();
   if (!writer.open()) TRY_WHEN("opening when the fault is gone", writer.Open());
   TRY_WHEN("without opening again", writer.Verify(/*opened_now=*/false));
   TRY_WHEN("rolling back", writer.RollBackAll());

@@ -1,5 +1,7 @@
 #include "tests/support/power_cut_file_system.h"
 
+#include <cerrno>
+#include <cstring>
 #include <utility>
 
 namespace cairn::test {
@@ -217,6 +219,8 @@ IOStatus PowerCutFileSystem::Enter(FileOperation operation) {
   if (order_->met && !fault.stays) return IOStatus::OK();
   if (!order_->met && --fault.nth > 0) return IOStatus::OK();
   order_->met = true;
+  // As RocksDB's own file system words it.
+  if (fault.over_quota) return IOStatus::IOError("While writing", std::strerror(EDQUOT));
   return fault.no_space ? IOStatus::NoSpace("no space, as the test ordered")
                         : IOStatus::IOError("a fault, as the test ordered");
 }

@@ -26,9 +26,10 @@ class PowerCutFileSystem final : public rocksdb::FileSystemWrapper {
  public:
   struct Fault {
     FileOperation operation = FileOperation::kWrite;
-    uint64_t nth = 1;       ///< from now on
-    bool no_space = false;  ///< ENOSPC; otherwise EIO
-    bool stays = false;     ///< all later ones fail too
+    uint64_t nth = 1;         ///< from now on
+    bool no_space = false;    ///< ENOSPC; otherwise EIO
+    bool stays = false;       ///< all later ones fail too
+    bool over_quota = false;  ///< EDQUOT instead
   };
 
   /// Over the store at `store`, there or not yet.

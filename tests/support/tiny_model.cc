@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "tests/support/gguf_writer.h"
@@ -114,19 +115,25 @@ uint64_t Rows(const TinyModelOptions& options) {
 
 void AddHyperparameters(const TinyModelOptions& options, GgufWriter& writer) {
   const auto u32 = [](int value) { return static_cast<uint32_t>(value); };
-  writer.AddString("general.architecture", "llama");
+  const auto key = [&](const char* suffix) { return options.architecture + "." + suffix; };
+  writer.AddString("general.architecture", options.architecture);
   writer.AddString("general.type", "model");
   writer.AddString("general.name", "tiny");
-  writer.AddUint32("llama.block_count", u32(options.layers));
-  writer.AddUint32("llama.context_length", 8192);
-  writer.AddUint32("llama.embedding_length", u32(options.heads * options.head_dim));
-  writer.AddUint32("llama.feed_forward_length", u32(options.ffn));
-  writer.AddUint32("llama.attention.head_count", u32(options.heads));
-  writer.AddUint32("llama.attention.head_count_kv", u32(options.kv_heads));
-  writer.AddFloat32("llama.rope.freq_base", options.rope_base);
-  writer.AddUint32("llama.rope.dimension_count", u32(options.head_dim));
-  writer.AddFloat32("llama.attention.layer_norm_rms_epsilon", 1e-5f);
-  writer.AddUint32("llama.vocab_size", static_cast<uint32_t>(Rows(options)));
+  writer.AddUint32(key("block_count"), u32(options.layers));
+  writer.AddUint32(key("context_length"), 8192);
+  writer.AddUint32(key("embedding_length"), u32(options.heads * options.head_dim));
+  writer.AddUint32(key("feed_forward_length"), u32(options.ffn));
+  writer.AddUint32(key("attention.head_count"), u32(options.heads));
+  writer.AddUint32(key("attention.head_count_kv"), u32(options.kv_heads));
+  writer.AddFloat32(key("rope.freq_base"), options.rope_base);
+  if (options.architecture == "llama") {  // others leave it to the width of a head
+    writer.AddUint32(key("rope.dimension_count"), u32(options.head_dim));
+  } else {
+    writer.AddUint32(key("attention.key_length"), u32(options.head_dim));
+    writer.AddUint32(key("attention.value_length"), u32(options.head_dim));
+  }
+  writer.AddFloat32(key("attention.layer_norm_rms_epsilon"), 1e-5f);
+  writer.AddUint32(key("vocab_size"), static_cast<uint32_t>(Rows(options)));
 }
 
 }  // namespace
@@ -141,18 +148,34 @@ Status WriteTinyModel(const std::string& path, const TinyModelOptions& options) 
     writer.AddTensor(matrix.name, options.weight_type, {matrix.n_in, matrix.n_out},
                      random.Normal(matrix.n_in * matrix.n_out, deviation));
   };
-  const auto add_norm = [&](const std::string& name) {
-    std::vector<float> values = random.Normal(hidden, 0.1f);
+  const auto add_norm = [&](const std::string& name, uint64_t width) {
+    std::vector<float> values = random.Normal(width, 0.1f);
     for (float& value : values) value += 1.0f;
-    writer.AddTensor(name, GgmlType::kF32, {hidden}, values);
+    writer.AddTensor(name, GgmlType::kF32, {width}, values);
+  };
+  const auto add_heads = [&](const std::string& prefix) {
+    const auto head_dim = static_cast<uint64_t>(options.head_dim);
+    if (options.architecture == "qwen3") {
+      add_norm(prefix + "attn_q_norm.weight", head_dim);
+      add_norm(prefix + "attn_k_norm.weight", head_dim);
+    }
+    if (options.architecture != "qwen2") return;
+    for (const auto& [name, heads] :
+         {std::pair{"q", options.heads}, std::pair{"k", options.kv_heads},
+          std::pair{"v", options.kv_heads}}) {
+      const uint64_t width = static_cast<uint64_t>(heads) * head_dim;
+      writer.AddTensor(prefix + "attn_" + name + ".bias", GgmlType::kF32, {width},
+                       random.Normal(width, 0.5f));
+    }
   };
   AddHyperparameters(options, writer);
   AddTokenizer(options, Rows(options), writer);
   add_matrix({"token_embd.weight", Rows(options), hidden}, 1.0f);
   for (int layer = 0; layer < options.layers; ++layer) {
     const std::string prefix = "blk." + std::to_string(layer) + ".";
-    add_norm(prefix + "attn_norm.weight");
-    add_norm(prefix + "ffn_norm.weight");
+    add_norm(prefix + "attn_norm.weight", hidden);
+    add_norm(prefix + "ffn_norm.weight", hidden);
+    add_heads(prefix);
     for (const Matrix& matrix : LayerMatrices(options, layer)) {
       // Outputs keep the size of inputs; queries and keys are larger, so that attention is sharp.
       const bool sharp =
@@ -160,7 +183,7 @@ Status WriteTinyModel(const std::string& path, const TinyModelOptions& options) 
       add_matrix(matrix, (sharp ? 1.5f : 1.0f) / std::sqrt(static_cast<float>(matrix.n_in)));
     }
   }
-  add_norm("output_norm.weight");
+  add_norm("output_norm.weight", hidden);
   if (!options.tied) {
     add_matrix({"output.weight", Rows(options), hidden},
                1.0f / std::sqrt(static_cast<float>(hidden)));

@@ -1,4 +1,4 @@
-// Tiny random models of the llama architecture, complete enough to run text through the engine: a
+// Tiny random models, complete enough to run text through the engine: a
 // byte-level vocabulary with ChatML control tokens, a chat template, weights from a seed.
 #pragma once
 
@@ -11,6 +11,7 @@
 namespace cairn::test {
 
 struct TinyModelOptions {
+  std::string architecture = "llama";  ///< or "qwen2" (a bias), "qwen3" (norms of heads)
   int layers = 2;
   int heads = 4;
   int kv_heads = 2;

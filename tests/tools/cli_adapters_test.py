@@ -7,8 +7,8 @@ import shutil
 import subprocess
 import unittest
 
-from cli_harness import (CliTest, IN_LOSS, LANDMARK, LANDMARK2, LORA, LORA2, MODEL, OLDER_SESSION,
-                         SMALL_STEPS, TIMEOUT_SECONDS, random_text)
+from cli_harness import (CliTest, IN_LOSS, LANDMARK, LANDMARK2, LORA, LORA2, MODEL, MODELS,
+                         OLDER_SESSION, SMALL_STEPS, TIMEOUT_SECONDS, plain, random_text)
 
 BLOCK_TOKENS = 15  # of the tiny landmark adapters
 
@@ -135,6 +135,18 @@ class Remembered(CliTest):
         self.good(*self.ask(*given(moved, LANDMARK), name="m"))
         shutil.copy(LORA2, lora)
         self.refused(*self.ask(name="m"), saying="file at .*l.gguf has changed since session 'm'")
+
+
+class FromAnotherDirectory(CliTest):
+    def test_they_are_found(self):
+        text = self.file("text.txt", random_text(600))
+        made = plain("ingest", *self.session(), "--model", "tiny.gguf", "--adapter", "lora.gguf",
+                     text, cwd=MODELS)
+        self.assertEqual(made.code, 0, made.stderr)
+        shown = self.show()
+        self.assertEqual([shown["model"]["path"], shown["adapters"][0]["path"]], [MODEL, LORA])
+        asked = plain("ask", *self.session(), "--max-tokens", "1", "Who?", cwd=self.directory)
+        self.assertEqual(asked.code, 0, asked.stderr)
 
 
 class Older(CliTest):

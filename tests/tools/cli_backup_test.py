@@ -107,6 +107,10 @@ class Backup(BackupTest):
         backup = ("backup", "--store", self.store)
         self.refused("backup", "--store", self.directory / "no", self.copy, saying="no store at")
         self.refused(*backup, self.store, saying="something at .*store already; name a new place")
+        (self.directory / "link").symlink_to(self.store)
+        for inside in ("store/in", "store/blocks/x", "store/db/x", "link/in"):
+            self.refused(*backup, self.directory / inside, saying="is inside the store")
+        (self.directory / "link").unlink()
         self.refused(*backup, self.directory / "no" / "copy", saying="cannot create .*no")
         self.refused(*backup, code=2, saying="see `cairn")
         self.assertEqual(sorted(self.directory.rglob("*")), before)

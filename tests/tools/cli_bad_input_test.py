@@ -65,6 +65,13 @@ class BadModel(CliTest):
             with self.subTest(type=number):
                 self.refused_model(bytes(content), name)
 
+    def test_fewer_rows_of_the_embedding_than_tokens(self):
+        content = bytearray(pathlib.Path(MODEL).read_bytes())
+        place = tensor_type_offset(bytes(content), "token_embd.weight") - 8
+        (rows,) = struct.unpack_from("<Q", content, place)
+        struct.pack_into("<Q", content, place, rows - 1)
+        self.refused_model(bytes(content), f"{rows} tokens and an embedding of {rows - 1}")
+
     def test_an_adapter_that_is_none(self):
         self.refused("generate", "--model", MODEL, "--adapter", OTHER_MODEL, "--prompt", "x",
                      saying="not a LoRA adapter")
@@ -110,7 +117,10 @@ class BadUse(CliTest):
     def test_options_that_cannot_be(self):
         for arguments, saying in (
                 (("--retrieve", "200"), "context of 8192"),
-                (("--retrieve", "-1"), "not be negative"),
+                (("--retrieve", "-1"), "--retrieve -1: .*not be negative"),
+                (("--recent", "-5"), "--recent -5: .*not be negative"),
+                (("--sinks", "-2"), "--sinks -2: .*not be negative"),
+                (("--query-stride", "0"), "--query-stride 0: use 1 or more"),
                 (("--threads", "0"), "--threads 0: use 1"),
                 (("--host-memory", "lots"), "--host-memory: .*lots"),
                 (("--disk-limit", "3 parsecs"), "--disk-limit: .*parsecs"),
@@ -187,6 +197,23 @@ class BadUse(CliTest):
 
 
 class BadStore(CliTest):
+    def test_representatives_that_cannot_be(self):
+        text = self.file("text.txt", random_text(500))
+        for number in (0, 65):
+            self.refused("ingest", *self.session(), "--model", MODEL, "--representatives", number,
+                         text, saying="use --representatives 1 to 64")
+
+    def test_a_place_that_is_only_read(self):
+        self.ingest(self.file("text.txt", random_text(500)))
+        lock = self.store / "lock"
+        lock.unlink()
+        lock.mkdir()  # as little to be opened for writing as on a disk that is only read
+        self.refused("ask", *self.session(), "Who?",
+                     saying="cannot open .*lock: .*; this command needs a store that can be "
+                            "written to: `cairn backup`")
+        self.good("sessions", "list", "--store", self.store)
+        self.good("backup", "--store", self.store, self.directory / "copy")
+
     def test_two_writers(self):
         text = self.file("text.txt", random_text(100000))
         self.ingest(self.file("short.txt", random_text(500)), name="other")

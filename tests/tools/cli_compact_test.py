@@ -62,7 +62,7 @@ class CompactTest(CliTest):
         self.flip(self.payload_files()[0], [3000])
         self.good("compact", "--store", self.store)
         self.assertEqual(self.good_or_damaged("verify"), 1)
-        self.good("repair", "--store", self.store)
+        self.good("repair", "--store", self.store, "--cut")
         self.good("verify", "--store", self.store)
         self.compact()
         self.good("verify", "--store", self.store)

@@ -89,7 +89,9 @@ class Ladder(CliTest):
             self.assertTrue(self.points(tier=tier, step=step) or f"{tier}/{step}" in small,
                             (tier, step))
         mixes = {p["variant"] for p in self.points(tier="mix")}
-        self.assertTrue({"100/0/0", "50/25/25", "0/0/100", "zipf"} <= mixes, mixes)
+        for mix in ("100/0/0", "50/25/25", "0/0/100", "zipf"):
+            left_out = re.search(rf"^mix/.*/{mix}/", small, re.MULTILINE)
+            self.assertTrue(mix in mixes or left_out, (mix, mixes, small))
         for name, program in (("fio", "fio"), ("Redis", "redis-server")):
             (peer,) = [p for p in ladder["peers"] if p["name"] == name]
             self.assertEqual(peer["present"], shutil.which(program) is not None)
@@ -236,8 +238,9 @@ class Ladder(CliTest):
                                  block_bytes=16384)
         for point in document["points"]:
             if point["name"] == changed["name"]:
-                for part in ("median", "low", "high"):
-                    point["p50_ns"][part] *= 1000
+                # Turns too short for a median of their own give no interval.
+                point["p50_ns"] = {part: value and value * 1000
+                                   for part, value in point["p50_ns"].items()}
         slower = self.file("slower.json", json.dumps(document))
         done = run("bench", "compare", ladder, slower, "--json")
         self.assertEqual(done.code, 1)

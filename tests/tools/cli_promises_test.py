@@ -13,7 +13,7 @@ import time
 import unittest
 
 from cli_harness import (BINARY, CliTest, DATA, LANDMARK, MODEL, SMALL_STEPS, TIMEOUT_SECONDS,
-                         command, plain, random_text)
+                         command, commands_of, plain, random_text)
 
 MANUAL = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text()
 TIERS = {"tiers", "stored_bytes", "seconds_waited", "cold_only_share", "device_steps",
@@ -38,6 +38,8 @@ class ExitCodes(CliTest):
             done = subprocess.run([BINARY, "sessions", "list", "--store", str(self.store)],
                                   stdout=full, check=False, timeout=TIMEOUT_SECONDS)
         self.assertEqual(done.returncode, 1)
+        for value in (("--threads", "0"), ("--host-memory", "10GB"), ("--index", "foo")):
+            self.assertEqual(plain("ask", *self.session(), *value, "Who?").code, 1, value)
 
     def test_2(self):
         for words in ((), ("aks",), ("ask", "--store"), ("ask", "--no-such"), ("sessions", "lst"),
@@ -62,6 +64,24 @@ class ExitCodes(CliTest):
             _, stderr = process.communicate(timeout=TIMEOUT_SECONDS)
             self.assertEqual(process.returncode, 130, stderr)
             self.assertRegex(stderr.decode(), "^cairn: ")
+
+
+class Json(CliTest):
+    def test_every_command_has_it_but_those_that_the_manual_names(self):
+        without = {path for path, text in commands_of().items()
+                   if "Subcommands:" not in text and "--json" not in text}
+        self.assertEqual(without, {("chat",), ("man",), ("completion", "bash"),
+                                   ("completion", "zsh"), ("completion", "fish")})
+        row = re.search(r"^\| `--json` .*$", MANUAL, re.M).group(0)
+        for name in ("chat", "completion", "man", "sessions list --names"):
+            self.assertIn(f"`{name}`", row)
+
+    def test_it_is_refused_where_it_is_not(self):
+        self.ingest(self.file("text.txt", random_text(300)))
+        self.refused("chat", *self.session(), "--json", code=2, saying="--json")
+        names = ("sessions", "list", "--store", self.store, "--names")
+        self.refused(*names, "--json", saying="--names prints no JSON")
+        self.assertEqual(self.good(*names).stdout, "s\n")
 
 
 class Documents(CliTest):

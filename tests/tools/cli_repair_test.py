@@ -43,7 +43,7 @@ class Cut(RepairTest):
     def test_without_damage_nothing_is_done(self):
         self.ingest(self.file("text.txt", random_text(3000)))
         before = {path.name: path.read_bytes() for path in (self.store / "db").iterdir()}
-        self.assertEqual(self.repair(), {"dry_run": False, "repaired": [], "hopeless": []})
+        self.assertEqual(self.repair("--cut"), {"dry_run": False, "repaired": [], "hopeless": []})
         self.assertRegex(self.good("repair", "--store", self.store).stdout, "nothing is damaged")
         after = {path.name: path.read_bytes() for path in (self.store / "db").iterdir()}
         self.assertEqual(after, before)
@@ -68,13 +68,22 @@ class Cut(RepairTest):
                 self.assertEqual(self.show(name), whole)
                 self.assertEqual(self.verify(), found)
                 said = self.good("repair", "--store", self.store, "--dry-run").stdout
-                self.assertRegex(said, f"session '{name}': cut from {whole['tokens']} tokens to "
-                                 f"{first * block}; tokens {first * block} to "
+                self.assertRegex(said, f"session '{name}': --cut would cut it from "
+                                 f"{whole['tokens']} tokens to {first * block}; tokens "
+                                 f"{first * block} to "
                                  f"{whole['tokens'] - 1} are lost, unless --model computes")
-                done = self.repair("--session", name)
+                for some in ((), ("--session", name)):
+                    done = run("repair", "--store", self.store, *some)
+                    self.assertEqual(done.code, 1)
+                    self.assertRegex(done.stderr, "nothing was changed: [12] sessions would be cut."
+                                     " Give --session NAME and --model FILE .* or --cut")
+                    self.assertEqual(self.show(name), whole)
+                    self.assertEqual(self.verify(), found)
+                done = self.repair("--cut", "--session", name)
                 self.assertEqual(done["repaired"], [{"session": name, **expected}])
                 self.assertEqual({finding["session"] for finding in self.verify()}, {"copy"})
-                self.assertEqual(self.repair()["repaired"], [{"session": "copy", **expected}])
+                done = self.repair("--cut")
+                self.assertEqual(done["repaired"], [{"session": "copy", **expected}])
                 self.assertEqual(self.verify(), [])
                 for cut in (name, "copy"):
                     shown = self.show(cut)
@@ -96,7 +105,7 @@ class Cut(RepairTest):
         for prefix, cut, known in (("a/", end, True), ("t/", end, False)):
             self.damage_entry(prefix)
             self.assertNotEqual(self.verify(), [])
-            done = self.repair()["repaired"]
+            done = self.repair("--cut")["repaired"]
             with self.subTest(prefix=prefix):
                 self.assertEqual([(d["tokens"], d["tokens_known"]) for d in done], [(cut, known)])
                 self.assertEqual(self.verify(), [])
@@ -121,7 +130,7 @@ class Cut(RepairTest):
             with self.subTest(mode=mode):
                 self.assertEqual(self.verify(), found)
                 self.assertRegex(said, f"session '{mode}': its damaged summaries are made anew")
-                self.assertNotIn("cut from", said)
+                self.assertNotIn("--cut would", said)
                 done = self.repair()
                 self.assertEqual(done["repaired"], planned["repaired"])
                 self.assertTrue(all(d["summaries_rebuilt"] and d["tokens"] == d["tokens_before"]
@@ -139,7 +148,7 @@ class Cut(RepairTest):
         whole = self.show()
         first = min(finding["block"] for finding in self.damage_blocks(places=(2,)))
         self.damage_entry("m/")
-        done = self.repair()["repaired"]
+        done = self.repair("--cut")["repaired"]
         self.assertEqual([(d["tokens"], d["summaries_rebuilt"]) for d in done],
                          [(first * block, True)])
         self.assertEqual(self.verify(), [])
@@ -152,7 +161,7 @@ class Cut(RepairTest):
         self.ingest(text, name="b")
         self.damage_entry("s/a")
         self.damage_entry("a/")  # of b
-        done = self.repair(code=1)
+        done = self.repair("--cut", code=1)
         self.assertEqual([d["session"] for d in done["repaired"]], ["b"])
         self.assertEqual([d["session"] for d in done["hopeless"]], ["a"])
         self.assertEqual({finding["session"] for finding in self.verify()}, {"a"})
@@ -160,6 +169,30 @@ class Cut(RepairTest):
                                   saying="1 sessions of the store .* cannot be repaired; restore")
         self.good("sessions", "delete", "a", "--store", self.store)
         self.assertEqual(self.verify(), [])
+
+    def test_what_cannot_be_read_is_not_cut_off(self):
+        self.ingest(self.file("text.txt", random_text(3000)))
+        whole = self.show()
+        path = self.payload_files()[0]
+        aside = path.with_suffix(".aside")
+        path.rename(aside)
+        path.symlink_to(path)  # opening it fails, for root too
+        said = run("verify", "--store", self.store)
+        self.assertEqual(said.code, 1)
+        self.assertRegex(said.stdout, "(?m)^unreadable session 's' layer 0 head 0 block 0 ")
+        self.assertNotRegex(said.stdout, "(?m)^damaged ")
+        self.assertRegex(said.stderr, "cannot be read now, and may be whole: .*symbolic links.* "
+                         "Make sure that its files may be read")
+        self.assertTrue(all(finding["unreadable"] for finding in self.verify()))
+        for options in ((), ("--cut",), ("--session", "s", "--cut"),
+                        ("--session", "s", "--model", MODEL), ("--dry-run",)):
+            with self.subTest(options=options):
+                self.refused("repair", "--store", self.store, *options,
+                             saying="cannot be read now, and may be whole")
+        path.unlink()
+        aside.rename(path)
+        self.assertEqual(self.verify(), [])
+        self.assertEqual(self.show(), whole)
 
     def refused_after_output(self, *arguments, saying):
         done = run(*arguments)

@@ -110,7 +110,7 @@ class Settings(CliTest):
                 ("hello", "config:1: 'hello' is no setting; write NAME = VALUE"),
                 ("\n# x\nthreads =", "config:3: 'threads' has no value"),
                 ("threads = 2\n\nstores = x", "config:3: no command has an option --stores"),
-                ("[asks]\nstore = x", "config:2: there is no command 'asks'"),
+                ("[asks]\nstore = x", "config:1: there is no command 'asks'"),
                 ("[ask]\nlengths = 2k", "config:2: `cairn ask` has no option --lengths"),
                 ("help = true", "config:1: --help is for the command line alone"),
                 ("questions = q.txt", "config:1: --questions is for the command line alone"),
@@ -132,6 +132,33 @@ class Settings(CliTest):
         self.wrong(*ask, config="threads = 0", code=1, saying=r"--threads is from .*config:1\)")
         self.wrong(*ask, THREADS="x", saying=r"--threads is from CAIRN_THREADS\)")
         done = self.cairn(*ask, "--threads", "0", THREADS=2)
+        self.assertNotIn("is from", done.stderr)
+        done = self.cairn(*ask, THREADS="x")
+        self.assertEqual(done.stderr.count("is from"), 1, done.stderr)
+
+    def test_so_it_is_for_what_names_something(self):
+        self.ingest(self.text)
+        ask = ("ask", "Who?")
+        here = {"STORE": self.store, "SESSION": "s"}
+        for variables in ({"STORE": "nope"}, {"STORE": self.directory / "nope"}, {"SESSION": "zz"},
+                          {"SESSION": "a/b"}, {"MODEL": "nope"}, {"MODEL": OTHER_MODEL},
+                          {"ADAPTER": "nope"}, {"ADAPTER": "nope=0.5"}, {"INDEX": "foo"},
+                          {"HOST_MEMORY": 1}, {"RECENT": -5}):
+            (name, value), = variables.items()
+            with self.subTest(name=name, value=value):
+                option = name.lower().replace("_", "-")
+                self.wrong(*ask, code=1, **{**here, **variables},
+                           saying=rf" \([^)]*--{option} is from CAIRN_{name}[;)]")
+        for line in ("adapter = nope", "host-memory = 12", "session = zz"):
+            option = line.split()[0]
+            there = {name: value for name, value in here.items() if name.lower() != option}
+            with self.subTest(line=line):
+                self.wrong(*ask, code=1, config=line,
+                           saying=rf" \(--{option} is from .*config:1\)$", **there)
+        # What the message does not speak of is left out, though its value may be part of a word.
+        done = self.cairn("ask", "--session", "sess", "Who?", STORE=self.store, INDEX="s",
+                          MODEL="ess")
+        self.assertRegex(done.stderr, "no session 'sess'")
         self.assertNotIn("is from", done.stderr)
 
     def test_what_may_be_repeated_has_a_line_for_each(self):

@@ -8,12 +8,15 @@ import pathlib
 import re
 import shutil
 import subprocess
+import tarfile
 import unittest
 
 from cli_harness import BINARY, CliTest, LANDMARK, MODEL, random_text
 
 SCRIPTS = pathlib.Path(os.environ["CAIRN_GPU_CHECK"])
 DEVICE_BINARY = os.environ["CAIRN_DEVICE_BINARY"]
+
+
 def settings(section, **values):
     return f"[{section}]\n" + "".join(f"{name.replace('_', '-')} = {value}\n"
                                       for name, value in values.items())
@@ -80,9 +83,11 @@ class GpuCheck(CliTest):
         return self.directory / name
 
     def test_without_a_gpu_nothing_is_checked(self):
+        self.library("libcublas.so.13")
         pack = self.pack(BINARY, "--cublaslt", self.library("libcublasLt.so.13"))
-        self.assertTrue((pack / "lib/libcublasLt.so.13").is_file())
-        self.assertIn("with " + str(self.directory / "libcublasLt.so.13"), self.packing)
+        for name in ("libcublasLt.so.13", "libcublas.so.13"):
+            self.assertTrue((pack / "lib" / name).is_file())
+            self.assertIn("with " + str(self.directory / name), self.packing)
         if "cuda:0" in self.good("doctor").stdout:
             self.skipTest("this machine has a GPU")
         results = self.directory / "results"
@@ -94,26 +99,29 @@ class GpuCheck(CliTest):
     def test_with_one_every_step_is_reported(self):
         parts = self.pack(DEVICE_BINARY, "--part-size", "20M", "--cublaslt", "none")
         self.assertIn("without cuBLASLt", self.packing)
-        self.assertTrue(all(part.stat().st_size <= 20_000_000 * 1.05
-                            for part in parts.glob("part-*")))
+        packed = [part for part in parts.iterdir() if part.name != "unpack.sh"]
+        self.assertEqual({part.name.partition("-")[0] for part in packed}, {"programs", "model"})
+        self.assertTrue(all(part.stat().st_size <= 20 << 20 for part in packed))
         pack = self.directory / "unpacked"
         self.assertEqual(self.script(parts / "unpack.sh", pack).returncode, 0)
+        self.assertTrue((pack / "model.gguf").is_file())
         # The tiny adapter was trained on little.
         config = self.file("config", "chunk = 64\nretrieve = 3\nhost-memory = 64MiB\n" +
                            LITTLE_DECODE)
         results = self.directory / "results"
         done = self.script(pack / "run.sh", results, "--only",
-                           "tests,sanitizer,parity,decode,aliased,counters",
+                           "tests,parity,aliased,decode,counters,sanitizer",
+                           "--archive", self.directory / "results.tar.gz",
                            CAIRN_CONFIG=str(config),
-                           CAIRN_CHECK_ALIASED_TOKENS="7000")
+                           CAIRN_CHECK_READ_TOKENS="500", CAIRN_CHECK_ALIASED_TOKENS="7000")
         summary = (results / "summary.md").read_text()
         self.assertEqual(done.returncode, 0, done.stderr + summary)
         rows = dict(re.findall(r"^\| (\w+ \| [\w-]+) \| (\w+) \|", summary, re.MULTILINE))
         for mode in ("landmark", "unmodified"):
             for what in ("reading", "answer"):
                 self.assertEqual(rows[f"parity | {mode}-{what}"], "passed", summary)
-        self.assertEqual(rows["decode | 1M-q8"], "passed", summary)
-        decoded = json.loads((results / "bench/decode-1M-q8.json").read_text())
+        self.assertEqual(rows["decode | q8"], "passed", summary)
+        decoded = json.loads((results / "bench/decode-q8.json").read_text())
         self.assertEqual((decoded["read_tokens"], decoded["kv_type"]), (500, "q8"))
         self.assertEqual(rows["aliased | 10M-q8"], "passed", summary)
         decoded = json.loads((results / "bench/decode-10M-q8-aliased.json").read_text())
@@ -126,8 +134,60 @@ class GpuCheck(CliTest):
         for tool in ("memcheck", "racecheck", "synccheck"):
             self.assertIn(f"sanitizer | {tool}", rows)
         self.assertIn("- GPU: cuda:0, CPU, driver", summary)
+        self.assertRegex(summary, r"- machine: \d+ processors, \d+ GiB memory, \d+ GiB of it free")
+        with tarfile.open(self.directory / "results.tar.gz") as archive:
+            names = archive.getnames()
+            self.assertIn("./bench/decode-q8.json", names)
+            self.assertEqual(archive.extractfile("./summary.md").read().decode(), summary)
         if not shutil.which("ncu"):
             self.assertIn("| counters | prefill-q8 | skipped | no ncu (Nsight Compute)", summary)
+
+    def test_programs_do_without_the_model_and_a_missing_part_is_named(self):
+        parts = self.pack(DEVICE_BINARY, "--part-size", "20M", "--cublaslt", "none")
+        for part in parts.glob("model-*"):
+            part.unlink()
+        pack, results = self.directory / "unpacked", self.directory / "results"
+        done = self.script(parts / "unpack.sh", pack)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("without the model", done.stderr)
+        done = self.script(pack / "run.sh", results, "--only", "parity,passkey")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual((results / "summary.md").read_text().count(
+            "| all of it | skipped | the model was not brought here |"), 2)
+        sorted(parts.glob("programs-*"))[-1].unlink()
+        done = self.script(parts / "unpack.sh", self.directory / "again")
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r"not all \d+ parts of the programs are here")
+
+    def test_what_hangs_or_fails_costs_the_others_nothing(self):
+        pack = self.pack(DEVICE_BINARY, "--cublaslt", "none")
+        for name, lines in (
+                # Does not listen to a first request to end, nor do its children.
+                ("gpu_device_test", "trap '' TERM INT\nsleep 100 &\necho $! >$PIDS\n"
+                                    "wait\nsleep 100"),
+                ("gpu_kernels_test", "echo '[  FAILED  ] A.B | c'\necho '[  FAILED  ] A.D'\n"
+                                     "exit 1"),
+                ("gpu_index_test", "exit 0")):
+            script = pack / "bin" / name
+            script.write_text(f"#!/bin/bash\n{lines}\n")
+            script.chmod(0o755)
+        # The loader takes no scripts.
+        for loader in (pack / "lib").glob("ld-linux-*"):
+            loader.unlink()
+            loader.write_text('#!/bin/bash\nshift 2\nexec "$@"\n')
+            loader.chmod(0o755)
+        pids = self.directory / "pids"
+        for name in ("gpu_session_test", "gpu_model_test", "gpu_faiss_test"):
+            (pack / "bin" / name).unlink(missing_ok=True)
+        done = self.script(pack / "run.sh", self.directory / "r", "--only", "tests",
+                           CAIRN_CHECK_LIMIT="2", PIDS=str(pids))
+        summary = (self.directory / "r/summary.md").read_text()
+        self.assertEqual(done.returncode, 1, summary)
+        self.assertRegex(summary, r"gpu_device_test \| failed \| no end within \d s")
+        self.assertIn("gpu_kernels_test | failed | exit code 1: [  FAILED  ] A.B / c |", summary)
+        self.assertIn("gpu_index_test | passed |", summary)
+        status = pathlib.Path(f"/proc/{int(pids.read_text())}/status")
+        self.assertTrue(not status.exists() or "State:\tZ" in status.read_text())
 
     def test_counters_are_read_where_that_is_allowed(self):
         pack = self.pack(DEVICE_BINARY, "--cublaslt", "none")
@@ -178,7 +238,9 @@ class GpuCheck(CliTest):
                  "not /nonexistent/libcublasLt.so.13"),
                 ((SCRIPTS / "run.sh",), "say into which directory"),
                 ((SCRIPTS / "run.sh", self.directory / "r", "--only", "tests,nonsense"),
-                 "no step nonsense")):
+                 "no step nonsense"),
+                ((SCRIPTS / "run.sh", self.directory / "r", "--minutes", "soon"),
+                 "--minutes soon")):
             done = self.script(*command)
             self.assertEqual(done.returncode, 1, command)
             self.assertIn(said, done.stderr)

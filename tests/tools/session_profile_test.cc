@@ -47,6 +47,12 @@ TEST(SessionProfileTest, NumbersThatNoSessionHasAreErrors) {
     changed["ingests"][0][name] = -5;
     EXPECT_FALSE(SessionProfile::FromJson(changed.dump()).has_value()) << changed.dump();
   }
+  for (const int chunk :
+       {0, 1}) {  // a token and its landmark are two rows: no step would have an end
+    auto changed = json;
+    changed["options"]["chunk"] = chunk;
+    EXPECT_FALSE(SessionProfile::FromJson(changed.dump()).has_value()) << chunk;
+  }
   auto changed = json;  // two that cannot be added
   changed["ingests"][0]["start"] = INT64_MAX;
   EXPECT_FALSE(SessionProfile::FromJson(changed.dump()).has_value());

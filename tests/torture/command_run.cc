@@ -143,7 +143,7 @@ Status CommandRun::CompareRepaired(const Contents& planned, bool* any_done) {
 Status CommandRun::Repair() {
   for (size_t damages = 1 + Below(3); damages > 0; --damages) CAIRN_TRY(Damage());
   CAIRN_TRY(const Contents planned, Planned());
-  const std::vector<std::string> command = {"repair", "--store", store(), "--quiet"};
+  const std::vector<std::string> command = {"repair", "--store", store(), "--cut", "--quiet"};
   for (int i = 0; i < kKills; ++i) {
     CAIRN_TRY(const CommandEnd end, killer_.Kill(command, Of(CommandKind::kRepair)));
     bool any_done = false;

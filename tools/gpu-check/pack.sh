@@ -5,11 +5,14 @@
 #   tools/gpu-check/pack.sh DIRECTORY [--model FILE] [--adapter FILE] [--text FILE]
 #                           [--part-size SIZE] [--cairn PROGRAM] [--cublaslt FILE]
 #
-# cuBLASLt, which multiplies there, is packed if it is found where cairn looks for it; it has 541 MB
-# of CUDA 13.1. --cublaslt names another libcublasLt.so.N, or says none: then that machine needs it.
+# The programs of build/ are brought up to date first. cuBLASLt, which multiplies there, is packed
+# if it is found where cairn looks for it, and cuBLAS, of which FAISS has need, if it lies beside
+# it: together 600 MB of CUDA 13.1. --cublaslt names another libcublasLt.so.N, or says none: then
+# run.sh looks for that machine's.
 #
 # On that machine: DIRECTORY/run.sh RESULTS. With --part-size the directory has parts of at most so
-# much (as split takes it, e.g. 48M), and unpack.sh puts them together again.
+# much (as split takes it, e.g. 44M), of the programs and of the model with its text. unpack.sh puts
+# them together: those of the programs do for all that needs no model.
 set -euo pipefail
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
@@ -48,6 +51,10 @@ done
 if [[ -x "$BUILD/bin/gpu_faiss_test" ]]; then TESTS+=(gpu_faiss_test); fi
 [[ ! -e "$TARGET" ]] || fail "$TARGET is there already; name a new directory"
 [[ -f "$MODEL" ]] || fail "no model at $MODEL; fetch it with tools/setup.sh, or say --model"
+targets=("${TESTS[@]}")
+[[ "$CAIRN" != "$BUILD/bin/cairn" ]] || targets+=(cairn)
+[[ ! -e "$BUILD/CMakeCache.txt" ]] || cmake --build "$BUILD" --target "${targets[@]}" >&2 ||
+  fail "the programs of $BUILD cannot be built"
 for program in "$CAIRN" "${TESTS[@]/#/$BUILD/bin/}"; do
   [[ -f "$program" && -x "$program" ]] ||
     fail "$program is not there; build where nvcc is (docs/gpu.md)"
@@ -67,6 +74,7 @@ trap 'rm -rf "$PACK"' EXIT
 mkdir "$PACK/bin" "$PACK/lib"
 cp "$CAIRN" "$PACK/bin/cairn"
 cp "${TESTS[@]/#/$BUILD/bin/}" "$PACK/bin/"
+strip --strip-unneeded "$PACK"/bin/*
 # The loader too: that machine's C library may be older.
 copy_libraries_of() {
   for file in "$@"; do ldd "$file"; done |
@@ -78,9 +86,12 @@ copy_libraries_of "$PACK"/bin/*
 if [[ "$CUBLASLT" == none ]]; then
   echo "pack.sh: without cuBLASLt, which products need on that machine" >&2
 else
-  cp -L "$CUBLASLT" "$PACK/lib/"
-  copy_libraries_of "$CUBLASLT"
-  du -Lh "$CUBLASLT" | awk '{ print "pack.sh: with " $2 ", " $1 }' >&2
+  for library in "$CUBLASLT" "${CUBLASLT/libcublasLt/libcublas}"; do
+    [[ -f "$library" ]] || continue
+    cp -L "$library" "$PACK/lib/"
+    copy_libraries_of "$library"
+    du -Lh "$library" | awk '{ print "pack.sh: with " $2 ", " $1 }' >&2
+  done
 fi
 cp "$MODEL" "$PACK/model.gguf"
 cp "$ADAPTER" "$PACK/adapter.gguf"
@@ -98,13 +109,29 @@ if [[ -z "$PART_SIZE" ]]; then
   chmod 755 "$TARGET"
 else
   mkdir -p "$TARGET"
-  tar -C "$PACK" -cz . | split -b "$PART_SIZE" - "$TARGET/part-"
-  cat >"$TARGET/unpack.sh" <<'UNPACK'
+  tar -C "$PACK" -cz bin lib run.sh version.txt | split -d -b "$PART_SIZE" - "$TARGET/programs-"
+  tar -C "$PACK" -cz model.gguf adapter.gguf text.txt | split -d -b "$PART_SIZE" - "$TARGET/model-"
+  count() {
+    local parts=("$TARGET/$1"-*)
+    echo "${#parts[@]}"
+  }
+  cat >"$TARGET/unpack.sh" <<UNPACK
 #!/usr/bin/env bash
 # unpack.sh DIRECTORY: what run.sh is in, from the parts beside this file.
 set -euo pipefail
-mkdir -p "$1"
-cat "$(dirname "${BASH_SOURCE[0]}")"/part-* | tar -C "$1" -xz
+mkdir -p "\$1"
+HERE="\$(cd "\$(dirname "\${BASH_SOURCE[0]}")" && pwd)"
+for kind in programs:$(count programs) model:$(count model); do
+  parts=("\$HERE/\${kind%:*}"-*)
+  if [[ \${#parts[@]} -eq \${kind#*:} && -e "\${parts[0]}" ]]; then
+    cat "\${parts[@]}" | tar -C "\$1" -xz
+  elif [[ \${kind%:*} == model && ! -e "\${parts[0]}" ]]; then
+    echo "unpack.sh: without the model; run.sh leaves out what needs it" >&2
+  else
+    echo "unpack.sh: not all \${kind#*:} parts of the \${kind%:*} are here" >&2
+    exit 1
+  fi
+done
 UNPACK
   chmod 755 "$TARGET/unpack.sh"
 fi

@@ -1,21 +1,29 @@
 #!/usr/bin/env bash
 # Checks and measures cairn on this machine's GPU, from the directory that pack.sh made.
 #
-#   run.sh RESULTS [--only STEP[,STEP...]] [--minutes N]
+#   run.sh RESULTS [--only STEP[,STEP...]] [--minutes N] [--archive FILE]
 #
-# Steps: tests, sanitizer, parity, decode, aliased, bench, counters, passkey. RESULTS gets
-# summary.md, to be read, and a file for each step; bench/*.json is what `cairn bench` says,
-# counters/*.csv what Nsight Compute counted in hot kernels. Takes 8 minutes at most, or N: steps
-# for which no time is left are skipped, and say so. Exit code 0: nothing failed; 1: something did;
-# 77: there is no GPU, and nothing was checked. CAIRN_CHECK_ALIASED_TOKENS of the environment
-# shortens the past of `aliased`, for tests.
+# Steps, in their order: tests, parity, bench, aliased, decode, counters, sanitizer, ladder,
+# passkey. RESULTS gets summary.md, to be read, and a file for each step; bench/*.json is what
+# `cairn bench` says, counters/*.csv what Nsight Compute counted in hot kernels. --archive: all of
+# it as one .tar.gz too, written anew after each check, so that it is there if the machine is taken
+# away.
+#
+# Takes 8 minutes at most, or N; each check has a limit of its own, so that one which hangs does not
+# cost the others, and what there is no time left for is skipped, and says so. Together the steps
+# want more: decode is best had by a run of its own. Exit code 0: nothing failed; 1: something did;
+# 77: there is no GPU, and nothing was checked. For tests, CAIRN_CHECK_ALIASED_TOKENS and
+# CAIRN_CHECK_READ_TOKENS of the environment shorten the past of `aliased` and `decode`, and
+# CAIRN_CHECK_LIMIT the limits.
 set -uo pipefail
 set -m # each step in a process group, to be ended as one
 
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-ALL_STEPS="tests,sanitizer,parity,decode,aliased,bench,counters,passkey"
+ALL_STEPS="tests,parity,bench,aliased,decode,counters,sanitizer,ladder,passkey"
 STEPS="$ALL_STEPS"
 MINUTES=8
+ARCHIVE=""
+READ_TOKENS="${CAIRN_CHECK_READ_TOKENS:-1000000}"
 ALIASED_TOKENS="${CAIRN_CHECK_ALIASED_TOKENS:-10000000}"
 
 fail() {
@@ -31,28 +39,66 @@ while (($# > 0)); do
   case "$1" in
     --only) STEPS="$2" ;;
     --minutes) MINUTES="$2" ;;
+    --archive) ARCHIVE="$2" ;;
     *) fail "no option $1" ;;
   esac
   shift 2
 done
+[[ "$MINUTES" =~ ^[1-9][0-9]*$ ]] || fail "--minutes $MINUTES: give a whole number"
 for step in ${STEPS//,/ }; do
   [[ ",$ALL_STEPS," == *",$step,"* ]] || fail "no step $step"
 done
 mkdir -p "$RESULTS" || fail "cannot make $RESULTS"
 RESULTS="$(cd "$RESULTS" && pwd)"
 SCRATCH="$(mktemp -d)"
-trap 'rm -rf "$SCRATCH"' EXIT
+JOB=""
+# Nothing that was started may go on using the GPU.
+finish() {
+  [[ -z "$JOB" ]] || kill -KILL -- "-$JOB" 2>/dev/null
+  archive
+  rm -rf "$SCRATCH"
+}
+archive() {
+  [[ -n "$ARCHIVE" ]] || return 0
+  tar -C "$RESULTS" -czf "$SCRATCH/archive" . && cp "$SCRATCH/archive" "$ARCHIVE.part" &&
+    mv "$ARCHIVE.part" "$ARCHIVE"
+}
+trap finish EXIT
+trap 'exit 1' INT TERM
 FAILED=0
 export CAIRN_CONFIG="${CAIRN_CONFIG:-/dev/null}"
+
+# cuBLASLt, where it was not packed: where CUDA or Python packages have it on this machine.
+cublas_directory() {
+  local found places
+  places=(/usr/local/cuda*/lib64 /usr/local/cuda*/targets/*/lib /usr/lib/x86_64-linux-gnu)
+  found="$(ls "${places[@]/%//libcublasLt.so.13}" "${places[@]/%//libcublasLt.so.12}" 2>/dev/null |
+    head -n 1)"
+  [[ -n "$found" ]] || found="$(timeout 20 find /usr /opt /root /home -name 'libcublasLt.so.1[23]' \
+    -print -quit 2>/dev/null)"
+  [[ -z "$found" ]] || dirname "$found"
+}
 
 # The packed loader and libraries, and of this machine its driver, and what was not packed of CUDA.
 LOADER=("$HERE"/lib/ld-linux-*.so.*)
 LIBRARIES="$HERE/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 LIBRARIES+=":/usr/local/nvidia/lib64:/usr/local/cuda/lib64"
+CUBLAS="$(ls "$HERE"/lib/libcublasLt.so.* 2>/dev/null | head -n 1)"
+if [[ -z "$CUBLAS" ]]; then
+  CUBLAS="$(cublas_directory)"
+  LIBRARIES+="${CUBLAS:+:$CUBLAS}"
+fi
 packed() { "${LOADER[0]}" --library-path "$LIBRARIES" "$HERE/bin/$1" "${@:2}"; }
 cairn() { packed cairn "$@"; }
 seconds_left() { echo $((MINUTES * 60 - SECONDS)); }
 wanted() { [[ ",$STEPS," == *",$1,"* ]]; }
+wanted_with_model() {
+  wanted "$1" || return 1
+  [[ -e "$HERE/model.gguf" ]] || {
+    report "$1" "all of it" skipped "the model was not brought here"
+    return 1
+  }
+}
 
 # report STEP WHAT STATUS [NOTE]: a line of the summary.
 report() {
@@ -61,32 +107,55 @@ report() {
   [[ "$3" != failed ]] || FAILED=1
 }
 
-# check STEP NAME COMMAND...: runs it within the time that is left; its output is kept. With NOTED
-# the last line of that is in the summary too.
+# within SECONDS COMMAND...: ends it, and all that it started, when these are over: exit code 124.
+within() {
+  local end=$((SECONDS + $1)) code stopped=0
+  shift
+  ("$@") &
+  JOB=$!
+  while kill -0 "$JOB" 2>/dev/null; do
+    if ((SECONDS >= end && stopped == 0)); then
+      kill -- "-$JOB"
+      stopped=1
+    elif ((SECONDS >= end + 3)); then
+      kill -KILL -- "-$JOB"
+    fi
+    sleep 0.2
+  done
+  wait "$JOB" 2>/dev/null
+  code=$?
+  # Programs may outlive the shell that was told to end.
+  kill -KILL -- "-$JOB" 2>/dev/null
+  JOB=""
+  ((stopped == 0)) || return 124
+  return "$code"
+}
+
+# check STEP NAME LIMIT COMMAND...: runs it for so many seconds at most, and no longer than is left;
+# its output is kept. With NOTED the last line of that is in the summary too; of a test that failed
+# it is the first failure.
 check() {
-  local step="$1" name="$2" start=$SECONDS code said said_in="$RESULTS/$1-$2.txt"
-  shift 2
-  if (($(seconds_left) < 5)); then
+  local step="$1" name="$2" limit="${CAIRN_CHECK_LIMIT:-$3}" left start=$SECONDS code said
+  local said_in="$RESULTS/$1-$2.txt"
+  shift 3
+  left="$(seconds_left)"
+  if ((left < 5)); then
     report "$step" "$name" skipped "no time left"
     return
   fi
-  ("$@") >"$said_in" 2>&1 &
-  local job=$!
-  while kill -0 "$job" 2>/dev/null; do
-    sleep 0.2
-    if (($(seconds_left) <= 0)); then
-      kill -- "-$job"
-      break
-    fi
-  done
-  wait "$job" 2>/dev/null
+  within $((limit < left ? limit : left)) "$@" >"$said_in" 2>&1
   code=$?
-  said="$(tail -n 1 "$said_in")"
+  said="$(tail -n 1 "$said_in" | tr '|' '/')"
   case $code in
     0) report "$step" "$name" passed "$((SECONDS - start)) s${NOTED:+; $said}" ;;
     77) report "$step" "$name" skipped "$said" ;;
-    *) report "$step" "$name" failed "exit code $code: $said" ;;
+    124) report "$step" "$name" failed "no end within $((SECONDS - start)) s; at last: $said" ;;
+    *)
+      first="$(grep -m 1 '^\[  FAILED  \]' "$said_in" | tr '|' '/')"
+      report "$step" "$name" failed "exit code $code: ${first:-$said}"
+      ;;
   esac
+  archive
 }
 
 {
@@ -104,6 +173,11 @@ if [[ -z "$GPU" ]]; then
 fi
 {
   echo "- GPU: $GPU, driver ${DRIVER:-unknown}"
+  echo "- machine: $(nproc) processors, $(awk '/^Mem(Total|Available):/ {
+    what = $1 == "MemTotal:" ? "memory" : "of it free"
+    printf "%s%.0f GiB %s", n++ ? ", " : "", $2 / 1048576, what
+  }' /proc/meminfo), Linux $(uname -r)"
+  echo "- cuBLASLt: ${CUBLAS:-not found}"
   echo
   echo "| step | what | status | |"
   echo "|---|---|---|---|"
@@ -111,28 +185,15 @@ fi
 
 if wanted tests; then
   for test in gpu_device_test gpu_kernels_test gpu_index_test gpu_session_test gpu_model_test; do
-    check tests "$test" packed "$test" --gtest_brief=1
+    check tests "$test" 90 packed "$test" --gtest_brief=1
   done
-  # It loads this machine's cuBLAS, if there is one: that is too large to be packed.
   if [[ -e "$HERE/bin/gpu_faiss_test" ]]; then
-    check tests gpu_faiss_test packed gpu_faiss_test --gtest_brief=1
+    check tests gpu_faiss_test 90 packed gpu_faiss_test --gtest_brief=1
   fi
 fi
 
-if wanted sanitizer; then
-  for tool in memcheck racecheck synccheck; do
-    if ! command -v compute-sanitizer >/dev/null; then
-      report sanitizer "$tool" skipped "no compute-sanitizer on this machine"
-      continue
-    fi
-    check sanitizer "$tool" env CAIRN_TEST_EXACT_MEMORY=1 compute-sanitizer --tool "$tool" \
-      --error-exitcode 1 --target-processes all "${LOADER[0]}" --library-path "$LIBRARIES" \
-      "$HERE/bin/gpu_kernels_test" --gtest_brief=1 \
-      --gtest_filter='Shared/*:Cases/*:CudaFold*:CudaTransformer*:CudaGreedy*'
-  done
-fi
-
-# The same greedy tokens as the CPU, behind a text that was read by the CPU.
+# The same greedy tokens as the CPU, behind a text that was read by the CPU. How many words are: by
+# logits that nearly tie the two may part, and `logits` says how far apart they are.
 same_answer() {
   local mode="$1" question="$2" expected found
   local store=("--store" "$SCRATCH/$mode" "--session" s)
@@ -141,7 +202,13 @@ same_answer() {
   found="$(cairn ask "${store[@]}" --device cuda:0 "${ask[@]}" |
     sed 's/.*"answer":"\([^"]*\)".*/\1/')"
   printf 'CPU: %s\nGPU: %s\n' "$expected" "$found"
-  [[ -n "$expected" && "$expected" == "$found" ]]
+  printf '%s\n%s\n' "$expected" "$found" | awk '
+    { for (i = 1; i <= NF; ++i) word[NR, i] = $i; count[NR] = NF }
+    END {
+      while (same < count[1] && word[1, same + 1] == word[2, same + 1]) ++same
+      printf "the first %d of %d words are the same\n", same, count[1]
+      exit !(count[1] > 0 && same == count[1] && count[2] == count[1])
+    }'
 }
 
 # Logits of the model behind some hundred tokens, beside those of the CPU; how far they are off.
@@ -159,65 +226,73 @@ logits() {
   return "$code"
 }
 
-if wanted parity; then
-  NOTED=1 check parity logits logits
+if wanted_with_model parity; then
+  NOTED=1 check parity logits 90 logits
   for mode in landmark unmodified; do
     adapter=()
     [[ $mode == unmodified ]] || adapter=(--adapter "$HERE/adapter.gguf")
-    check parity "$mode-reading" cairn ingest --store "$SCRATCH/$mode" --session s \
+    check parity "$mode-reading" 60 cairn ingest --store "$SCRATCH/$mode" --session s \
       --model "$HERE/model.gguf" ${adapter[@]+"${adapter[@]}"} --tokens 16000 --quiet \
       "$HERE/text.txt"
-    check parity "$mode-answer" same_answer "$mode" "What happened in the beginning?"
+    NOTED=1 check parity "$mode-answer" 60 same_answer "$mode" "What happened in the beginning?"
   done
+fi
+
+mkdir -p "$RESULTS/bench"
+if wanted bench; then
+  bench() {
+    local name="$1"
+    shift
+    cairn bench device --json "$@" >"$RESULTS/bench/$name.json"
+  }
+  check bench 1M-f16 60 bench 1M-f16
+  check bench 1M-q8 60 bench 1M-q8 --kv-type q8
+  check bench 10M-q8 60 bench 10M-q8 --kv-type q8 --tokens 10000000
 fi
 
 # figures FILE: what a decode's JSON says of its speed and memory.
 figures() {
   local key
-  for key in decode_tokens_per_second decode_seconds_p50 decode_seconds_p99 chosen_hit_share \
-    besides_weights_bytes; do
+  for key in past_tokens decode_tokens_per_second decode_seconds_p50 decode_seconds_p99 \
+    chosen_hit_share besides_weights_bytes; do
     printf '%s %s ' "$key" "$(sed -n "s/.*\"$key\":\([-+.e0-9]*\).*/\1/p" "$1")"
   done
   printf '\n'
 }
 
-# The shape is that of 8B. A million tokens are read in half of the time that is left, or fewer, as
-# the result says then (docs/gpu.md reckons how long it should take).
-decode() {
-  cairn bench decode --json --read-seconds $(($(seconds_left) / 2)) \
-    >"$RESULTS/bench/decode-1M-q8.json" && figures "$RESULTS/bench/decode-1M-q8.json"
-}
-
-# Ten million, which nobody reads: with landmarks of their own, and payloads that blocks share.
+# Ten million tokens, which nobody reads: with landmarks of their own, and payloads that blocks
+# share. The shape is that of 8B.
 aliased() {
   cairn bench decode --json --tokens "$ALIASED_TOKENS" --aliased 64 --mode landmark --index int8 \
     >"$RESULTS/bench/decode-10M-q8-aliased.json" &&
     figures "$RESULTS/bench/decode-10M-q8-aliased.json"
 }
 
-if wanted decode; then
-  mkdir -p "$RESULTS/bench"
-  NOTED=1 check decode 1M-q8 decode
-fi
-
 if wanted aliased; then
-  mkdir -p "$RESULTS/bench"
-  NOTED=1 check aliased 10M-q8 aliased
+  NOTED=1 check aliased 10M-q8 120 aliased
 fi
 
-if wanted bench; then
-  mkdir -p "$RESULTS/bench"
-  bench() {
-    local name="$1"
-    shift
-    cairn bench device --json "$@" >"$RESULTS/bench/$name.json"
-  }
-  check bench 1M-f16 bench 1M-f16
-  check bench 1M-q8 bench 1M-q8 --kv-type q8
-  check bench ladder cairn bench ladder --store "$SCRATCH/ladder" --device cuda:0 --no-peers \
-    --block-size 16KiB --html "$RESULTS/bench/ladder.html" --google-benchmark \
-    "$RESULTS/bench/ladder.json"
-  check bench 10M-q8 bench 10M-q8 --kv-type q8 --tokens 10000000
+# decode SECONDS: a million tokens that are read, or as many as there is time for. Weights,
+# page-locked memory and giving it back take time too (docs/gpu.md reckons how much). Where a
+# million are too many for the machine's memory, or its time, a quarter of it.
+decode() {
+  local result="$RESULTS/bench/decode-q8.json" start=$SECONDS tokens apart reading
+  for tokens in "$READ_TOKENS" $((READ_TOKENS / 4)); do
+    apart=$((tokens / 8000 + 25))
+    reading=$(($1 - (SECONDS - start) - apart))
+    ((reading >= 20 && reading >= tokens / 16000)) || continue
+    echo "$tokens tokens, at most $reading s to read them"
+    cairn bench decode --json --tokens "$tokens" --read-seconds "$reading" >"$result" &&
+      figures "$result" && return
+  done
+  [[ -e "$result" ]] && return 1
+  echo "too little time is left"
+  return 77
+}
+
+if wanted decode; then
+  limit=$(($(seconds_left) < 360 ? $(seconds_left) : 360))
+  NOTED=1 check decode q8 "$limit" decode "$limit"
 fi
 
 # counters NAME KERNELS COMMAND...: what Nsight Compute says of the first launches of some kernels
@@ -234,7 +309,7 @@ counters() {
   metrics="$(IFS=, && echo "${COUNTERS[*]}")"
   ncu --csv --page raw --print-kernel-base function --print-units base --target-processes all \
     --clock-control none --kernel-name "regex:$kernels" --launch-count 100 --log-file "$log" \
-    --metrics "$metrics" "${LOADER[0]}" --library-path "$HERE/lib" "$HERE/bin/cairn" "$@"
+    --metrics "$metrics" "${LOADER[0]}" --library-path "$LIBRARIES" "$HERE/bin/cairn" "$@"
   code=$?
   if grep -q ERR_NVGPUCTRPERM "$log" 2>/dev/null; then
     echo "who runs this may not read the GPU's counters (ERR_NVGPUCTRPERM)"
@@ -294,13 +369,33 @@ if wanted counters; then
       report counters "$run" skipped "no ncu (Nsight Compute) on this machine"
       continue
     fi
-    NOTED=1 check counters "$run" counters "$run" "$kernels" "${command[@]}"
+    NOTED=1 check counters "$run" 60 counters "$run" "$kernels" "${command[@]}"
   done
 fi
 
-if wanted passkey; then
-  check passkey 32k cairn eval passkey --model "$HERE/model.gguf" --adapter "$HERE/adapter.gguf" \
-    --text "$HERE/text.txt" --lengths 32k --samples 4 --facts-per-text 5 --device cuda:0
+if wanted sanitizer; then
+  for tool in memcheck racecheck synccheck; do
+    if ! command -v compute-sanitizer >/dev/null; then
+      report sanitizer "$tool" skipped "no compute-sanitizer on this machine"
+      continue
+    fi
+    check sanitizer "$tool" 100 env CAIRN_TEST_EXACT_MEMORY=1 compute-sanitizer --tool "$tool" \
+      --error-exitcode 1 --target-processes all "${LOADER[0]}" --library-path "$LIBRARIES" \
+      "$HERE/bin/gpu_kernels_test" --gtest_brief=1 \
+      --gtest_filter='Shared/*:Cases/*:CudaFold*:CudaTransformer*:CudaGreedy*'
+  done
+fi
+
+if wanted ladder; then
+  check ladder all 120 cairn bench ladder --store "$SCRATCH/ladder" --device cuda:0 --no-peers \
+    --block-size 16KiB --html "$RESULTS/bench/ladder.html" --google-benchmark \
+    "$RESULTS/bench/ladder.json"
+fi
+
+if wanted_with_model passkey; then
+  check passkey 32k 120 cairn eval passkey --model "$HERE/model.gguf" \
+    --adapter "$HERE/adapter.gguf" --text "$HERE/text.txt" --lengths 32k \
+    --samples 4 --facts-per-text 5 --device cuda:0
 fi
 
 exit "$FAILED"

@@ -103,6 +103,35 @@ TEST(CudaTransformer, RmsNorm) {
   }
 }
 
+TEST(CudaTransformer, HeadsGetABiasAndNorms) {
+  const HeadCounts counts[] = {{1, 1, 1}, {4, 2, 6}, {14, 2, 64}, {9, 3, 80}, {16, 8, 128}};
+  for (const HeadCounts& heads : counts) {
+    const int64_t width = int64_t{heads.total()} * heads.head_dim;
+    const auto bias = Numbers(width, 12), query_norm = Numbers(heads.head_dim, 13),
+               key_norm = Numbers(heads.head_dim, 14);
+    for (const int64_t rows : {1, 5}) {
+      const auto before = Numbers(rows * width, 15, 3.0f);
+      for (int with = 0; with < 8; ++with) {
+        SCOPED_TRACE(testing::Message() << heads.total() << " heads of " << heads.head_dim << ", "
+                                        << rows << " rows, " << with);
+        const HeadWeights weights = {(with & 1) != 0 ? bias.data() : nullptr,
+                                     (with & 2) != 0 ? query_norm.data() : nullptr,
+                                     (with & 4) != 0 ? key_norm.data() : nullptr, 0.1f};
+        std::vector<float> expected = before;
+        FinishHeads(weights, heads, rows, expected.data());
+        const auto found = OnDevice(DType::kF32, rows * width, 0, [&](std::byte* to) {
+          std::memcpy(to, before.data(), before.size() * sizeof(float));
+          return cuda::FinishHeads(weights, heads, rows, reinterpret_cast<float*>(to), nullptr);
+        });
+        for (int64_t i = 0; i < rows * width; ++i) {
+          const float number = expected[static_cast<size_t>(i)];
+          ASSERT_NEAR(Floats(found)[i], number, 2e-6f * (1 + std::abs(number))) << i;
+        }
+      }
+    }
+  }
+}
+
 TEST(CudaTransformer, SwiGlu) {
   for (const auto& [rows, ffn] : kSizes) {
     SCOPED_TRACE(testing::Message() << rows << " rows of " << ffn);
@@ -238,6 +267,7 @@ TEST(CudaGreedy, NanIsNotChosenUnlessItIsTheFirst) {
 
 TEST(CudaTransformer, OfNothingNothingIsDone) {
   EXPECT_TRUE(cuda::RmsNorm(nullptr, nullptr, 1, 0, 8, DType::kF32, nullptr, nullptr));
+  EXPECT_TRUE(cuda::FinishHeads({}, {2, 1, 4}, 3, nullptr, nullptr));
   EXPECT_TRUE(cuda::AddRows(nullptr, nullptr, 0, nullptr, nullptr));
   EXPECT_TRUE(cuda::SwiGlu(nullptr, 0, 8, DType::kF32, nullptr, nullptr));
   EXPECT_TRUE(cuda::ConvertFloats(nullptr, 0, DType::kF32, nullptr, nullptr));
