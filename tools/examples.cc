@@ -57,7 +57,6 @@ constexpr Row kRows[] = {
     {"repair", "what would be done", "cairn repair --store texts --dry-run"},
     {"repair", "compute what was lost again",
      "cairn repair --store texts --session book --model m.gguf"},
-    {"repair", "or let go of it", "cairn repair --store texts --cut"},
     {"backup", "a copy, also beside a writer", "cairn backup --store texts texts-copy"},
     {"compact", "free what nobody uses", "cairn compact --store texts"},
     {"upgrade", "after a new version", "cairn upgrade --store texts"},
