@@ -236,12 +236,16 @@ class Ladder(CliTest):
         document = self.done.json
         (changed,) = self.points(tier="host memory", step="fetch + copy", batch=16, readers=1,
                                  block_bytes=16384)
-        for point in document["points"]:
-            if point["name"] == changed["name"]:
-                # Turns too short for a median of their own give no interval.
-                point["p50_ns"] = {part: value and value * 1000
-                                   for part, value in point["p50_ns"].items()}
-        slower = self.file("slower.json", json.dumps(document))
+
+        def times(factor, name):  # with an interval, which turns that are too short do not give
+            median = changed["p50_ns"]["median"] * factor
+            point = {**changed, "p50_ns": {"median": median, "low": 0.99 * median,
+                                           "high": 1.01 * median}}
+            points = [point if other["name"] == changed["name"] else other
+                      for other in document["points"]]
+            return self.file(name, json.dumps({**document, "points": points}))
+
+        ladder, slower = times(1, "before.json"), times(1000, "slower.json")
         done = run("bench", "compare", ladder, slower, "--json")
         self.assertEqual(done.code, 1)
         self.assertRegex(done.stderr, "cairn: 1 of .* figures are worse by more than 10 %")
