@@ -86,9 +86,8 @@ Status RebuildSummaries(ColdStore& cold, SessionCatalog& catalog, const SessionR
         const auto block = blocks.subspan(i, parts);
         for (const ScannedBlock& part : block) {
           if (part.status) continue;
-          const Errc code = part.status.error().code;
-          if (code != Errc::kCorruption && code != Errc::kNotFound) return part.status;
-          going_on = false;  // damaged, not merely unreadable now
+          if (IsUnreadable(part.status.error().code)) return part.status;
+          going_on = false;
         }
         if (!going_on) break;
         AddBlock(shape, block, layers);

@@ -26,6 +26,10 @@ struct BlockGrid {
   bool operator==(const BlockGrid&) const = default;
 };
 
+/// Whether something failed for a reason that may pass (rights, open files, memory, the disk): what
+/// could not be read so may be whole, and is neither damaged nor absent.
+inline bool IsUnreadable(Errc code) { return code != Errc::kCorruption && code != Errc::kNotFound; }
+
 struct ScannedBlock {
   BlockId id;
   uint64_t ordinal = 0;                  ///< counted from the first block of the ranges

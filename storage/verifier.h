@@ -27,8 +27,7 @@ struct Damage {
   bool summary = false;            ///< of a summary section, which follows from whole blocks
   Errc code = Errc::kCorruption;
 
-  /// It could not be read, for a reason that may pass: it may be whole.
-  bool unreadable() const { return code != Errc::kCorruption && code != Errc::kNotFound; }
+  bool unreadable() const { return IsUnreadable(code); }
 };
 
 struct VerifyTotals {

@@ -126,7 +126,8 @@ TEST_F(NewFileTest, ADeviceIsWrittenToAndStays) {
   if (mknod(In("null").c_str(), S_IFCHR | 0600, makedev(1, 3)) != 0 ||
       mknod(In("full").c_str(), S_IFCHR | 0600, makedev(1, 7)) != 0 ||
       !std::ofstream(In("null")).is_open()) {
-    GTEST_SKIP() << "devices cannot be made here";
+    GTEST_SKIP()
+        << "mknod of a device takes the rights of root, and a file system that has devices";
   }
   ASSERT_TRUE(WriteNewFile(In("null"), "text").has_value());
   const Status full = WriteNewFile(In("full"), "text");

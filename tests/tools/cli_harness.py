@@ -6,15 +6,20 @@ damage_entry) and CAIRN_TEST_DATA in the environment.
 CAIRN_TEST_SEED replays the random parts of a run.
 """
 
+import fcntl
 import functools
 import json
 import os
 import pathlib
+import pty
 import random
 import re
+import select
 import shutil
+import struct
 import subprocess
 import tempfile
+import termios
 import unittest
 
 # The tests are the settings' own: neither a developer's configuration file nor variables with the
@@ -103,6 +108,29 @@ def plain(*arguments, variables=(), **options):
                           stdin=subprocess.DEVNULL, **options)
     return Finished(done.returncode, done.stdout.decode("utf-8", "strict"),
                     done.stderr.decode("utf-8", "replace"))
+
+
+def on_terminal(words, columns=0, stdout=None, **variables):
+    """What a command writes to a terminal that is its stderr, and its stdout if that is not given;
+    its width is said if it is not 0."""
+    ours, theirs = pty.openpty()
+    if columns:
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 10, columns, 0, 0))
+    with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=stdout or theirs, stderr=theirs,
+                          env={**os.environ, **variables}) as process:
+        os.close(theirs)
+        shown = b""
+        while select.select([ours], [], [], TIMEOUT_SECONDS)[0]:
+            try:
+                more = os.read(ours, 65536)
+            except OSError:  # the other side is closed
+                break
+            if not more:
+                break
+            shown += more
+        process.wait(TIMEOUT_SECONDS)
+    os.close(ours)
+    return shown.decode()
 
 
 @functools.lru_cache

@@ -2,18 +2,15 @@
 """What docs/cli.md promises to scripts: exit codes, keys of documents, and no colours."""
 
 import json
-import os
 import pathlib
-import pty
 import re
-import select
 import signal
 import subprocess
 import time
 import unittest
 
 from cli_harness import (BINARY, CliTest, DATA, LANDMARK, MODEL, SMALL_STEPS, TIMEOUT_SECONDS,
-                         command, commands_of, plain, random_text)
+                         command, commands_of, on_terminal, plain, random_text)
 
 MANUAL = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text()
 TIERS = {"tiers", "stored_bytes", "seconds_waited", "cold_only_share", "device_steps",
@@ -193,32 +190,13 @@ class Terminal(CliTest):
 
     ERASE = "\r\x1b[K"
 
-    def on_terminal(self, *words, **variables):
-        """What the command writes to a terminal that is stdout and stderr."""
-        ours, theirs = pty.openpty()
-        with subprocess.Popen(command(*words), stdin=subprocess.DEVNULL, stdout=theirs,
-                              stderr=theirs, env={**os.environ, **variables}) as process:
-            os.close(theirs)
-            shown = b""
-            while select.select([ours], [], [], TIMEOUT_SECONDS)[0]:
-                try:
-                    more = os.read(ours, 65536)
-                except OSError:  # the other side is closed
-                    break
-                if not more:
-                    break
-                shown += more
-            process.wait(TIMEOUT_SECONDS)
-        os.close(ours)
-        return shown.decode()
-
     def test_nothing_is_coloured(self):
         text = self.file("text.txt", random_text(8000))
         for number, variables in enumerate(({"TERM": "xterm-256color"},
                                             {"TERM": "xterm-256color", "NO_COLOR": "1"},
                                             {"TERM": "dumb"})):
             read = ("ingest", *self.session(f"s{number}"), "--model", MODEL, text)
-            shown = self.on_terminal(*read, **variables)
+            shown = on_terminal(command(*read), **variables)
             self.assertIn("tokens/s", shown)
             dumb = variables["TERM"] == "dumb"
             self.assertEqual(shown.count(self.ERASE) > 0, not dumb, variables)
@@ -227,7 +205,7 @@ class Terminal(CliTest):
                           ("sessions", "list", "--store", self.store), ("ask", "--help"),
                           ("nonsense",)):
                 with self.subTest(words=words, variables=variables):
-                    shown = self.on_terminal(*words, **variables)
+                    shown = on_terminal(command(*words), **variables)
                     self.assertNotEqual(shown, "")
                     self.assertNotIn("\x1b", shown.replace(self.ERASE, ""))
         for words in (("sessions", "list", "--store", self.store), ("--help",),

@@ -8,10 +8,8 @@ import os
 import pathlib
 import pty
 import re
-import select
 import signal
 import stat
-import struct
 import subprocess
 import termios
 import threading
@@ -20,7 +18,7 @@ import unittest
 import urllib.request
 
 from cli_harness import (BINARY, CliTest, LANDMARK, MODEL, SMALL_STEPS, TIMEOUT_SECONDS, command,
-                         random_text)
+                         on_terminal, random_text)
 
 LONG_QUESTION = random_text(400000, stream=5).replace("\n", " ")  # a token is less than 2 of it
 LITTLE = ("--retrieve", "4", "--max-tokens", "2")
@@ -284,22 +282,9 @@ class NarrowTerminal(CliTest):
 
     def test_the_progress_line_fits_it(self):
         text = self.file("text.txt", random_text(60000))
-        ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 10, self.COLUMNS, 0, 0))
         words = command("ingest", *self.session(), "--model", MODEL, text)
-        with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                              stderr=theirs, env={**os.environ, "TERM": "xterm"}) as process:
-            os.close(theirs)
-            shown = b""
-            while select.select([ours], [], [], TIMEOUT_SECONDS)[0]:
-                try:
-                    more = os.read(ours, 65536)
-                except OSError:  # the other side is closed
-                    break
-                shown += more
-            process.wait(TIMEOUT_SECONDS)
-        os.close(ours)
-        lines = [line.split("\r\n")[0] for line in shown.decode().split("\r\x1b[K")[1:]]
+        shown = on_terminal(words, self.COLUMNS, subprocess.DEVNULL, TERM="xterm")
+        lines = [line.split("\r\n")[0] for line in shown.split("\r\x1b[K")[1:]]
         self.assertGreater(len(lines), 1)
         for line in lines:
             self.assertLess(len(line), self.COLUMNS, line)
