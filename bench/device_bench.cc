@@ -18,7 +18,8 @@ namespace cairn {
 namespace {
 
 constexpr int32_t kPosition = 4000;      // of the token; chosen blocks stand before it
-constexpr int32_t kBlocksOfThreads = 2;  // of decode, that a multiprocessor holds
+constexpr int32_t kBlocksOfThreads = 2;  // of decode, for a multiprocessor, as steps have them
+constexpr int32_t kMostBlocksOfThreads = 4;
 
 Error Stopped() { return Fail(Errc::kInterrupted, "stopped; nothing was kept"); }
 
@@ -71,6 +72,12 @@ class DeviceBench {
   Status ScanLayer(int32_t layer, bool coded, bool overlaps = false);
   Status ScanLayerApart(int32_t layer);
   Status AttendLayer(int32_t layer);
+  // Parts of a list, so that each multiprocessor has so many blocks of threads.
+  int32_t PartsFor(int32_t blocks_of_threads) const {
+    return std::clamp(blocks_of_threads * device_.multiprocessors() / options_.kv_heads, 1,
+                      options_.retrieve);
+  }
+  Status MeasureAttention(DeviceBenchResult* result);
 
   Device& device_;
   const DeviceBenchOptions options_;
@@ -196,8 +203,7 @@ Status DeviceBench::OpenAttention() {
   CAIRN_TRY(placed_, Put(placed));
   const auto floats = static_cast<size_t>(query_heads()) * block.head_dim;
   CAIRN_TRY(o_, device_.Allocate(floats * sizeof(float)));
-  share_.splits = std::clamp(kBlocksOfThreads * device_.multiprocessors() / options_.kv_heads, 1,
-                             options_.retrieve);
+  share_.splits = PartsFor(kBlocksOfThreads);
   cuda::AttendParams params;
   params.shape = block;
   params.heads = options_.kv_heads;
@@ -207,9 +213,10 @@ Status DeviceBench::OpenAttention() {
   fold.partitions = options_.kv_heads;
   fold.rows = fold.rows_per_group = options_.group;
   fold.blocks = static_cast<int32_t>(blocks());
-  const size_t scratch = std::max(
-      {cuda::DecodeScratchFloats(params, share_.splits), cuda::FoldScratchFloats(fold),
-       cuda::ScanScratchFloats(ScanOf(0, true)), cuda::ScanScratchFloats(ScanOf(0, false))});
+  const size_t scratch =
+      std::max({cuda::DecodeScratchFloats(params, PartsFor(kMostBlocksOfThreads)),
+                cuda::FoldScratchFloats(fold), cuda::ScanScratchFloats(ScanOf(0, true)),
+                cuda::ScanScratchFloats(ScanOf(0, false))});
   CAIRN_TRY(scratch_, device_.Allocate(scratch * sizeof(float)));
   share_.scratch = As<float>(scratch_);
   return Ok();
@@ -343,6 +350,22 @@ Status DeviceBench::AttendLayer(int32_t layer) {
   return cuda::AttendDecode(params, share_, stream_.get());
 }
 
+// By each number of parts; behind it share_ is as before.
+Status DeviceBench::MeasureAttention(DeviceBenchResult* result) {
+  for (int32_t each = 1; each <= kMostBlocksOfThreads; ++each) {
+    share_.splits = PartsFor(each);
+    CAIRN_TRY(const double seconds,
+              TimeOfToken("attention", [this](int32_t layer) { return AttendLayer(layer); }));
+    result->attend_by_parts.push_back({share_.splits, seconds});
+    if (each == kBlocksOfThreads) result->attend_seconds = seconds;
+  }
+  share_.splits = PartsFor(kBlocksOfThreads);
+  result->attend_bytes_per_second =
+      static_cast<double>(token_blocks() * options_.block.payload_bytes()) / result->attend_seconds;
+  result->attend_share = result->attend_bytes_per_second / result->memory_bytes_per_second;
+  return Ok();
+}
+
 Result<DeviceBenchResult> DeviceBench::Run() {
   CAIRN_TRY(Open());
   CAIRN_TRY(OpenScan());
@@ -361,8 +384,7 @@ Result<DeviceBenchResult> DeviceBench::Run() {
   CAIRN_TRY(result.coded_scan_apart_seconds,
             TimeOfToken("a scan of codes by several launches",
                         [this](int32_t layer) { return ScanLayerApart(layer); }));
-  CAIRN_TRY(result.attend_seconds,
-            TimeOfToken("attention", [this](int32_t layer) { return AttendLayer(layer); }));
+  CAIRN_TRY(MeasureAttention(&result));
   CAIRN_TRY(result.layer_waits_seconds, TimeOf("layers that wait", [this]() -> Status {
               for (int32_t layer = 0; layer < options_.layers; ++layer) {
                 CAIRN_TRY(ScanLayer(layer, true));
@@ -376,9 +398,6 @@ Result<DeviceBenchResult> DeviceBench::Run() {
   result.scan_bytes_per_second = static_cast<double>(landmarks_.bytes()) / result.scan_seconds;
   result.coded_scan_bytes_per_second =
       static_cast<double>(codes_.bytes() + scales_.bytes()) / result.coded_scan_seconds;
-  result.attend_bytes_per_second =
-      static_cast<double>(token_blocks() * options_.block.payload_bytes()) / result.attend_seconds;
-  result.attend_share = result.attend_bytes_per_second / result.memory_bytes_per_second;
   return result;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/device.h"
 #include "base/error.h"
@@ -19,6 +20,12 @@ struct DeviceBenchOptions : DeviceShape {
 
   /// kInvalidArgument naming what cannot be.
   Status Validate() const;
+};
+
+/// Attention of a token whose lists are shared by so many blocks of threads each.
+struct PartsTime {
+  int32_t parts = 0;
+  double seconds = 0;
 };
 
 /// Medians. Bytes per second are of what was asked for, not of lines that came along.
@@ -38,7 +45,8 @@ struct DeviceBenchResult {
   double coded_scan_apart_seconds = 0;       ///< by several launches, one behind the other
   double attend_seconds = 0;                 ///< chosen blocks of a token
   double attend_bytes_per_second = 0;
-  double attend_share = 0;         ///< of memory_bytes_per_second
+  double attend_share = 0;                 ///< of memory_bytes_per_second
+  std::vector<PartsTime> attend_by_parts;  ///< as many as fill the device once, to four times
   double layer_waits_seconds = 0;  ///< scan of codes and attention, a wait for each, all layers
 };
 

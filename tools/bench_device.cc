@@ -55,6 +55,10 @@ class DeviceBenchCommand final : public Command {
 
  private:
   void PrintAsJson(const Device& device, const DeviceBenchResult& r) const {
+    nlohmann::json by_parts = nlohmann::json::array();
+    for (const PartsTime& time : r.attend_by_parts) {
+      by_parts.push_back({{"parts", time.parts}, {"seconds", time.seconds}});
+    }
     nlohmann::json json = ShapeJson(device, options_);
     json.update(nlohmann::json{{"pool_bytes", options_.pool_bytes},
                                {"rounds", options_.rounds},
@@ -74,6 +78,7 @@ class DeviceBenchCommand final : public Command {
                                {"attend_seconds", r.attend_seconds},
                                {"attend_bytes_per_second", r.attend_bytes_per_second},
                                {"attend_share_of_memory", r.attend_share},
+                               {"attend_by_parts", by_parts},
                                {"layer_waits_seconds", r.layer_waits_seconds}});
     PrintJson(json);
   }
@@ -101,6 +106,9 @@ class DeviceBenchCommand final : public Command {
         "a token: {} blocks of each head attended {:.3f} ms, {:.1f} GB/s, {:.2f} of the "
         "memory's\n",
         options_.retrieve, 1e3 * r.attend_seconds, r.attend_bytes_per_second / 1e9, r.attend_share);
+    for (const PartsTime& time : r.attend_by_parts) {
+      fmt::print("  a list in {:>3} parts          {:.3f} ms\n", time.parts, 1e3 * time.seconds);
+    }
     fmt::print("a token: both, two waits in each layer  {:.3f} ms\n", 1e3 * r.layer_waits_seconds);
   }
 

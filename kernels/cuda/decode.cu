@@ -1,9 +1,8 @@
-// Attention of one row's query group over its blocks, read in place. A block of threads takes one
-// row, up to kQueries heads of a group, and one part of the list; whichever is the last of them to
-// be done puts the parts together.
+// Attention of one row's query group over its blocks, read in place, of what is not for tensor
+// cores (decode_tensor.cu): f32, and rows that are not read 8 numbers at a time.
 #include "kernels/cuda/async_copy.cuh"
+#include "kernels/cuda/decode_part.cuh"
 #include "kernels/cuda/elements.cuh"
-#include "kernels/cuda/merge.cuh"
 #include "kernels/cuda/rotate.cuh"
 
 namespace cairn::cuda {
@@ -215,53 +214,36 @@ struct ValueSums {
   float sums[R::kQueries][R::kNumbers] = {};
 };
 
-// Blocks of threads are [splits, T, heads × passes over a group].
 template <class R>
 __global__ void __launch_bounds__(kThreads, R::kQueries == 4 ? 3 : 2)
     DecodeKernel(const AttendArgs args, const Parts parts, const int lanes) {
   const DecodeMemory<R::kQueries> memory(args.layout, SharedFloats());
-  const int dim = args.layout.head_dim;
-  const int passes = (args.group + R::kQueries - 1) / R::kQueries;
-  const int head = static_cast<int>(blockIdx.z) / passes;
-  const int first = static_cast<int>(blockIdx.z) % passes * R::kQueries;
-  const int queries = args.group - first < R::kQueries ? args.group - first : R::kQueries;
-  const int row = static_cast<int>(blockIdx.y);
-  const int64_t all_heads = static_cast<int64_t>(args.heads) * args.group;
-  const int64_t query = static_cast<int64_t>(head) * args.group + first;  // of the row's
-  const int position = args.q_positions[row];
-  const float* q = args.q + row * args.q_row_stride + query * dim;
-
-  const PlacedBlock* blocks = args.blocks + static_cast<int64_t>(head) * args.block_stride;
-  const int count = args.block_counts[head];
-  const int share = (count + parts.splits - 1) / parts.splits;
-  const int begin = static_cast<int>(blockIdx.x) * share;
-  const int end = begin + share < count ? begin + share : count;
-
+  const DecodePart part = OwnPart(args, R::kQueries);
   if (threadIdx.x < R::kQueries) {
     memory.max[threadIdx.x] = MinusInfinity();
     memory.sum[threadIdx.x] = 0.0f;
   }
   ValueSums<R> sums(args.layout);
   PlacedBlock next = {};
-  if (begin < end) {
-    next = blocks[begin];
-    PrefetchBlock(args, next, position - next.position);
+  if (part.count > 0) {
+    next = part.blocks[0];
+    PrefetchBlock(args, next, part.position - next.position);
   }
-  for (int b = begin; b < end; ++b) {
+  for (int b = 0; b < part.count; ++b) {
     const PlacedBlock block = next;
-    if (b + 1 < end) {
-      next = blocks[b + 1];
-      PrefetchBlock(args, next, position - next.position);
+    if (b + 1 < part.count) {
+      next = part.blocks[b + 1];
+      PrefetchBlock(args, next, part.position - next.position);
     }
-    const int offset = position - block.position;
+    const int offset = part.position - block.position;
     const Sight sight = SightOf(args, block, offset);
     if (KeyRows(sight) == 0) continue;  // as all threads of the block
     const float* scales = Scales(args.layout, block.payload);
-    RotateQueries<R>(args, q, queries, offset, scales, memory.queries);
+    RotateQueries<R>(args, part.q, part.queries, offset, scales, memory.queries);
     __syncthreads();
-    ScoreKeys<R>(args.layout, block.payload, KeyRows(sight), queries, lanes, memory);
+    ScoreKeys<R>(args.layout, block.payload, KeyRows(sight), part.queries, lanes, memory);
     __syncthreads();
-    for (int g = static_cast<int>(threadIdx.x) / kWarp; g < queries; g += kWarps) {
+    for (int g = OwnWarp(); g < part.queries; g += kWarps) {
       const float keep = WeighBlock(sight, sight.rows, memory.scores + g * memory.score_stride,
                                     memory.max + g, memory.sum + g);
       if (threadIdx.x % kWarp == 0) memory.keep[g] = keep;
@@ -269,20 +251,8 @@ __global__ void __launch_bounds__(kThreads, R::kQueries == 4 ? 3 : 2)
     __syncthreads();
     sums.Add(args.layout, block.payload, sight.rows, memory);
   }
-
-  const bool whole = parts.splits == 1 && parts.arrived == nullptr;
-  const int64_t part = static_cast<int64_t>(blockIdx.x) * args.rows + row;
-  float* o = whole ? args.o + row * args.o_row_stride + query * dim
-                   : parts.o + (part * all_heads + query) * dim;
-  float* lse = whole ? args.lse + row * all_heads + query : parts.lse + part * all_heads + query;
-  sums.Write(args.layout, queries, memory, o);
-  if (static_cast<int>(threadIdx.x) < queries) {
-    lse[threadIdx.x] = LogSumExp(memory.max[threadIdx.x], memory.sum[threadIdx.x]);
-  }
-  if (parts.arrived == nullptr || !IsLast(parts.arrived + row * gridDim.z + blockIdx.z)) return;
-  for (int g = static_cast<int>(threadIdx.x) / kWarp; g < queries; g += kWarps) {
-    MergeQuery(args, parts, row, query + g);
-  }
+  sums.Write(args.layout, part.queries, memory, PartOutput(args, parts, part));
+  FinishPart(args, parts, part, memory.max, memory.sum);
 }
 
 template <class R>
@@ -290,27 +260,25 @@ const char* LaunchReading(const AttendArgs& args, const Parts& parts, CUstream_s
   const int chunks = args.layout.head_dim / R::kNumbers;
   int lanes = 1;
   while (lanes < chunks && lanes < kWarp) lanes *= 2;
-  const int passes = (args.group + R::kQueries - 1) / R::kQueries;
-  const dim3 grid{static_cast<unsigned>(parts.splits), static_cast<unsigned>(args.rows),
-                  static_cast<unsigned>(args.heads * passes)};
   const int64_t shared = DecodeSharedBytes<R::kQueries>(args.layout, R::kNumbers);
-  return Launch(DecodeKernel<R>, grid, shared, stream, args, parts, lanes);
+  return Launch(DecodeKernel<R>, DecodeGrid(args, parts, R::kQueries), shared, stream, args, parts,
+                lanes);
 }
 
-// Eight numbers at once, four of f32. Rows that are not aligned for that are read in pairs.
+// In pairs; four numbers at once of f32 whose rows are aligned for that.
 template <Element kElement>
 const char* LaunchElement(const AttendArgs& args, const Parts& parts, CUstream_st* stream) {
-  constexpr int kNumbers = kElement == Element::kF32 ? 4 : 8;
-  if (args.layout.head_dim % kNumbers != 0) {
+  if (kElement != Element::kF32 || args.layout.head_dim % 4 != 0) {
     return LaunchReading<Reading<kElement, 2, 4>>(args, parts, stream);
   }
-  if (args.group <= 4) return LaunchReading<Reading<kElement, kNumbers, 4>>(args, parts, stream);
-  return LaunchReading<Reading<kElement, kNumbers, 8>>(args, parts, stream);
+  if (args.group <= 4) return LaunchReading<Reading<Element::kF32, 4, 4>>(args, parts, stream);
+  return LaunchReading<Reading<Element::kF32, 4, 8>>(args, parts, stream);
 }
 
 }  // namespace
 
 const char* LaunchDecode(const AttendArgs& args, const Parts& parts, CUstream_st* stream) {
+  if (IsForTensorDecode(args.layout)) return LaunchTensorDecode(args, parts, stream);
   switch (args.layout.element) {
     case Element::kF32:
       return LaunchElement<Element::kF32>(args, parts, stream);

@@ -21,6 +21,8 @@ inline constexpr uint32_t kAllLanes = 0xffffffffu;
 inline constexpr int kThreads = 128;  // of a block, in every kernel
 inline constexpr int kWarps = kThreads / kWarp;
 
+__device__ __forceinline__ int OwnWarp() { return static_cast<int>(threadIdx.x) / kWarp; }
+
 __device__ __forceinline__ float MinusInfinity() { return __uint_as_float(0xff800000u); }
 
 __device__ __forceinline__ float HalfToFloat(uint16_t bits) {

@@ -72,6 +72,12 @@ struct Parts {
 };
 
 const char* LaunchDecode(const AttendArgs& args, const Parts& parts, CUstream_st* stream);
+/// The same on tensor cores, which LaunchDecode leaves to it: 16-bit numbers and codes, of which a
+/// row's are read 8 at a time.
+constexpr bool IsForTensorDecode(const Layout& layout) {
+  return layout.element != Element::kF32 && layout.head_dim % 8 == 0;
+}
+const char* LaunchTensorDecode(const AttendArgs& args, const Parts& parts, CUstream_st* stream);
 const char* LaunchMerge(const AttendArgs& args, const Parts& parts, CUstream_st* stream);
 const char* LaunchPrefill(const AttendArgs& args, CUstream_st* stream);
 /// Shared memory that a prefill of this shape takes in bytes.

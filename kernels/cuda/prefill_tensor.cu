@@ -7,19 +7,13 @@
 // other 16 columns of the output.
 #include "kernels/cuda/block_softmax.cuh"
 #include "kernels/cuda/prefill_tile.cuh"
-#include "kernels/cuda/rotate.cuh"
+#include "kernels/cuda/query_terms.cuh"
 #include "kernels/cuda/tile_stream.cuh"
 
 namespace cairn::cuda {
 namespace {
 
 static_assert(kTileRows == kWarps / 2 * kMatrix);
-
-// The numbers that products are of.
-template <Element kElement>
-inline constexpr Element kFactor = kElement == Element::kBF16 ? Element::kBF16 : Element::kF16;
-template <Element kElement>
-inline constexpr int kMostTerms = kElement == Element::kBF16 ? 3 : 2;
 
 // Scores of a row: a pair of columns of 4 rows and 4 lanes is in different banks.
 __host__ __device__ constexpr int ScoreStride(int block_rows) { return UpToMatrix(block_rows) + 8; }
@@ -62,65 +56,20 @@ struct Shape {
   static constexpr int kQueryPairs = (kPairs + 1) / 2;  // of a lane
 };
 
-__device__ __forceinline__ int OwnWarp() { return static_cast<int>(threadIdx.x) / kWarp; }
 __device__ __forceinline__ int FirstRow() { return OwnWarp() / 2 * kMatrix; }  // of the warp's 16
 __device__ __forceinline__ int OwnHalf() { return OwnWarp() % 2; }
 
-// A power of two that brings numbers up to `largest` to at most 2, and its inverse: f16 reaches
-// neither far up nor far down.
-__device__ __forceinline__ float Shrink(float largest, float* inverse) {
-  const unsigned exponent = __float_as_uint(largest) >> 23;
-  const unsigned bounded = exponent < 1 ? 127 : exponent > 253 ? 253 : exponent;
-  *inverse = __uint_as_float(bounded << 23);
-  return __uint_as_float((254 - bounded) << 23);
-}
-
-// Rotated by the distance from the block, times scale and, of codes, K's scales; in terms. Zeros
-// for those that stand before it.
+// The queries as this block's keys want them; zeros for those that stand before it.
 template <class S>
 __device__ void RotateTile(const AttendArgs& args, const Tile& tile, const PlacedBlock& block,
                            const TensorMemory& memory) {
-  const int dim = args.layout.head_dim;
-  const int half = dim / 2;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const float* scales = Scales(args.layout, block.payload);
   for (int row = OwnWarp(); row < kTileRows; row += kWarps) {
     const int offset = row < tile.queries ? memory.positions[row] - block.position : -1;
-    const float* q = QueryAt(args, tile, row < tile.queries ? row : 0);
-    float numbers[S::kQueryPairs][2];
-    float largest = 0.0f;
-#pragma unroll
-    for (int j = 0; j < S::kQueryPairs; ++j) {
-      numbers[j][0] = numbers[j][1] = 0.0f;
-      const int c = lane + j * kWarp;
-      if (c >= half || offset < 0) continue;
-      const Pair pair = PairAt(args.rotation, dim, offset, c);
-      numbers[j][0] = q[pair.first] * args.scale;
-      numbers[j][1] = q[pair.second] * args.scale;
-      RotatePair(pair, &numbers[j][0], &numbers[j][1]);
-      if constexpr (S::kElement == Element::kQ8) {
-        numbers[j][0] *= scales[pair.first];
-        numbers[j][1] *= scales[pair.second];
-      }
-      largest = fmaxf(largest, fmaxf(fabsf(numbers[j][0]), fabsf(numbers[j][1])));
-    }
-    float inverse;
-    const float shrink = Shrink(MaxOverWarp(largest), &inverse);
-    if (lane == 0) memory.factor[row] = inverse;
-#pragma unroll
-    for (int j = 0; j < S::kQueryPairs; ++j) {
-      const int c = lane + j * kWarp;
-      if (c >= half) continue;
-      const int first = args.rotation.interleaved ? 2 * c : c;
-      const int second = args.rotation.interleaved ? 2 * c + 1 : half + c;
-      numbers[j][0] *= shrink;
-      numbers[j][1] *= shrink;
-      for (int term = 0; term < args.terms; ++term) {
-        uint16_t* to = memory.queries + (term * kTileRows + row) * memory.stride;
-        to[first] = TakeTerm<S::kFactor>(&numbers[j][0]);
-        to[second] = TakeTerm<S::kFactor>(&numbers[j][1]);
-      }
-    }
+    const float factor = RotateIntoTerms<S::kElement, S::kQueryPairs>(
+        args, QueryAt(args, tile, row < tile.queries ? row : 0), offset, scales, args.terms,
+        memory.queries + row * memory.stride, kTileRows * memory.stride);
+    if (threadIdx.x % kWarp == 0) memory.factor[row] = factor;
   }
 }
 

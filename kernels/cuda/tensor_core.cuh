@@ -16,6 +16,10 @@ namespace cairn::cuda {
 
 inline constexpr int kMatrix = 16;  // rows and columns of a
 
+__host__ __device__ constexpr int UpToMatrix(int count) {
+  return (count + kMatrix - 1) / kMatrix * kMatrix;
+}
+
 __device__ __forceinline__ int LaneRow() { return static_cast<int>(threadIdx.x) % kWarp / 4; }
 __device__ __forceinline__ int LaneColumn() { return static_cast<int>(threadIdx.x) % 4 * 2; }
 

@@ -3,15 +3,11 @@
 #pragma once
 
 #include "kernels/cuda/async_copy.cuh"
-#include "kernels/cuda/block_softmax.cuh"
+#include "kernels/cuda/block_walk.cuh"
 #include "kernels/cuda/elements.cuh"
 #include "kernels/cuda/tensor_core.cuh"
 
 namespace cairn::cuda {
-
-__host__ __device__ constexpr int UpToMatrix(int count) {
-  return (count + kMatrix - 1) / kMatrix * kMatrix;
-}
 
 /// Numbers between rows of 16-bit numbers: 8 rows of 16 bytes are in different banks.
 __host__ __device__ constexpr int NumberStride(int dim) { return UpToMatrix(dim) + 8; }
@@ -31,13 +27,12 @@ class TileStream {
   __device__ TileStream(const AttendArgs& args, int head, int highest, uint16_t* tiles,
                         std::byte* codes)
       : args_(args),
-        next_(args.blocks + static_cast<int64_t>(head) * args.block_stride),
-        left_(args.block_counts[head]),
+        walk_(args.blocks + static_cast<int64_t>(head) * args.block_stride,
+              args.block_counts[head]),
         highest_(highest),
         tiles_(tiles),
-        codes_(codes) {
-    if (left_ > 0) upcoming_ = *next_;
-    FindBlock();
+        codes_(codes),
+        seen_(walk_.Next(args, highest)) {
     AskFor(tiles_);
   }
 
@@ -57,17 +52,7 @@ class TileStream {
 
  private:
   __device__ int Numbers() const { return kKeys * NumberStride(args_.layout.head_dim); }
-  __device__ int Rows() const { return values_ ? value_rows_ : key_rows_; }
-
-  __device__ void FindBlock() {
-    for (key_rows_ = 0; left_ > 0 && key_rows_ == 0; --left_) {
-      const Sight sight = SightOf(args_, upcoming_, highest_ - upcoming_.position);
-      payload_ = upcoming_.payload;
-      key_rows_ = KeyRows(sight);
-      value_rows_ = sight.rows;
-      if (left_ > 1) upcoming_ = *++next_;
-    }
-  }
+  __device__ int Rows() const { return values_ ? seen_.sight.rows : KeyRows(seen_.sight); }
 
   // A block has a tile of values even where none are seen.
   __device__ void Advance() {
@@ -75,14 +60,15 @@ class TileStream {
     if (first_ < Rows()) return;
     first_ = 0;
     values_ = !values_;
-    if (!values_) FindBlock();
+    if (!values_) seen_ = walk_.Next(args_, highest_);
   }
 
   __device__ void AskFor(uint16_t* tile) {
-    if (key_rows_ == 0) return;  // there are no more
+    if (KeyRows(seen_.sight) == 0) return;  // there are no more
     const Layout& layout = args_.layout;
+    const std::byte* payload = seen_.block.payload;
     const std::byte* from =
-        values_ ? ValueRow(layout, payload_, first_) : KeyRow(layout, payload_, first_);
+        values_ ? ValueRow(layout, payload, first_) : KeyRow(layout, payload, first_);
     const int seen = Rows() - first_ < kKeys ? Rows() - first_ : kKeys;
     if (HasCopies(layout)) {
       Copy(from, seen, tile);
@@ -147,14 +133,11 @@ class TileStream {
   }
 
   const AttendArgs& args_;
-  const PlacedBlock* next_;
-  int left_;  // of the list, with upcoming_
+  BlockWalk walk_;
   const int highest_;
   uint16_t* const tiles_;
   std::byte* const codes_;
-  PlacedBlock upcoming_;
-  const std::byte* payload_ = nullptr;
-  int key_rows_ = 0, value_rows_ = 0;  // that are seen of the block; none: the list has ended
+  SeenBlock seen_;
   int first_ = 0;
   int turn_ = 0;
   bool values_ = false;
