@@ -5,6 +5,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "tools/json_depth.h"
+
 namespace cairn {
 namespace {
 
@@ -150,6 +152,10 @@ void RefuseOthers(FieldReader& reader) {
 
 bool ReadChatRequest(std::string_view body, const ChatLimits& limits, ChatRequest* request,
                      ChatFault* fault) {
+  if (!JsonIsShallow(body)) {
+    *fault = {"", fmt::format("the body nests deeper than {} lists and objects", kMostJsonDepth)};
+    return false;
+  }
   const json document = json::parse(body, nullptr, false);
   if (!document.is_object()) {
     *fault = {"", "the body is no JSON object"};

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tools/json_depth.h"
 #include "tools/stop_words.h"
 
 namespace cairn {
@@ -70,7 +71,6 @@ TEST(ChatRequest, TurnsAndWhatASystemSays) {
 TEST(ChatRequest, FieldsThatAreRefusedAreNamed) {
   EXPECT_EQ(FaultOf("{"), "");
   EXPECT_EQ(FaultOf("[]"), "");
-  EXPECT_EQ(FaultOf(std::string(100'000, '[')), "");
   EXPECT_EQ(FaultOf(R"({"messages":[{"role":"user","content":"a"}]})"), "model");
   EXPECT_EQ(FaultOf(R"({"model":"s"})"), "messages");
   EXPECT_EQ(FaultOf(R"({"model":"s","messages":[]})"), "messages");
@@ -100,6 +100,34 @@ TEST(ChatRequest, FieldsThatAreRefusedAreNamed) {
            {"tools", R"("tools":[{}])"}}) {
     EXPECT_EQ(FaultOf(With("," + more)), param) << more;
   }
+}
+
+TEST(ChatRequest, DeepOnesAreRefusedBeforeTheyAreRead) {
+  const std::string deep(400'000, '[');
+  for (const std::string& body :
+       {With(R"(,"stop":)" + deep + std::string(deep.size(), ']')),
+        With(R"(,"cairn":{"why":)" + deep + std::string(deep.size(), ']') + "}"),
+        R"({"model":"s","messages":[{"role":)" + deep + std::string(deep.size(), ']') + "}]}",
+        std::string(400'000, '{')}) {
+    ChatRequest request;
+    ChatFault fault;
+    EXPECT_FALSE(ReadChatRequest(body, kLimits, &request, &fault));
+    EXPECT_EQ(fault.message, "the body nests deeper than 32 lists and objects");
+  }
+  // Brackets of texts nest nothing, and what is closed is not open any more.
+  const std::string quoted = R"(\")" + std::string(40, '[');
+  Good(R"({"model":"s","messages":[{"role":"user","content":")" + quoted + R"("}]})");
+  std::string many = "[]";
+  for (int i = 0; i < 100; ++i) many += ",[]";
+  Good(With(R"(,"user":[)" + many + "]"));
+}
+
+TEST(JsonDepth, CountsListsAndObjects) {
+  EXPECT_TRUE(JsonIsShallow(R"([{"a":[1]}])", 3));
+  EXPECT_FALSE(JsonIsShallow(R"([{"a":[1]}])", 2));
+  EXPECT_TRUE(JsonIsShallow(R"(["[[\\\"[[",[]])", 2));
+  EXPECT_FALSE(JsonIsShallow(R"(["\\",[[]]])", 2));
+  EXPECT_TRUE(JsonIsShallow("\"\\", 0));
 }
 
 TEST(StopWords, EndATextInFrontOfThem) {
