@@ -1,9 +1,12 @@
 #include "tools/answer_desk.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <utility>
 
+#include "base/hash.h"
 #include "tools/answer_sources.h"
 #include "tools/conversation.h"
 #include "tools/interrupt.h"
@@ -15,6 +18,17 @@ namespace {
 
 constexpr std::chrono::milliseconds kLook{50};  // how often those who wait look up
 constexpr size_t kWhyPassages = 5;
+
+/// Equal for sessions with the same content: a store in the place of another counts as it did, so
+/// that numbers of sessions and commits say little. Sealed blocks are in the properties' chain.
+Result<std::string> StateOf(const SessionCatalog& catalog, const SessionRecord& record) {
+  CAIRN_TRY(const std::string tail, catalog.ReadTail(record));
+  Hasher hasher;
+  hasher.Update(fmt::format("{} {} {} ", record.id, record.commits, record.properties.size()));
+  hasher.Update(record.properties);
+  hasher.Update(tail);
+  return hasher.Hex();
+}
 
 }  // namespace
 
@@ -106,8 +120,8 @@ Result<bool> AnswerDesk::IsCurrent(const std::string& name) const {
   CAIRN_TRY(auto cold, OpenStore(flags_, false, true));
   CAIRN_TRY(const auto catalog, SessionCatalog::Open(*cold, true));
   CAIRN_TRY(const auto record, catalog.Find(name));
-  const SessionRecord& open = workspace_->session().record();
-  return open.id == record.id && open.commits == record.commits;
+  CAIRN_TRY(const std::string state, StateOf(catalog, record));
+  return state == opened_;
 }
 
 Status AnswerDesk::OpenSession(const std::string& name) {
@@ -121,7 +135,13 @@ Status AnswerDesk::OpenSession(const std::string& name) {
   Flags flags = flags_;
   flags.session = name;
   CAIRN_TRY(workspace_, Workspace::OpenOnScratch(flags, model_, limits_.scratch_bytes));
-  return Ok();
+  auto state = StateOf(workspace_->engine().catalog(), workspace_->session().record());
+  if (state.has_value()) {
+    opened_ = std::move(state).value();
+    return Ok();
+  }
+  model_ = Workspace::Close(std::move(workspace_));
+  return state.error();
 }
 
 Result<AnswerEnd> AnswerDesk::Handle(Ticket& ticket) {

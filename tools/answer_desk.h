@@ -90,6 +90,7 @@ class AnswerDesk {
   // Of the thread that answers.
   std::unique_ptr<LoadedModel> model_;  // while no session is open
   std::unique_ptr<Workspace> workspace_;
+  std::string opened_;  // what its session was when it was opened
 
   std::mutex mutex_;
   std::condition_variable work_, news_;

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import socket
 import subprocess
 import time
@@ -151,6 +152,22 @@ class Documents(ServeTest):
         answer = served.chat(question())[1]
         self.assertEqual(answer["usage"]["prompt_tokens_details"]["cached_tokens"], now["tokens"])
         self.assertEqual(watching.refused("/api/metrics")[0], 503)
+
+    def test_a_store_in_the_place_of_another_is_seen(self):
+        for stream in range(3):  # sessions and commits have the same numbers in each
+            if stream > 0:
+                shutil.rmtree(self.store)
+            self.ingest(self.file("s.txt", random_text(3000, stream=stream)), "--adapter",
+                        LANDMARK, *SMALL_STEPS)
+            if stream == 0:
+                served = self.serve(*ANSWERS)
+            asked = self.good("ask", *self.session(), "--retrieve", "4", "--json",
+                              "--max-tokens", "30", "Who is it?").json
+            status, whole = served.chat(question("Who is it?", max_tokens=30))
+            self.assertEqual(status, 200, whole)
+            self.assertEqual(whole["choices"][0]["message"]["content"], asked["answer"])
+            self.assertEqual(whole["usage"]["prompt_tokens_details"]["cached_tokens"],
+                             asked["tokens"])
 
     def test_a_store_without_sessions_and_none(self):
         self.refused("serve", "--store", self.store, saying="no store|is no")
