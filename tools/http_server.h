@@ -76,7 +76,7 @@ using HttpHandler = std::function<HttpReply(const HttpRequest&)>;
 class HttpServer {
  public:
   /// Listens, and answers from threads of its own. kInvalidArgument for an address or port that is
-  /// none, kBusy if it cannot be had.
+  /// none, kBusy if it cannot be had, kResource if there are too few threads.
   static Result<std::unique_ptr<HttpServer>> Start(HttpOptions options, HttpHandler handler);
   /// Ends what is under way, and waits for it.
   ~HttpServer();
