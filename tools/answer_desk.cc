@@ -86,7 +86,7 @@ Result<AnswerPiece> AnswerDesk::Next(uint64_t number, const std::function<bool()
   AnswerPiece piece{.text = std::exchange(ticket.text, {}), .end = {}};
   if (!ticket.end.has_value()) return piece;
   if (!ticket.end->has_value()) return ticket.end->error();
-  piece.end = ticket.end->value();
+  piece.end = std::move(*ticket.end).value();  // `why` is large
   return piece;
 }
 

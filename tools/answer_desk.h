@@ -62,7 +62,7 @@ class AnswerDesk {
   /// Queues a question, which `Leave` must end. kBusy at once if too many wait.
   Result<uint64_t> Enter(AnswerOrder order);
   /// Waits for the next piece; errors are those of opening the session and of asking. kInterrupted
-  /// once `gone` says so, which is asked often meanwhile.
+  /// once `gone` says so, which is asked often meanwhile. None comes behind the end.
   Result<AnswerPiece> Next(uint64_t ticket, const std::function<bool()>& gone);
   /// Gives the question up, if it is not answered, and forgets it.
   void Leave(uint64_t ticket);

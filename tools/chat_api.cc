@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <ctime>
 
 #include "tools/serve_api.h"
@@ -12,6 +13,7 @@ namespace {
 using nlohmann::json;
 
 constexpr size_t kMostRecorded = 16;
+constexpr size_t kMostRecordedBytes = 64 << 20;  // of their documents, but for the last alone
 constexpr size_t kMostModels = 10'000;
 constexpr int kRetrySeconds = 5;
 constexpr std::string_view kModels = "/v1/models";
@@ -177,17 +179,29 @@ HttpReply ChatApi::Streamed(uint64_t ticket, const Head& head, bool usage,
 }
 
 json ChatApi::Record(const AnswerEnd& end) {
+  std::string document = JsonReply(end.why).body;
   const std::lock_guard lock(mutex_);
-  recorded_.push_back({.number = ++last_recorded_,
-                       .question = end.why.value("question", ""),
-                       .document = JsonReply(end.why).body});
-  if (recorded_.size() > kMostRecorded) recorded_.pop_front();
+  recorded_bytes_ += document.size();
+  recorded_.push_back({{.number = ++last_recorded_, .question = end.why.value("question", "")},
+                       std::move(document)});
+  while (recorded_.size() > kMostRecorded ||
+         (recorded_bytes_ > kMostRecordedBytes && recorded_.size() > 1)) {
+    recorded_bytes_ -= recorded_.front().document.size();
+    recorded_.pop_front();
+  }
   return {{"recorded", last_recorded_}};
 }
 
-std::deque<ChatApi::Recorded> ChatApi::recorded() const {
+std::vector<ChatApi::Recorded> ChatApi::recorded() const {
   const std::lock_guard lock(mutex_);
-  return recorded_;
+  return {recorded_.begin(), recorded_.end()};
+}
+
+std::optional<std::string> ChatApi::RecordedDocument(int64_t number) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = std::ranges::find(recorded_, number, &Kept::number);
+  if (found == recorded_.end()) return std::nullopt;
+  return found->document;
 }
 
 }  // namespace cairn

@@ -6,7 +6,9 @@
 #include <deque>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "tools/answer_desk.h"
 #include "tools/chat_request.h"
@@ -24,13 +26,14 @@ class ChatApi {
   /// Whatever is below /v1.
   HttpReply Answer(const HttpRequest& request);
 
-  /// Documents of `why`, of the last answers that were asked for with it.
+  /// The last answers that were asked for with `why`.
   struct Recorded {
     int64_t number = 0;
     std::string question;
-    std::string document;
   };
-  std::deque<Recorded> recorded() const;
+  std::vector<Recorded> recorded() const;
+  /// The document of one of them; none if it is not there any more.
+  std::optional<std::string> RecordedDocument(int64_t number) const;
 
  private:
   /// What all pieces of an answer have in common.
@@ -52,7 +55,11 @@ class ChatApi {
   const ChatLimits limits_;
   std::atomic<uint64_t> answers_ = 0;
   mutable std::mutex mutex_;
-  std::deque<Recorded> recorded_;
+  struct Kept : Recorded {
+    std::string document;
+  };
+  std::deque<Kept> recorded_;  // the oldest first
+  size_t recorded_bytes_ = 0;  // of all documents
   int64_t last_recorded_ = 0;
 };
 

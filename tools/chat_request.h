@@ -25,6 +25,7 @@ struct ChatFault {
 struct ChatLimits {
   int64_t default_tokens = 256;  ///< of an answer, unless asked for otherwise
   int64_t most_tokens = 4096;
+  int64_t most_why_tokens = 256;  ///< with `why`, which keeps what each was read from
 };
 
 /// Reads `body`; true, or `fault` says what is wrong with it.

@@ -102,6 +102,25 @@ TEST(ChatRequest, FieldsThatAreRefusedAreNamed) {
   }
 }
 
+TEST(ChatRequest, WhyIsForShortAnswers) {
+  constexpr ChatLimits kWhy{.default_tokens = 30, .most_tokens = 50, .most_why_tokens = 20};
+  const auto read = [&](const std::string& more, ChatFault* fault) {
+    ChatRequest request;
+    return ReadChatRequest(With(R"(,"cairn":{"why":true})" + more), kWhy, &request, fault)
+               ? request.order.max_tokens
+               : -1;
+  };
+  ChatFault fault;
+  EXPECT_EQ(read("", &fault), 20);  // nobody has asked for more
+  EXPECT_EQ(read(R"(,"max_tokens":20)", &fault), 20);
+  EXPECT_EQ(read(R"(,"max_tokens":30,"max_completion_tokens":9)", &fault), 9);
+  for (const std::string name : {"max_tokens", "max_completion_tokens"}) {
+    EXPECT_EQ(read(",\"" + name + "\":21", &fault), -1);
+    EXPECT_EQ(fault.param, name);
+    EXPECT_NE(fault.message.find("at most 20 with 'why'"), std::string::npos);
+  }
+}
+
 TEST(ChatRequest, DeepOnesAreRefusedBeforeTheyAreRead) {
   const std::string deep(400'000, '[');
   for (const std::string& body :
