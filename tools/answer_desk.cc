@@ -30,6 +30,11 @@ Result<std::string> StateOf(const SessionCatalog& catalog, const SessionRecord& 
   return hasher.Hex();
 }
 
+bool SeemsDamaged(const Result<AnswerEnd>& end) {
+  return !end.has_value() &&
+         (end.error().code == Errc::kCorruption || end.error().code == Errc::kIo);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<AnswerDesk>> AnswerDesk::Open(const Flags& flags,
@@ -116,19 +121,18 @@ void AnswerDesk::Work() {
   workspace_.reset();
 }
 
-Result<bool> AnswerDesk::IsCurrent(const std::string& name) const {
+Result<std::string> AnswerDesk::StateNow(const std::string& name) const {
   CAIRN_TRY(auto cold, OpenStore(flags_, false, true));
   CAIRN_TRY(const auto catalog, SessionCatalog::Open(*cold, true));
   CAIRN_TRY(const auto record, catalog.Find(name));
-  CAIRN_TRY(const std::string state, StateOf(catalog, record));
-  return state == opened_;
+  return StateOf(catalog, record);
 }
 
 Status AnswerDesk::OpenSession(const std::string& name) {
   if (workspace_ != nullptr) {
     if (workspace_->session().record().name == name) {
-      CAIRN_TRY(const bool current, IsCurrent(name));
-      if (current) return Ok();
+      CAIRN_TRY(const std::string state, StateNow(name));
+      if (state == opened_) return Ok();
     }
     model_ = Workspace::Close(std::move(workspace_));
   }
@@ -145,6 +149,18 @@ Status AnswerDesk::OpenSession(const std::string& name) {
 }
 
 Result<AnswerEnd> AnswerDesk::Handle(Ticket& ticket) {
+  auto end = OpenAndAsk(ticket);
+  // Others may have deleted or compacted what was being read, and the bytes went with it. As long
+  // as nothing was told the question is asked again, of the store as it is now.
+  if (SeemsDamaged(end) && !ticket.told) end = OpenAndAsk(ticket);
+  if (!SeemsDamaged(end) || !ticket.told) return end;
+  const std::string& name = ticket.order.session;
+  CAIRN_TRY(const std::string state, StateNow(name));
+  if (state == opened_) return end;
+  return Fail(Errc::kInterrupted, "session '{}' was changed while it was read; ask again", name);
+}
+
+Result<AnswerEnd> AnswerDesk::OpenAndAsk(Ticket& ticket) {
   CAIRN_TRY(OpenSession(ticket.order.session));
   int64_t tokens = 0;
   for (const Turn& turn : ticket.order.turns) {
@@ -171,6 +187,7 @@ Result<AnswerEnd> AnswerDesk::AskAndForget(Ticket& ticket) {
     if (text.empty()) return;
     const std::lock_guard lock(mutex_);
     ticket.text += text;
+    ticket.told = true;
     news_.notify_all();
   };
   conversation.EndWhen([&] {

@@ -73,13 +73,16 @@ class AnswerDesk {
     std::string text;  // that nobody has taken yet
     std::optional<Result<AnswerEnd>> end;
     bool begun = false, given_up = false;
+    bool told = false;  // some of the text
   };
 
   AnswerDesk(const Flags& flags, const AnswerDeskLimits& limits) : flags_(flags), limits_(limits) {}
   void Work();
   Result<AnswerEnd> Handle(Ticket& ticket);
+  Result<AnswerEnd> OpenAndAsk(Ticket& ticket);
   Status OpenSession(const std::string& name);
-  Result<bool> IsCurrent(const std::string& name) const;
+  /// Of a session as the store has it now; to compare with `opened_`.
+  Result<std::string> StateNow(const std::string& name) const;
   Result<AnswerEnd> AskAndForget(Ticket& ticket);
 
   const Flags flags_;

@@ -169,6 +169,29 @@ class Documents(ServeTest):
             self.assertEqual(whole["usage"]["prompt_tokens_details"]["cached_tokens"],
                              asked["tokens"])
 
+    def test_a_session_that_is_deleted_while_it_is_read_is_no_damage(self):
+        self.read(12000)
+        self.read(600, name="other")
+        served = self.serve(*ANSWERS, "--host-memory", "600KiB")
+        body = json.dumps(question(max_tokens=4000, stream=True)).encode()
+        with socket.create_connection(("127.0.0.1", served.port), TIMEOUT_SECONDS) as client:
+            client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
+                           b"Connection: close\r\nAuthorization: Bearer %s\r\n"
+                           b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+                           % (served.port, TOKEN.encode(), len(body), body))
+            said = b""
+            while said.count(b"data: ") < 3:
+                piece = client.recv(4096)
+                self.assertTrue(piece, said)
+                said += piece
+            self.good("sessions", "delete", "s", "--store", self.store)
+            while piece := client.recv(1 << 16):
+                said += piece
+        self.assertIn(b"200 OK", said)
+        self.assertNotIn(b"corruption", said)
+        self.assertEqual(served.chat(question())[0], 404)
+        self.assertEqual(served.chat({**question(), "model": "other"})[0], 200)
+
     def test_a_store_without_sessions_and_none(self):
         self.refused("serve", "--store", self.store, saying="no store|is no")
         self.read(600)
