@@ -1,8 +1,10 @@
 #include "tools/chat_api.h"
 
 #include <fmt/format.h>
+#include <sys/random.h>
 
 #include <algorithm>
+#include <chrono>
 #include <ctime>
 
 #include "tools/serve_api.h"
@@ -46,6 +48,15 @@ json Usage(const AnswerEnd& end) {
 }
 
 const char* FinishOf(const AnswerEnd& end) { return end.cut ? "length" : "stop"; }
+
+/// A number that all JSON readers keep exactly.
+uint64_t DrawnSeed() {
+  uint64_t seed = 0;
+  if (getrandom(&seed, sizeof seed, 0) != static_cast<ssize_t>(sizeof seed)) {
+    seed = static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
+  }
+  return seed & ((uint64_t{1} << 53) - 1);
+}
 
 /// An event of a stream.
 std::string Event(const json& document) {
@@ -92,9 +103,12 @@ HttpReply ChatApi::Complete(const HttpRequest& request) {
         fault.param.empty() ? fault.message : fmt::format("'{}' {}", fault.param, fault.message);
     return Fault(400, message, fault.param.empty() ? json() : json(fault.param), nullptr);
   }
-  const Head head{.id = fmt::format("chatcmpl-{}-{}", std::time(nullptr), ++answers_),
-                  .created = std::time(nullptr),
-                  .model = asked.order.session};
+  if (asked.draws_seed) asked.order.seed = DrawnSeed();
+  const Head head{
+      .id = fmt::format("chatcmpl-{}-{}", std::time(nullptr), ++answers_),
+      .created = std::time(nullptr),
+      .model = asked.order.session,
+      .seed = asked.order.temperature > 0 ? json(static_cast<int64_t>(asked.order.seed)) : json()};
   const auto ticket = desk_.Enter(std::move(asked.order));
   if (!ticket) return Fault(ticket.error());
   return asked.stream ? Streamed(ticket.value(), head, asked.usage_in_stream, request)
@@ -123,7 +137,7 @@ HttpReply ChatApi::Whole(uint64_t ticket, const Head& head, const HttpRequest& r
                                             {"logprobs", nullptr},
                                             {"finish_reason", FinishOf(end)}}})},
                   {"usage", Usage(end)}};
-    if (!end.why.is_null()) document["cairn"] = Record(end);
+    if (auto own = Own(head, end); !own.is_null()) document["cairn"] = std::move(own);
     return JsonReply(document);
   }
 }
@@ -162,7 +176,7 @@ HttpReply ChatApi::Streamed(uint64_t ticket, const Head& head, bool usage,
     }
     const AnswerEnd& end = *piece.end;
     json last = chunk(json::object(), FinishOf(end));
-    if (!end.why.is_null()) last["cairn"] = Record(end);
+    if (auto own = Own(head, end); !own.is_null()) last["cairn"] = std::move(own);
     std::string events = Event(last);
     if (usage) {
       last = chunk(json::object(), nullptr);
@@ -178,7 +192,14 @@ HttpReply ChatApi::Streamed(uint64_t ticket, const Head& head, bool usage,
           .finally = [this, ticket] { desk_.Leave(ticket); }};
 }
 
-json ChatApi::Record(const AnswerEnd& end) {
+json ChatApi::Own(const Head& head, const AnswerEnd& end) {
+  json own;
+  if (!end.why.is_null()) own["recorded"] = Record(end);
+  if (!head.seed.is_null()) own["seed"] = head.seed;
+  return own;
+}
+
+int64_t ChatApi::Record(const AnswerEnd& end) {
   std::string document = JsonReply(end.why).body;
   const std::lock_guard lock(mutex_);
   recorded_bytes_ += document.size();
@@ -189,7 +210,7 @@ json ChatApi::Record(const AnswerEnd& end) {
     recorded_bytes_ -= recorded_.front().document.size();
     recorded_.pop_front();
   }
-  return {{"recorded", last_recorded_}};
+  return last_recorded_;
 }
 
 std::vector<ChatApi::Recorded> ChatApi::recorded() const {

@@ -41,14 +41,17 @@ class ChatApi {
     std::string id;
     int64_t created = 0;
     std::string model;
+    nlohmann::json seed;  // of its draws; null if there are none
   };
 
   HttpReply Models(const std::string& name);
   HttpReply Complete(const HttpRequest& request);
   HttpReply Whole(uint64_t ticket, const Head& head, const HttpRequest& request);
   HttpReply Streamed(uint64_t ticket, const Head& head, bool usage, const HttpRequest& request);
-  /// `cairn` of an answer's last piece: where `why` was recorded. Null if it was not.
-  nlohmann::json Record(const AnswerEnd& end);
+  /// `cairn` of an answer's last piece: where `why` was recorded, and the seed. Null for neither.
+  nlohmann::json Own(const Head& head, const AnswerEnd& end);
+  /// Keeps the document of `why`; its number.
+  int64_t Record(const AnswerEnd& end);
 
   AnswerDesk& desk_;
   StoreView& store_;

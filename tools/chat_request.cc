@@ -192,6 +192,7 @@ bool ReadChatRequest(std::string_view body, const ChatLimits& limits, ChatReques
   ReadMaxTokens(reader, limits, &order);
   order.temperature = static_cast<float>(reader.Number("temperature", 0, kMostTemperature));
   order.seed = static_cast<uint64_t>(reader.Whole("seed", 0, INT64_MIN, INT64_MAX));
+  request->draws_seed = order.temperature > 0 && reader.Find("seed") == nullptr;
   request->stream = reader.Flag("stream");
   if (const json* options = reader.Find("stream_options"); options != nullptr) {
     if (options->is_object()) {

@@ -12,6 +12,7 @@ namespace cairn {
 
 struct ChatRequest {
   AnswerOrder order;
+  bool draws_seed = false;  ///< it has none, and the temperature wants one
   bool stream = false;
   bool usage_in_stream = false;
 };

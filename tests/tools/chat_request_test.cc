@@ -56,6 +56,14 @@ TEST(ChatRequest, FieldsThatAreTaken) {
   EXPECT_EQ(Good(With(R"(,"stop":null,"max_tokens":null)")).order.max_tokens, 7);
 }
 
+TEST(ChatRequest, ASeedIsDrawnWhereOneIsNeeded) {
+  EXPECT_FALSE(Good(With("")).draws_seed);
+  EXPECT_FALSE(Good(With(R"(,"temperature":0)")).draws_seed);
+  EXPECT_TRUE(Good(With(R"(,"temperature":1)")).draws_seed);
+  EXPECT_TRUE(Good(With(R"(,"temperature":1,"seed":null)")).draws_seed);
+  EXPECT_FALSE(Good(With(R"(,"temperature":1,"seed":0)")).draws_seed);
+}
+
 TEST(ChatRequest, TurnsAndWhatASystemSays) {
   const ChatRequest request = Good(R"({"model":"s","messages":[
       {"role":"system","content":"Be brief."},

@@ -293,6 +293,20 @@ class Answers(ServeTest):
         cut = self.served.chat(question(max_tokens=2, temperature=60, seed=1))[1]
         self.assertEqual(cut["choices"][0]["finish_reason"], "length")
 
+    def test_answers_differ_from_draw_to_draw_and_can_be_repeated(self):
+        hot = question(max_tokens=20, temperature=60)
+        drawn = [self.served.chat(hot)[1] for _ in range(2)]
+        texts = [answer["choices"][0]["message"]["content"] for answer in drawn]
+        seeds = [answer["cairn"]["seed"] for answer in drawn]
+        self.assertNotEqual(seeds[0], seeds[1])
+        self.assertNotEqual(texts[0], texts[1])
+        for text, seed in zip(texts, seeds):
+            again = self.served.chat({**hot, "seed": seed})[1]
+            self.assertEqual(again["choices"][0]["message"]["content"], text)
+            self.assertEqual(again["cairn"], {"seed": seed})
+        self.assertIn("seed", self.events(hot)[-1]["cairn"])
+        self.assertNotIn("cairn", self.served.chat(question())[1])
+
     def test_models_are_the_sessions_of_the_model(self):
         self.ingest(self.file("o.txt", random_text(600)), name="other", model=OTHER_MODEL)
         self.before = self.bytes_of_store()
