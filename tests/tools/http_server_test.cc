@@ -422,6 +422,18 @@ TEST(HttpGuard, HostNames) {
   EXPECT_FALSE(six.Allows("[::2]:8080"));
   EXPECT_FALSE(six.Allows("::1:8080"));
   EXPECT_EQ(HostInUrl("::1"), "[::1]");
+  for (const char* written : {"0:0:0:0:0:0:0:1", "::0001"}) {
+    const HostNames names(written, 8080);
+    EXPECT_TRUE(names.Allows("[::1]:8080")) << written;
+    EXPECT_TRUE(names.Allows("[0:0::1]:8080")) << written;
+    EXPECT_FALSE(names.Allows("[::2]:8080")) << written;
+  }
+  EXPECT_TRUE(HostNames("FE80::A", 1).Allows("[fe80::a]:1"));
+  const HostNames mapped("::ffff:127.0.0.1", 8080);
+  EXPECT_TRUE(mapped.Allows("[::ffff:7f00:1]:8080"));
+  EXPECT_TRUE(mapped.Allows("127.0.0.1:8080"));
+  EXPECT_FALSE(mapped.Allows("127.0.0.2:8080"));
+  EXPECT_TRUE(HostNames("0:0:0:0:0:0:0:0", 1).Allows("[::2]:1"));
 }
 
 }  // namespace
