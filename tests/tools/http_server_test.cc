@@ -43,6 +43,7 @@ class Client {
     if (file_ >= 0) close(file_);
     file_ = -1;
   }
+  void CloseItsSide() { shutdown(file_, SHUT_WR); }
   /// False if the server does not listen any more.
   bool Say(std::string_view text) {
     while (!text.empty()) {
@@ -336,6 +337,21 @@ TEST_F(HttpServerTest, AStreamComesInPiecesAndEndsWithItsClient) {
   EXPECT_EQ(finished_, 1);
   leaving.Leave();
   Within(milliseconds(kPatienceMs), [&] { return finished_ == 2; });
+  EXPECT_TRUE(saw_gone_);
+}
+
+TEST_F(HttpServerTest, AClientThatAsksMoreAndLeavesIsGone) {
+  endless_ = true;
+  Start();
+  const std::string host = " HTTP/1.1\r\nHost: " + host_ + "\r\n\r\n";
+  Client leaving(server_->port());
+  ASSERT_TRUE(leaving.Say("GET " + Below("/stream") + host));
+  (void)leaving.Hear("piece2;");
+  ASSERT_TRUE(leaving.Say("GET " + Below("/x") + host));
+  std::this_thread::sleep_for(milliseconds(100));
+  EXPECT_EQ(finished_, 0) << "it waits";
+  leaving.CloseItsSide();
+  Within(milliseconds(kPatienceMs), [&] { return finished_ == 1; });
   EXPECT_TRUE(saw_gone_);
 }
 
