@@ -41,6 +41,10 @@ class ServeCommand : public Command {
                      "Address to listen on (default 127.0.0.1: this machine alone)")
         ->type_name("ADDRESS");
     command
+        ->add_option("--public-url", public_url_,
+                     "What browsers call it by through a server in front that has encryption")
+        ->type_name("URL");
+    command
         ->add_option(
             "--access-token", token_,
             "What clients must know (default: drawn anew); better set as CAIRN_ACCESS_TOKEN")
@@ -109,8 +113,11 @@ class ServeCommand : public Command {
       if (chat.has_value() && request.path.starts_with("/v1/")) return chat->Answer(request);
       return api.Answer(request);
     };
-    HttpOptions options{
-        .host = host_, .port = port_, .token = token_, .post_paths = {"/api/verify"}};
+    HttpOptions options{.host = host_,
+                        .port = port_,
+                        .public_url = public_url_,
+                        .token = token_,
+                        .post_paths = {"/api/verify"}};
     if (chat.has_value()) options.post_paths.emplace_back("/v1/chat/completions");
     CAIRN_TRY(const auto server, HttpServer::Start(std::move(options), answer));
     Announce(*server);
@@ -161,7 +168,7 @@ class ServeCommand : public Command {
   }
 
   Flags flags_;
-  std::string host_ = "127.0.0.1", token_;
+  std::string host_ = "127.0.0.1", public_url_, token_;
   int port_ = 0, waiting_ = 8;
   ChatLimits limits_;
   AnswerDeskLimits desk_limits_;

@@ -93,6 +93,22 @@ bool HostNames::Allows(std::string_view value) const {
   return host == "localhost" || (address.has_value() && (all_ || address == address_));
 }
 
+Result<PublicUrl> PublicUrl::Parse(std::string_view url) {
+  PublicUrl parsed;
+  parsed.origin = url.ends_with('/') ? url.substr(0, url.size() - 1) : url;
+  std::ranges::transform(parsed.origin, parsed.origin.begin(), Lower);
+  for (const std::string_view scheme : {"https://", "http://"}) {
+    if (parsed.origin.starts_with(scheme)) parsed.host = parsed.origin.substr(scheme.size());
+  }
+  const bool clean = std::ranges::all_of(parsed.host, [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+           std::string_view("-._:[]").find(c) != std::string_view::npos;
+  });
+  if (clean && !parsed.host.empty()) return parsed;
+  return Fail(Errc::kInvalidArgument,
+              "--public-url {}: use what a browser shows, such as https://name.example", url);
+}
+
 std::string HostInUrl(std::string_view host) {
   return host.find(':') == std::string_view::npos ? std::string(host) : fmt::format("[{}]", host);
 }

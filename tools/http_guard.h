@@ -37,6 +37,16 @@ class HostNames {
   bool all_;
 };
 
+/// How browsers see a server that has another one with encryption in front of it.
+struct PublicUrl {
+  std::string origin;  ///< "https://name.example"
+  std::string host;    ///< "name.example", with the port if it has one
+
+  /// Of that address, in small letters. kInvalidArgument for what has no scheme, or more than a
+  /// name and a port.
+  static Result<PublicUrl> Parse(std::string_view url);
+};
+
 /// "[::1]" of "::1"; others as they are.
 std::string HostInUrl(std::string_view host);
 

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <system_error>
 #include <thread>
 
@@ -168,6 +169,7 @@ struct HttpServer::Impl final : httplib::Server {
   const HttpOptions options;
   const HttpHandler handler;
   std::unique_ptr<HostNames> names;
+  std::optional<PublicUrl> in_front;
   int bound_port = 0;
   std::atomic<bool> stopping = false;
   std::mutex socket_mutex;
@@ -296,10 +298,15 @@ std::pair<int, const char*> HttpServer::Impl::Fault(const httplib::Request& requ
     return {405, "only GET, HEAD and POST are served"};
   }
   const std::string host = request.get_header_value("Host");
-  if (request.get_header_value_count("Host") != 1 || !names->Allows(host)) {
+  const bool own = names->Allows(host);
+  const bool called = own || (in_front.has_value() && host == in_front->host);
+  if (request.get_header_value_count("Host") != 1 || !called) {
     return {421, "this server is called by another name"};
   }
-  if (request.has_header("Origin") && request.get_header_value("Origin") != "http://" + host) {
+  const std::string origin = request.get_header_value("Origin");
+  const bool same = own && origin == "http://" + host;
+  const bool from_front = in_front.has_value() && origin == in_front->origin;
+  if (request.has_header("Origin") && !same && !from_front) {
     return {403, "pages of others may not ask"};
   }
   const std::string_view path = Below(request, request.path);
@@ -376,6 +383,9 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(HttpOptions options, HttpH
                 options.host);
   }
   auto impl = std::make_unique<Impl>(std::move(options), std::move(handler));
+  if (!impl->options.public_url.empty()) {
+    CAIRN_TRY(impl->in_front, PublicUrl::Parse(impl->options.public_url));
+  }
   CAIRN_TRY(impl->Listen());
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
 }

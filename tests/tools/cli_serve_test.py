@@ -205,6 +205,7 @@ class Documents(ServeTest):
         self.refused(*serve, "--port", "70000", saying="--port 70000")
         self.refused(*serve, "--port", served.port, saying="another program")
         self.refused(*serve, "--host", "example.org", saying="--host example.org: use an address")
+        self.refused(*serve, "--public-url", "name.example", saying="use what a browser shows")
         self.refused(*serve, "--access-token", "short", saying="--access-token: use 16 to 128")
         self.refused(*serve, "--recorded", self.file("x.json", "{}"), saying="cairn why --json")
         self.refused(*serve, "--report", self.directory / "none.json", saying="none.json")
