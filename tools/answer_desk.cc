@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kLook{50};  // how often those who wait look up
 constexpr size_t kWhyPassages = 5;
+constexpr int64_t kMostScratchTokens = int64_t{1} << 30;
 
 /// Equal for sessions with the same content: a store in the place of another counts as it did, so
 /// that numbers of sessions and commits say little. Sealed blocks are in the properties' chain.
@@ -138,7 +139,9 @@ Status AnswerDesk::OpenSession(const std::string& name) {
   }
   Flags flags = flags_;
   flags.session = name;
-  CAIRN_TRY(workspace_, Workspace::OpenOnScratch(flags, model_, limits_.scratch_bytes));
+  const int64_t tokens = std::min(limits_.question_tokens, kMostScratchTokens) +
+                         std::min(limits_.answer_tokens, kMostScratchTokens);
+  CAIRN_TRY(workspace_, Workspace::OpenOnScratch(flags, model_, tokens));
   auto state = StateOf(workspace_->engine().catalog(), workspace_->session().record());
   if (state.has_value()) {
     opened_ = std::move(state).value();

@@ -27,9 +27,9 @@
 namespace cairn {
 
 struct AnswerDeskLimits {
-  size_t waiting = 8;                   ///< questions, beside the one that is answered
-  int64_t question_tokens = 8192;       ///< of all turns together
-  uint64_t scratch_bytes = 1ull << 30;  ///< keys and values of question and answer on scratch
+  size_t waiting = 8;              ///< questions, beside the one that is answered
+  int64_t question_tokens = 8192;  ///< of all turns together
+  int64_t answer_tokens = 4096;    ///< the most that anybody may ask for
 };
 
 /// What is known once an answer is whole.

@@ -103,9 +103,10 @@ class ServeCommand : public Command {
     std::unique_ptr<AnswerDesk> desk;
     std::optional<ChatApi> chat;
     if (!flags_.model.empty()) {
-      desk_limits_.waiting = static_cast<size_t>(waiting_);
-      CAIRN_TRY(desk, AnswerDesk::Open(flags_, desk_limits_));
       limits_.most_tokens = std::max(limits_.most_tokens, limits_.default_tokens);
+      desk_limits_.waiting = static_cast<size_t>(waiting_);
+      desk_limits_.answer_tokens = limits_.most_tokens;
+      CAIRN_TRY(desk, AnswerDesk::Open(flags_, desk_limits_));
       chat.emplace(*desk, store, limits_);
     }
     ServeApi api(store, check, files_, flags_.store, chat ? &*chat : nullptr);
