@@ -1,9 +1,12 @@
 #include "tools/answer_desk.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <utility>
 
+#include "base/hash.h"
 #include "tools/answer_sources.h"
 #include "tools/conversation.h"
 #include "tools/interrupt.h"
@@ -15,6 +18,23 @@ namespace {
 
 constexpr std::chrono::milliseconds kLook{50};  // how often those who wait look up
 constexpr size_t kWhyPassages = 5;
+constexpr int64_t kMostScratchTokens = int64_t{1} << 30;
+
+/// Equal for sessions with the same content: a store in the place of another counts as it did, so
+/// that numbers of sessions and commits say little. Sealed blocks are in the properties' chain.
+Result<std::string> StateOf(const SessionCatalog& catalog, const SessionRecord& record) {
+  CAIRN_TRY(const std::string tail, catalog.ReadTail(record));
+  Hasher hasher;
+  hasher.Update(fmt::format("{} {} {} ", record.id, record.commits, record.properties.size()));
+  hasher.Update(record.properties);
+  hasher.Update(tail);
+  return hasher.Hex();
+}
+
+bool SeemsDamaged(const Result<AnswerEnd>& end) {
+  return !end.has_value() &&
+         (end.error().code == Errc::kCorruption || end.error().code == Errc::kIo);
+}
 
 }  // namespace
 
@@ -72,7 +92,7 @@ Result<AnswerPiece> AnswerDesk::Next(uint64_t number, const std::function<bool()
   AnswerPiece piece{.text = std::exchange(ticket.text, {}), .end = {}};
   if (!ticket.end.has_value()) return piece;
   if (!ticket.end->has_value()) return ticket.end->error();
-  piece.end = ticket.end->value();
+  piece.end = std::move(*ticket.end).value();  // `why` is large
   return piece;
 }
 
@@ -102,29 +122,48 @@ void AnswerDesk::Work() {
   workspace_.reset();
 }
 
-Result<bool> AnswerDesk::IsCurrent(const std::string& name) const {
+Result<std::string> AnswerDesk::StateNow(const std::string& name) const {
   CAIRN_TRY(auto cold, OpenStore(flags_, false, true));
   CAIRN_TRY(const auto catalog, SessionCatalog::Open(*cold, true));
   CAIRN_TRY(const auto record, catalog.Find(name));
-  const SessionRecord& open = workspace_->session().record();
-  return open.id == record.id && open.commits == record.commits;
+  return StateOf(catalog, record);
 }
 
 Status AnswerDesk::OpenSession(const std::string& name) {
   if (workspace_ != nullptr) {
     if (workspace_->session().record().name == name) {
-      CAIRN_TRY(const bool current, IsCurrent(name));
-      if (current) return Ok();
+      CAIRN_TRY(const std::string state, StateNow(name));
+      if (state == opened_) return Ok();
     }
     model_ = Workspace::Close(std::move(workspace_));
   }
   Flags flags = flags_;
   flags.session = name;
-  CAIRN_TRY(workspace_, Workspace::OpenOnScratch(flags, model_, limits_.scratch_bytes));
-  return Ok();
+  const int64_t tokens = std::min(limits_.question_tokens, kMostScratchTokens) +
+                         std::min(limits_.answer_tokens, kMostScratchTokens);
+  CAIRN_TRY(workspace_, Workspace::OpenOnScratch(flags, model_, tokens));
+  auto state = StateOf(workspace_->engine().catalog(), workspace_->session().record());
+  if (state.has_value()) {
+    opened_ = std::move(state).value();
+    return Ok();
+  }
+  model_ = Workspace::Close(std::move(workspace_));
+  return state.error();
 }
 
 Result<AnswerEnd> AnswerDesk::Handle(Ticket& ticket) {
+  auto end = OpenAndAsk(ticket);
+  // Others may have deleted or compacted what was being read, and the bytes went with it. As long
+  // as nothing was told the question is asked again, of the store as it is now.
+  if (SeemsDamaged(end) && !ticket.told) end = OpenAndAsk(ticket);
+  if (!SeemsDamaged(end) || !ticket.told) return end;
+  const std::string& name = ticket.order.session;
+  CAIRN_TRY(const std::string state, StateNow(name));
+  if (state == opened_) return end;
+  return Fail(Errc::kInterrupted, "session '{}' was changed while it was read; ask again", name);
+}
+
+Result<AnswerEnd> AnswerDesk::OpenAndAsk(Ticket& ticket) {
   CAIRN_TRY(OpenSession(ticket.order.session));
   int64_t tokens = 0;
   for (const Turn& turn : ticket.order.turns) {
@@ -151,6 +190,7 @@ Result<AnswerEnd> AnswerDesk::AskAndForget(Ticket& ticket) {
     if (text.empty()) return;
     const std::lock_guard lock(mutex_);
     ticket.text += text;
+    ticket.told = true;
     news_.notify_all();
   };
   conversation.EndWhen([&] {

@@ -27,9 +27,9 @@
 namespace cairn {
 
 struct AnswerDeskLimits {
-  size_t waiting = 8;                   ///< questions, beside the one that is answered
-  int64_t question_tokens = 8192;       ///< of all turns together
-  uint64_t scratch_bytes = 1ull << 30;  ///< keys and values of question and answer on scratch
+  size_t waiting = 8;              ///< questions, beside the one that is answered
+  int64_t question_tokens = 8192;  ///< of all turns together
+  int64_t answer_tokens = 4096;    ///< the most that anybody may ask for
 };
 
 /// What is known once an answer is whole.
@@ -62,7 +62,7 @@ class AnswerDesk {
   /// Queues a question, which `Leave` must end. kBusy at once if too many wait.
   Result<uint64_t> Enter(AnswerOrder order);
   /// Waits for the next piece; errors are those of opening the session and of asking. kInterrupted
-  /// once `gone` says so, which is asked often meanwhile.
+  /// once `gone` says so, which is asked often meanwhile. None comes behind the end.
   Result<AnswerPiece> Next(uint64_t ticket, const std::function<bool()>& gone);
   /// Gives the question up, if it is not answered, and forgets it.
   void Leave(uint64_t ticket);
@@ -73,13 +73,16 @@ class AnswerDesk {
     std::string text;  // that nobody has taken yet
     std::optional<Result<AnswerEnd>> end;
     bool begun = false, given_up = false;
+    bool told = false;  // some of the text
   };
 
   AnswerDesk(const Flags& flags, const AnswerDeskLimits& limits) : flags_(flags), limits_(limits) {}
   void Work();
   Result<AnswerEnd> Handle(Ticket& ticket);
+  Result<AnswerEnd> OpenAndAsk(Ticket& ticket);
   Status OpenSession(const std::string& name);
-  Result<bool> IsCurrent(const std::string& name) const;
+  /// Of a session as the store has it now; to compare with `opened_`.
+  Result<std::string> StateNow(const std::string& name) const;
   Result<AnswerEnd> AskAndForget(Ticket& ticket);
 
   const Flags flags_;
@@ -90,6 +93,7 @@ class AnswerDesk {
   // Of the thread that answers.
   std::unique_ptr<LoadedModel> model_;  // while no session is open
   std::unique_ptr<Workspace> workspace_;
+  std::string opened_;  // what its session was when it was opened
 
   std::mutex mutex_;
   std::condition_variable work_, news_;

@@ -1,7 +1,10 @@
 #include "tools/chat_api.h"
 
 #include <fmt/format.h>
+#include <sys/random.h>
 
+#include <algorithm>
+#include <chrono>
 #include <ctime>
 
 #include "tools/serve_api.h"
@@ -12,6 +15,7 @@ namespace {
 using nlohmann::json;
 
 constexpr size_t kMostRecorded = 16;
+constexpr size_t kMostRecordedBytes = 64 << 20;  // of their documents, but for the last alone
 constexpr size_t kMostModels = 10'000;
 constexpr int kRetrySeconds = 5;
 constexpr std::string_view kModels = "/v1/models";
@@ -44,6 +48,15 @@ json Usage(const AnswerEnd& end) {
 }
 
 const char* FinishOf(const AnswerEnd& end) { return end.cut ? "length" : "stop"; }
+
+/// A number that all JSON readers keep exactly.
+uint64_t DrawnSeed() {
+  uint64_t seed = 0;
+  if (getrandom(&seed, sizeof seed, 0) != static_cast<ssize_t>(sizeof seed)) {
+    seed = static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
+  }
+  return seed & ((uint64_t{1} << 53) - 1);
+}
 
 /// An event of a stream.
 std::string Event(const json& document) {
@@ -90,9 +103,12 @@ HttpReply ChatApi::Complete(const HttpRequest& request) {
         fault.param.empty() ? fault.message : fmt::format("'{}' {}", fault.param, fault.message);
     return Fault(400, message, fault.param.empty() ? json() : json(fault.param), nullptr);
   }
-  const Head head{.id = fmt::format("chatcmpl-{}-{}", std::time(nullptr), ++answers_),
-                  .created = std::time(nullptr),
-                  .model = asked.order.session};
+  if (asked.draws_seed) asked.order.seed = DrawnSeed();
+  const Head head{
+      .id = fmt::format("chatcmpl-{}-{}", std::time(nullptr), ++answers_),
+      .created = std::time(nullptr),
+      .model = asked.order.session,
+      .seed = asked.order.temperature > 0 ? json(static_cast<int64_t>(asked.order.seed)) : json()};
   const auto ticket = desk_.Enter(std::move(asked.order));
   if (!ticket) return Fault(ticket.error());
   return asked.stream ? Streamed(ticket.value(), head, asked.usage_in_stream, request)
@@ -121,7 +137,7 @@ HttpReply ChatApi::Whole(uint64_t ticket, const Head& head, const HttpRequest& r
                                             {"logprobs", nullptr},
                                             {"finish_reason", FinishOf(end)}}})},
                   {"usage", Usage(end)}};
-    if (!end.why.is_null()) document["cairn"] = Record(end);
+    if (auto own = Own(head, end); !own.is_null()) document["cairn"] = std::move(own);
     return JsonReply(document);
   }
 }
@@ -160,7 +176,7 @@ HttpReply ChatApi::Streamed(uint64_t ticket, const Head& head, bool usage,
     }
     const AnswerEnd& end = *piece.end;
     json last = chunk(json::object(), FinishOf(end));
-    if (!end.why.is_null()) last["cairn"] = Record(end);
+    if (auto own = Own(head, end); !own.is_null()) last["cairn"] = std::move(own);
     std::string events = Event(last);
     if (usage) {
       last = chunk(json::object(), nullptr);
@@ -176,18 +192,37 @@ HttpReply ChatApi::Streamed(uint64_t ticket, const Head& head, bool usage,
           .finally = [this, ticket] { desk_.Leave(ticket); }};
 }
 
-json ChatApi::Record(const AnswerEnd& end) {
-  const std::lock_guard lock(mutex_);
-  recorded_.push_back({.number = ++last_recorded_,
-                       .question = end.why.value("question", ""),
-                       .document = JsonReply(end.why).body});
-  if (recorded_.size() > kMostRecorded) recorded_.pop_front();
-  return {{"recorded", last_recorded_}};
+json ChatApi::Own(const Head& head, const AnswerEnd& end) {
+  json own;
+  if (!end.why.is_null()) own["recorded"] = Record(end);
+  if (!head.seed.is_null()) own["seed"] = head.seed;
+  return own;
 }
 
-std::deque<ChatApi::Recorded> ChatApi::recorded() const {
+int64_t ChatApi::Record(const AnswerEnd& end) {
+  std::string document = JsonReply(end.why).body;
   const std::lock_guard lock(mutex_);
-  return recorded_;
+  recorded_bytes_ += document.size();
+  recorded_.push_back({{.number = ++last_recorded_, .question = end.why.value("question", "")},
+                       std::move(document)});
+  while (recorded_.size() > kMostRecorded ||
+         (recorded_bytes_ > kMostRecordedBytes && recorded_.size() > 1)) {
+    recorded_bytes_ -= recorded_.front().document.size();
+    recorded_.pop_front();
+  }
+  return last_recorded_;
+}
+
+std::vector<ChatApi::Recorded> ChatApi::recorded() const {
+  const std::lock_guard lock(mutex_);
+  return {recorded_.begin(), recorded_.end()};
+}
+
+std::optional<std::string> ChatApi::RecordedDocument(int64_t number) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = std::ranges::find(recorded_, number, &Kept::number);
+  if (found == recorded_.end()) return std::nullopt;
+  return found->document;
 }
 
 }  // namespace cairn

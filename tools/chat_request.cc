@@ -5,6 +5,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "tools/json_depth.h"
+
 namespace cairn {
 namespace {
 
@@ -136,6 +138,21 @@ void ReadStop(FieldReader& reader, std::vector<std::string>* stop) {
   }
 }
 
+void ReadMaxTokens(FieldReader& reader, const ChatLimits& limits, AnswerOrder* order) {
+  const char* given = nullptr;
+  order->max_tokens = limits.default_tokens;
+  for (const char* name : {"max_tokens", "max_completion_tokens"}) {
+    if (reader.Find(name) != nullptr) given = name;
+    order->max_tokens = reader.Whole(name, order->max_tokens, 1, limits.most_tokens);
+  }
+  if (!order->why || order->max_tokens <= limits.most_why_tokens) return;
+  order->max_tokens = limits.most_why_tokens;
+  if (given == nullptr) return;
+  reader.Refuse(given, fmt::format("is at most {} with 'why', which keeps what each token was read "
+                                   "from",
+                                   limits.most_why_tokens));
+}
+
 void RefuseOthers(FieldReader& reader) {
   for (const char* name : {"n", "top_p"}) reader.Only(name, 1);
   for (const char* name : {"frequency_penalty", "presence_penalty"}) reader.Only(name, 0);
@@ -150,6 +167,10 @@ void RefuseOthers(FieldReader& reader) {
 
 bool ReadChatRequest(std::string_view body, const ChatLimits& limits, ChatRequest* request,
                      ChatFault* fault) {
+  if (!JsonIsShallow(body)) {
+    *fault = {"", fmt::format("the body nests deeper than {} lists and objects", kMostJsonDepth)};
+    return false;
+  }
   const json document = json::parse(body, nullptr, false);
   if (!document.is_object()) {
     *fault = {"", "the body is no JSON object"};
@@ -165,10 +186,13 @@ bool ReadChatRequest(std::string_view body, const ChatLimits& limits, ChatReques
   }
   ReadMessages(reader, &order.turns);
   ReadStop(reader, &order.stop);
-  const int64_t tokens = reader.Whole("max_tokens", limits.default_tokens, 1, limits.most_tokens);
-  order.max_tokens = reader.Whole("max_completion_tokens", tokens, 1, limits.most_tokens);
+  if (const json* own = reader.Find("cairn"); own != nullptr && own->is_object()) {
+    order.why = own->value("why", json(false)) == true;
+  }
+  ReadMaxTokens(reader, limits, &order);
   order.temperature = static_cast<float>(reader.Number("temperature", 0, kMostTemperature));
   order.seed = static_cast<uint64_t>(reader.Whole("seed", 0, INT64_MIN, INT64_MAX));
+  request->draws_seed = order.temperature > 0 && reader.Find("seed") == nullptr;
   request->stream = reader.Flag("stream");
   if (const json* options = reader.Find("stream_options"); options != nullptr) {
     if (options->is_object()) {
@@ -176,9 +200,6 @@ bool ReadChatRequest(std::string_view body, const ChatLimits& limits, ChatReques
     } else {
       reader.Refuse("stream_options", "is an object");
     }
-  }
-  if (const json* own = reader.Find("cairn"); own != nullptr && own->is_object()) {
-    order.why = own->value("why", json(false)) == true;
   }
   RefuseOthers(reader);
   return reader.good();

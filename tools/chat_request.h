@@ -12,6 +12,7 @@ namespace cairn {
 
 struct ChatRequest {
   AnswerOrder order;
+  bool draws_seed = false;  ///< it has none, and the temperature wants one
   bool stream = false;
   bool usage_in_stream = false;
 };
@@ -25,6 +26,7 @@ struct ChatFault {
 struct ChatLimits {
   int64_t default_tokens = 256;  ///< of an answer, unless asked for otherwise
   int64_t most_tokens = 4096;
+  int64_t most_why_tokens = 256;  ///< with `why`, which keeps what each was read from
 };
 
 /// Reads `body`; true, or `fault` says what is wrong with it.

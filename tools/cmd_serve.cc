@@ -41,6 +41,10 @@ class ServeCommand : public Command {
                      "Address to listen on (default 127.0.0.1: this machine alone)")
         ->type_name("ADDRESS");
     command
+        ->add_option("--public-url", public_url_,
+                     "What browsers call it by through a server in front that has encryption")
+        ->type_name("URL");
+    command
         ->add_option(
             "--access-token", token_,
             "What clients must know (default: drawn anew); better set as CAIRN_ACCESS_TOKEN")
@@ -99,9 +103,10 @@ class ServeCommand : public Command {
     std::unique_ptr<AnswerDesk> desk;
     std::optional<ChatApi> chat;
     if (!flags_.model.empty()) {
-      desk_limits_.waiting = static_cast<size_t>(waiting_);
-      CAIRN_TRY(desk, AnswerDesk::Open(flags_, desk_limits_));
       limits_.most_tokens = std::max(limits_.most_tokens, limits_.default_tokens);
+      desk_limits_.waiting = static_cast<size_t>(waiting_);
+      desk_limits_.answer_tokens = limits_.most_tokens;
+      CAIRN_TRY(desk, AnswerDesk::Open(flags_, desk_limits_));
       chat.emplace(*desk, store, limits_);
     }
     ServeApi api(store, check, files_, flags_.store, chat ? &*chat : nullptr);
@@ -109,8 +114,11 @@ class ServeCommand : public Command {
       if (chat.has_value() && request.path.starts_with("/v1/")) return chat->Answer(request);
       return api.Answer(request);
     };
-    HttpOptions options{
-        .host = host_, .port = port_, .token = token_, .post_paths = {"/api/verify"}};
+    HttpOptions options{.host = host_,
+                        .port = port_,
+                        .public_url = public_url_,
+                        .token = token_,
+                        .post_paths = {"/api/verify"}};
     if (chat.has_value()) options.post_paths.emplace_back("/v1/chat/completions");
     CAIRN_TRY(const auto server, HttpServer::Start(std::move(options), answer));
     Announce(*server);
@@ -161,7 +169,7 @@ class ServeCommand : public Command {
   }
 
   Flags flags_;
-  std::string host_ = "127.0.0.1", token_;
+  std::string host_ = "127.0.0.1", public_url_, token_;
   int port_ = 0, waiting_ = 8;
   ChatLimits limits_;
   AnswerDeskLimits desk_limits_;

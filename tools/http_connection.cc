@@ -127,9 +127,9 @@ ssize_t HttpConnection::write(const char* source, size_t size) {
 
 bool HttpConnection::Gone() const {
   if (broken_ || stopping_) return true;
-  char byte = 0;
-  const ssize_t got = recv(socket_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+  // Not recv(): behind what a client says meanwhile its end would not be seen.
+  pollfd asked{.fd = socket_, .events = POLLRDHUP, .revents = 0};
+  return poll(&asked, 1, 0) > 0;
 }
 
 void HttpConnection::Refuse(int status, std::string_view reason) {

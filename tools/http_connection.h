@@ -33,7 +33,8 @@ class HttpConnection final : public httplib::Stream {
   /// A reply without a request that could be read; the connection is of no use then.
   void Refuse(int status, std::string_view reason);
 
-  /// The client has left, or everybody must: an answer would be for nobody.
+  /// The client has left, or everybody must: an answer would be for nobody. One that has said its
+  /// last word, and could still hear, counts as having left.
   bool Gone() const;
   /// Bytes that a request's body had beyond the limit were asked for.
   bool body_too_large() const { return body_too_large_; }

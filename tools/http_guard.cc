@@ -13,10 +13,13 @@ namespace {
 
 constexpr size_t kShortestToken = 16, kLongestToken = 128;
 
-bool IsAddress(const std::string& text) {
-  std::array<unsigned char, sizeof(in6_addr)> ignored{};
-  return inet_pton(AF_INET, text.c_str(), ignored.data()) == 1 ||
-         inet_pton(AF_INET6, text.c_str(), ignored.data()) == 1;
+/// The 16 bytes of an address, however it is written; one of IPv4 as IPv6 has it (::ffff:a.b.c.d).
+std::optional<std::string> AddressOf(const std::string& text) {
+  std::string bytes(sizeof(in6_addr), '\0');
+  if (inet_pton(AF_INET6, text.c_str(), bytes.data()) == 1) return bytes;
+  bytes[10] = bytes[11] = '\xff';
+  if (inet_pton(AF_INET, text.c_str(), &bytes[12]) == 1) return bytes;
+  return std::nullopt;
 }
 
 char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
@@ -67,10 +70,9 @@ std::string_view BearerOf(std::string_view authorization) {
   return authorization;
 }
 
-HostNames::HostNames(std::string host, int port)
-    : port_(std::to_string(port)), all_(host == "0.0.0.0" || host == "::") {
-  names_ = {"localhost"};
-  if (!all_) names_.push_back(std::move(host));
+HostNames::HostNames(const std::string& host, int port)
+    : port_(std::to_string(port)), address_(AddressOf(host)) {
+  all_ = address_ == AddressOf("0.0.0.0") || address_ == AddressOf("::");
 }
 
 bool HostNames::Allows(std::string_view value) const {
@@ -87,7 +89,24 @@ bool HostNames::Allows(std::string_view value) const {
   }
   if (rest.empty() ? port_ != "80" : rest != ":" + port_) return false;
   std::ranges::transform(host, host.begin(), Lower);
-  return std::ranges::find(names_, host) != names_.end() || (all_ && IsAddress(host));
+  const auto address = AddressOf(host);
+  return host == "localhost" || (address.has_value() && (all_ || address == address_));
+}
+
+Result<PublicUrl> PublicUrl::Parse(std::string_view url) {
+  PublicUrl parsed;
+  parsed.origin = url.ends_with('/') ? url.substr(0, url.size() - 1) : url;
+  std::ranges::transform(parsed.origin, parsed.origin.begin(), Lower);
+  for (const std::string_view scheme : {"https://", "http://"}) {
+    if (parsed.origin.starts_with(scheme)) parsed.host = parsed.origin.substr(scheme.size());
+  }
+  const bool clean = std::ranges::all_of(parsed.host, [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+           std::string_view("-._:[]").find(c) != std::string_view::npos;
+  });
+  if (clean && !parsed.host.empty()) return parsed;
+  return Fail(Errc::kInvalidArgument,
+              "--public-url {}: use what a browser shows, such as https://name.example", url);
 }
 
 std::string HostInUrl(std::string_view host) {

@@ -2,9 +2,9 @@
 // name of its own. Pure functions; no sockets.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/error.h"
 
@@ -25,16 +25,26 @@ std::string_view BearerOf(std::string_view authorization);
 /// resolve to this machine calls by that name, and is refused.
 class HostNames {
  public:
-  /// `host` is the address listened on, as text. Of all addresses ("0.0.0.0", "::") any address of
-  /// numbers may be called; `localhost` always.
-  HostNames(std::string host, int port);
+  /// `host` is the address listened on, as text; all ways to write it are one. Of all addresses
+  /// ("0.0.0.0", "::") any address of numbers may be called; `localhost` always.
+  HostNames(const std::string& host, int port);
   /// `value` is the whole header: a name or address, in brackets if it has colons, and the port.
   bool Allows(std::string_view value) const;
 
  private:
-  std::vector<std::string> names_;
   std::string port_;
+  std::optional<std::string> address_;  // its bytes
   bool all_;
+};
+
+/// How browsers see a server that has another one with encryption in front of it.
+struct PublicUrl {
+  std::string origin;  ///< "https://name.example"
+  std::string host;    ///< "name.example", with the port if it has one
+
+  /// Of that address, in small letters. kInvalidArgument for what has no scheme, or more than a
+  /// name and a port.
+  static Result<PublicUrl> Parse(std::string_view url);
 };
 
 /// "[::1]" of "::1"; others as they are.

@@ -1,15 +1,21 @@
 #include "tools/http_server.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <httplib.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <charconv>
 #include <condition_variable>
+#include <cstring>
 #include <deque>
 #include <mutex>
+#include <optional>
+#include <system_error>
 #include <thread>
 
 #include "tools/http_connection.h"
@@ -22,26 +28,29 @@ constexpr const char* kPolicy =
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+constexpr std::chrono::milliseconds kPause{10};  // before connections are taken again
+
 /// The connection that a thread of the server works for.
 thread_local HttpConnection* connection_of_thread = nullptr;
 
+/// kResource if the system has no thread left.
+Result<std::thread> StartThread(std::function<void()> work) {
+  try {
+    return std::thread(std::move(work));
+  } catch (const std::system_error& error) {
+    return Fail(Errc::kResource,
+                "no thread can be had for connections: {}; the limits of processes and of memory "
+                "(ulimit -u, ulimit -v) allow too few",
+                error.what());
+  }
+}
+
 /// Threads that take connections, and a bounded queue of those that wait. Whoever accepts more
 /// waits too.
-class ConnectionQueue final : public httplib::TaskQueue {
+class ConnectionQueue {
  public:
-  explicit ConnectionQueue(const HttpLimits& limits) : most_(static_cast<size_t>(limits.waiting)) {
-    for (int i = 0; i < limits.connections; ++i) threads_.emplace_back([this] { Work(); });
-  }
-
-  void enqueue(std::function<void()> task) override {
-    std::unique_lock lock(mutex_);
-    room_.wait(lock, [&] { return tasks_.size() < most_ || ended_; });
-    tasks_.push_back(std::move(task));
-    waiting_ = tasks_.size();
-    work_.notify_one();
-  }
-
-  void shutdown() override {
+  explicit ConnectionQueue(int waiting) : most_(static_cast<size_t>(waiting)) {}
+  ~ConnectionQueue() {
     {
       const std::lock_guard lock(mutex_);
       ended_ = true;
@@ -49,6 +58,24 @@ class ConnectionQueue final : public httplib::TaskQueue {
     work_.notify_all();
     room_.notify_all();
     for (std::thread& thread : threads_) thread.join();
+  }
+  ConnectionQueue(const ConnectionQueue&) = delete;
+  ConnectionQueue& operator=(const ConnectionQueue&) = delete;
+
+  Status Start(int threads) {
+    for (int i = 0; i < threads; ++i) {
+      CAIRN_TRY(auto thread, StartThread([this] { Work(); }));
+      threads_.push_back(std::move(thread));
+    }
+    return Ok();
+  }
+
+  void Add(std::function<void()> task) {
+    std::unique_lock lock(mutex_);
+    room_.wait(lock, [&] { return tasks_.size() < most_ || ended_; });
+    tasks_.push_back(std::move(task));
+    waiting_ = tasks_.size();
+    work_.notify_one();
   }
 
   bool anybody_waits() const { return waiting_ > 0; }
@@ -77,6 +104,17 @@ class ConnectionQueue final : public httplib::TaskQueue {
   std::atomic<size_t> waiting_ = 0;
   bool ended_ = false;
   std::vector<std::thread> threads_;
+};
+
+/// What the library sees of the queue, which stays when it listens anew.
+class QueueEntrance final : public httplib::TaskQueue {
+ public:
+  explicit QueueEntrance(ConnectionQueue& queue) : queue_(queue) {}
+  void enqueue(std::function<void()> task) override { queue_.Add(std::move(task)); }
+  void shutdown() override {}
+
+ private:
+  ConnectionQueue& queue_;
 };
 
 std::string ErrorJson(std::string_view message, std::string_view type) {
@@ -114,9 +152,12 @@ void Refuse(httplib::Response& response, int status, std::string_view message) {
 
 struct HttpServer::Impl final : httplib::Server {
   Impl(HttpOptions given, HttpHandler called)
-      : options(std::move(given)), handler(std::move(called)) {}
+      : options(std::move(given)), handler(std::move(called)), queue(options.limits.waiting) {}
+  ~Impl() override;
 
   Status Listen();
+  /// Takes connections until the end, also after errors of the system.
+  void Accept();
   bool process_and_close_socket(int socket) override;
   HandlerResponse Guard(const httplib::Request& request, httplib::Response& response);
   /// The status and the reason of a refusal; 0 if there is none.
@@ -128,18 +169,17 @@ struct HttpServer::Impl final : httplib::Server {
   const HttpOptions options;
   const HttpHandler handler;
   std::unique_ptr<HostNames> names;
+  std::optional<PublicUrl> in_front;
   int bound_port = 0;
-  std::atomic<bool> stopping = false, ended = false;
-  std::atomic<ConnectionQueue*> queue = nullptr;  // the library's, while it listens
+  std::atomic<bool> stopping = false;
+  std::mutex socket_mutex;
+  int listening = -1;  // the socket; the library has another number for it, and closes that
+  ConnectionQueue queue;
   std::thread thread;
 };
 
 Status HttpServer::Impl::Listen() {
-  new_task_queue = [this] {
-    auto made = std::make_unique<ConnectionQueue>(options.limits);
-    queue = made.get();
-    return made.release();
-  };
+  new_task_queue = [this] { return std::make_unique<QueueEntrance>(queue).release(); };
   set_payload_max_length(options.limits.body_bytes);
   set_tcp_nodelay(true);
   set_socket_options([](socket_t listening) {  // the library's own would let others listen too
@@ -181,12 +221,42 @@ Status HttpServer::Impl::Listen() {
   // The library lets five wait to be accepted; of more, some would try again after seconds.
   (void)::listen(svr_sock_, SOMAXCONN);
   names = std::make_unique<HostNames>(options.host, bound_port);
-  thread = std::thread([this] {
-    (void)listen_after_bind();
-    ended = true;
-  });
-  while (!is_running() && !ended) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  listening = fcntl(svr_sock_, F_DUPFD_CLOEXEC, 0);
+  if (listening < 0) {
+    close(svr_sock_);
+    return Fail(Errc::kResource, "no socket can be had to listen on: {}", std::strerror(errno));
+  }
+  CAIRN_TRY(queue.Start(options.limits.connections));
+  CAIRN_TRY(thread, StartThread([this] { Accept(); }));
   return Ok();
+}
+
+void HttpServer::Impl::Accept() {
+  for (;;) {
+    (void)listen_after_bind();
+    // It closes its socket after any error, which may have passed when it is asked again.
+    do {
+      std::this_thread::sleep_for(kPause);
+      const std::lock_guard lock(socket_mutex);
+      if (stopping) return;
+      svr_sock_ = fcntl(listening, F_DUPFD_CLOEXEC, 0);
+    } while (svr_sock_ < 0);
+  }
+}
+
+HttpServer::Impl::~Impl() {
+  if (listening < 0) return;
+  {
+    const std::lock_guard lock(socket_mutex);
+    stopping = true;
+    ::shutdown(listening, SHUT_RDWR);  // ends the accept() that waits
+    close(listening);
+  }
+  if (thread.joinable()) {
+    thread.join();
+  } else {
+    close(svr_sock_);
+  }
 }
 
 bool HttpServer::Impl::process_and_close_socket(int socket) {
@@ -200,8 +270,7 @@ bool HttpServer::Impl::process_and_close_socket(int socket) {
     if (head == HttpConnection::Head::kTooSlow) connection.Refuse(408, "Request Timeout");
     if (head != HttpConnection::Head::kWhole) break;
     // A thread is for those who ask, not for those who might ask again.
-    const ConnectionQueue* const others = queue;
-    const bool last = left == 1 || (others != nullptr && others->anybody_waits());
+    const bool last = left == 1 || queue.anybody_waits();
     bool closed = false;
     const bool answered = process_request(connection, last, closed, [](httplib::Request& request) {
       request.ranges.clear();  // a thousand of them would be a thousand copies
@@ -229,10 +298,15 @@ std::pair<int, const char*> HttpServer::Impl::Fault(const httplib::Request& requ
     return {405, "only GET, HEAD and POST are served"};
   }
   const std::string host = request.get_header_value("Host");
-  if (request.get_header_value_count("Host") != 1 || !names->Allows(host)) {
+  const bool own = names->Allows(host);
+  const bool called = own || (in_front.has_value() && host == in_front->host);
+  if (request.get_header_value_count("Host") != 1 || !called) {
     return {421, "this server is called by another name"};
   }
-  if (request.has_header("Origin") && request.get_header_value("Origin") != "http://" + host) {
+  const std::string origin = request.get_header_value("Origin");
+  const bool same = own && origin == "http://" + host;
+  const bool from_front = in_front.has_value() && origin == in_front->origin;
+  if (request.has_header("Origin") && !same && !from_front) {
     return {403, "pages of others may not ask"};
   }
   const std::string_view path = Below(request, request.path);
@@ -296,11 +370,7 @@ void HttpServer::Impl::Handle(const httplib::Request& request, httplib::Response
 
 HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-HttpServer::~HttpServer() {
-  impl_->stopping = true;
-  impl_->stop();
-  impl_->thread.join();
-}
+HttpServer::~HttpServer() = default;
 
 Result<std::unique_ptr<HttpServer>> HttpServer::Start(HttpOptions options, HttpHandler handler) {
   if (options.port < 0 || options.port > 65535) {
@@ -313,6 +383,9 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(HttpOptions options, HttpH
                 options.host);
   }
   auto impl = std::make_unique<Impl>(std::move(options), std::move(handler));
+  if (!impl->options.public_url.empty()) {
+    CAIRN_TRY(impl->in_front, PublicUrl::Parse(impl->options.public_url));
+  }
   CAIRN_TRY(impl->Listen());
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
 }

@@ -2,9 +2,10 @@
 // bounded memory whatever clients do, and gives every request that passes its guard to a handler.
 //
 // A request is let through if its method is GET or HEAD, or POST where the handler takes that; if
-// its Host (and Origin, if it names one) is the server's own; and if it has the token: as the first
-// part of its path, http://HOST:PORT/TOKEN/, or as "Authorization: Bearer TOKEN". What is refused
-// never reaches the handler. A server without a token is for everybody on its address.
+// its Host (and Origin, if it names one) is the server's own, or that of public_url; and if it has
+// the token: as the first part of its path, http://HOST:PORT/TOKEN/, or as "Authorization: Bearer
+// TOKEN". What is refused never reaches the handler. A server without a token is for everybody on
+// its address.
 #pragma once
 
 #include <chrono>
@@ -36,6 +37,7 @@ struct HttpLimits {
 struct HttpOptions {
   std::string host = "127.0.0.1";         ///< address to listen on
   int port = 0;                           ///< 0: any that is free
+  std::string public_url{};               ///< of a server in front that has encryption, if any
   std::string token{};                    ///< empty: none is needed
   std::vector<std::string> post_paths{};  ///< behind the token; all others are only read
   HttpLimits limits{};
@@ -76,7 +78,7 @@ using HttpHandler = std::function<HttpReply(const HttpRequest&)>;
 class HttpServer {
  public:
   /// Listens, and answers from threads of its own. kInvalidArgument for an address or port that is
-  /// none, kBusy if it cannot be had.
+  /// none, kBusy if it cannot be had, kResource if there are too few threads.
   static Result<std::unique_ptr<HttpServer>> Start(HttpOptions options, HttpHandler handler);
   /// Ends what is under way, and waits for it.
   ~HttpServer();

@@ -6,6 +6,8 @@
 #include <sstream>
 #include <utility>
 
+#include "tools/json_depth.h"
+
 namespace cairn {
 namespace {
 
@@ -254,7 +256,8 @@ Result<json> ReadLadder(const std::string& path) {
   if (!file) return Fail(Errc::kNotFound, "cannot open {}; check the path of the ladder", path);
   std::ostringstream text;
   text << file.rdbuf();
-  json ladder = json::parse(text.str(), nullptr, false);
+  json ladder;
+  if (JsonIsShallow(text.view())) ladder = json::parse(text.view(), nullptr, false);
   if (!ladder.is_object() || ladder.value("format", json()) != kLadderFormat ||
       !ladder.value("version", json()).is_number_integer() ||
       !ladder.value("points", json()).is_array()) {

@@ -160,6 +160,7 @@ Result<std::unique_ptr<MetricsServer>> MetricsServer::Start(const RunMetrics& me
     }
     return reply;
   });
+  if (!server.has_value() && server.error().code == Errc::kResource) return server.error();
   if (!server.has_value()) {
     return Fail(Errc::kBusy,
                 "--metrics-port {}: nothing can be served there, as another program has the port "

@@ -18,7 +18,8 @@ std::string MetricsText(const MetricsSample& sample);
 class MetricsServer {
  public:
   /// Serves samples of `metrics`, which must outlive it, from a thread of its own. Port 0 takes any
-  /// that is free. kInvalidArgument for what is no port, kBusy if it cannot be had.
+  /// that is free. kInvalidArgument for what is no port, kBusy if it cannot be had,
+  /// kResource if there are too few threads.
   static Result<std::unique_ptr<MetricsServer>> Start(const RunMetrics& metrics, int port);
   int port() const;
 

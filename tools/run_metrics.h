@@ -1,7 +1,7 @@
 // RunMetrics: what can be seen of a command while it runs.
 //
-// It counts nothing itself: it looks at the counters that the command's own report is made of. One
-// thread watches and releases, any may sample.
+// It counts nothing itself: it looks at the counters that the command's own report is made of, and
+// adds those of one session after the other. One thread watches and releases, any may sample.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +33,8 @@ class RunMetrics {
   /// `timeline` keeps latencies and must outlive this.
   explicit RunMetrics(Timeline& timeline) : timeline_(timeline) {}
 
-  /// From now on samples show these; until Release, which must come before they go.
+  /// From now on samples show these, which count from 0, on top of what was watched before; until
+  /// Release, which must come before they go.
   void Watch(const RunCounters& counters, const StepCounts& steps, const TieredStore& tiers);
   /// Later samples show what there was at this moment.
   void Release();
@@ -48,7 +49,8 @@ class RunMetrics {
   const RunCounters* counters_ = nullptr;
   const StepCounts* steps_ = nullptr;
   const TieredStore* tiers_ = nullptr;
-  MetricsSample last_;  // once released
+  MetricsSample last_;    // once released
+  MetricsSample before_;  // what there was when the watched ones were at 0
 };
 
 }  // namespace cairn

@@ -177,9 +177,8 @@ HttpReply ServeApi::Recorded(const HttpRequest& request) const {
   const auto number = NumberOf(request, "number", 0);
   if (!number) return ErrorReply(number.error());
   if (chat_ != nullptr) {
-    for (ChatApi::Recorded& one : chat_->recorded()) {
-      if (one.number == number.value()) return {.status = 200, .body = std::move(one.document)};
-    }
+    auto document = chat_->RecordedDocument(number.value());
+    if (document.has_value()) return {.status = 200, .body = *std::move(document)};
   }
   return ErrorReply(
       Fail(Errc::kNotFound, "no answer {} is recorded; the last ones are", number.value()));

@@ -1,5 +1,6 @@
 #include "tools/workspace.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "engine/stored_shape.h"
@@ -22,7 +23,23 @@ void GiveUpNewStore(RocksColdStore& store, const SessionCatalog& catalog) {
   if (all && all.value().sessions.empty() && all.value().unreadable.empty()) store.RemoveIfNew();
 }
 
+uint64_t ScratchBytes(const SessionShape& shape, int64_t tokens) {
+  constexpr uint64_t kLeast = 1ull << 30;
+  const auto blocks = static_cast<uint64_t>(2 * tokens / shape.block_tokens() + 1);
+  const uint64_t block_bytes =
+      static_cast<uint64_t>(shape.partitions()) * shape.block.payload_bytes();
+  return std::max(kLeast, blocks * block_bytes);
+}
+
 namespace {
+
+/// The shape that a store has a session with.
+Result<SessionShape> ShapeIn(ColdStore& store, const std::string& session) {
+  CAIRN_TRY(const auto catalog, SessionCatalog::Open(store, true));
+  CAIRN_TRY(const auto record, catalog.Find(session));
+  CAIRN_TRY(const auto stored, ParseStoredShape(record.properties));
+  return ParseShape(stored.shape);
+}
 
 /// kNotFound saying how to go on if a file that the session was made with is not there any more.
 Status CheckRemembered(const std::string& session, const std::string& path, const char* remedy) {
@@ -224,10 +241,12 @@ Result<std::unique_ptr<Workspace>> Workspace::OpenOrCreate(const RunOptions& run
 
 Result<std::unique_ptr<Workspace>> Workspace::OpenOnScratch(const RunOptions& run,
                                                             std::unique_ptr<LoadedModel>& model,
-                                                            uint64_t scratch_bytes) {
+                                                            int64_t scratch_tokens) {
   CAIRN_TRY(SessionCatalog::ValidateName(run.session));
   CAIRN_TRY(auto below, OpenStore(run, false, true));
-  CAIRN_TRY(auto scratch, ScratchColdStore::Open(std::move(below), scratch_bytes));
+  CAIRN_TRY(const SessionShape shape, ShapeIn(*below, run.session));
+  CAIRN_TRY(auto scratch,
+            ScratchColdStore::Open(std::move(below), ScratchBytes(shape, scratch_tokens)));
   CAIRN_TRY(auto engine_options, run.ToEngineOptions());
   engine_options.read_only = true;
   CAIRN_TRY(auto engine, Engine::Open(std::move(scratch), engine_options));

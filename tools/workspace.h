@@ -27,6 +27,10 @@ Result<std::unique_ptr<RocksColdStore>> OpenStore(const RunOptions& run, bool cr
 /// when it is closed. Nothing happens to a store that was there.
 void GiveUpNewStore(RocksColdStore& store, const SessionCatalog& catalog);
 
+/// How much of a session's keys and values may be in memory on top of its store, so that `tokens`
+/// and what a template puts around them have room: twice theirs, and 1 GiB at least.
+uint64_t ScratchBytes(const SessionShape& shape, int64_t tokens);
+
 class Workspace {
  public:
   /// Takes a session back that it made and never committed to, and a store that was made for it.
@@ -47,12 +51,12 @@ class Workspace {
                                                          std::unique_ptr<LoadedModel> model,
                                                          const Make& make = nullptr);
   /// An existing session on scratch: its store is read as it is now and never written to, beside a
-  /// writer too; what comes on top is in memory, at most `scratch_bytes` of it written out. Takes
+  /// writer too; what comes on top is in memory, with room for `scratch_tokens` at least. Takes
   /// `model`, perhaps with its weights, unless it fails. kMismatch if the session is another
   /// model's.
   static Result<std::unique_ptr<Workspace>> OpenOnScratch(const RunOptions& run,
                                                           std::unique_ptr<LoadedModel>& model,
-                                                          uint64_t scratch_bytes);
+                                                          int64_t scratch_tokens);
   /// Closes `workspace` and returns the model for the next.
   static std::unique_ptr<LoadedModel> Close(std::unique_ptr<Workspace> workspace);
   /// A session in memory only, for commands without --store.

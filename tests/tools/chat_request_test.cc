@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tools/json_depth.h"
 #include "tools/stop_words.h"
 
 namespace cairn {
@@ -55,6 +56,14 @@ TEST(ChatRequest, FieldsThatAreTaken) {
   EXPECT_EQ(Good(With(R"(,"stop":null,"max_tokens":null)")).order.max_tokens, 7);
 }
 
+TEST(ChatRequest, ASeedIsDrawnWhereOneIsNeeded) {
+  EXPECT_FALSE(Good(With("")).draws_seed);
+  EXPECT_FALSE(Good(With(R"(,"temperature":0)")).draws_seed);
+  EXPECT_TRUE(Good(With(R"(,"temperature":1)")).draws_seed);
+  EXPECT_TRUE(Good(With(R"(,"temperature":1,"seed":null)")).draws_seed);
+  EXPECT_FALSE(Good(With(R"(,"temperature":1,"seed":0)")).draws_seed);
+}
+
 TEST(ChatRequest, TurnsAndWhatASystemSays) {
   const ChatRequest request = Good(R"({"model":"s","messages":[
       {"role":"system","content":"Be brief."},
@@ -70,7 +79,6 @@ TEST(ChatRequest, TurnsAndWhatASystemSays) {
 TEST(ChatRequest, FieldsThatAreRefusedAreNamed) {
   EXPECT_EQ(FaultOf("{"), "");
   EXPECT_EQ(FaultOf("[]"), "");
-  EXPECT_EQ(FaultOf(std::string(100'000, '[')), "");
   EXPECT_EQ(FaultOf(R"({"messages":[{"role":"user","content":"a"}]})"), "model");
   EXPECT_EQ(FaultOf(R"({"model":"s"})"), "messages");
   EXPECT_EQ(FaultOf(R"({"model":"s","messages":[]})"), "messages");
@@ -100,6 +108,53 @@ TEST(ChatRequest, FieldsThatAreRefusedAreNamed) {
            {"tools", R"("tools":[{}])"}}) {
     EXPECT_EQ(FaultOf(With("," + more)), param) << more;
   }
+}
+
+TEST(ChatRequest, WhyIsForShortAnswers) {
+  constexpr ChatLimits kWhy{.default_tokens = 30, .most_tokens = 50, .most_why_tokens = 20};
+  const auto read = [&](const std::string& more, ChatFault* fault) {
+    ChatRequest request;
+    return ReadChatRequest(With(R"(,"cairn":{"why":true})" + more), kWhy, &request, fault)
+               ? request.order.max_tokens
+               : -1;
+  };
+  ChatFault fault;
+  EXPECT_EQ(read("", &fault), 20);  // nobody has asked for more
+  EXPECT_EQ(read(R"(,"max_tokens":20)", &fault), 20);
+  EXPECT_EQ(read(R"(,"max_tokens":30,"max_completion_tokens":9)", &fault), 9);
+  for (const std::string name : {"max_tokens", "max_completion_tokens"}) {
+    EXPECT_EQ(read(",\"" + name + "\":21", &fault), -1);
+    EXPECT_EQ(fault.param, name);
+    EXPECT_NE(fault.message.find("at most 20 with 'why'"), std::string::npos);
+  }
+}
+
+TEST(ChatRequest, DeepOnesAreRefusedBeforeTheyAreRead) {
+  const std::string deep(400'000, '[');
+  for (const std::string& body :
+       {With(R"(,"stop":)" + deep + std::string(deep.size(), ']')),
+        With(R"(,"cairn":{"why":)" + deep + std::string(deep.size(), ']') + "}"),
+        R"({"model":"s","messages":[{"role":)" + deep + std::string(deep.size(), ']') + "}]}",
+        std::string(400'000, '{')}) {
+    ChatRequest request;
+    ChatFault fault;
+    EXPECT_FALSE(ReadChatRequest(body, kLimits, &request, &fault));
+    EXPECT_EQ(fault.message, "the body nests deeper than 32 lists and objects");
+  }
+  // Brackets of texts nest nothing, and what is closed is not open any more.
+  const std::string quoted = R"(\")" + std::string(40, '[');
+  Good(R"({"model":"s","messages":[{"role":"user","content":")" + quoted + R"("}]})");
+  std::string many = "[]";
+  for (int i = 0; i < 100; ++i) many += ",[]";
+  Good(With(R"(,"user":[)" + many + "]"));
+}
+
+TEST(JsonDepth, CountsListsAndObjects) {
+  EXPECT_TRUE(JsonIsShallow(R"([{"a":[1]}])", 3));
+  EXPECT_FALSE(JsonIsShallow(R"([{"a":[1]}])", 2));
+  EXPECT_TRUE(JsonIsShallow(R"(["[[\\\"[[",[]])", 2));
+  EXPECT_FALSE(JsonIsShallow(R"(["\\",[[]]])", 2));
+  EXPECT_TRUE(JsonIsShallow("\"\\", 0));
 }
 
 TEST(StopWords, EndATextInFrontOfThem) {

@@ -253,7 +253,8 @@ class Ladder(CliTest):
         self.assertEqual((change["point"], change["worse"]), (changed["name"], True))
         self.good("bench", "compare", ladder, slower, "--limit", "1000000")
         self.good("bench", "compare", slower, ladder)
-        for text in ("{}", "[]", "words", '{"format": "cairn ladder"}'):
+        deep = '{"format":' + "[" * 400000 + "]" * 400000 + "}"
+        for text in ("{}", "[]", "words", '{"format": "cairn ladder"}', deep):
             self.refused("bench", "compare", ladder, self.file("bad.json", text),
                          saying="is not a ladder")
         self.refused("bench", "compare", ladder, self.made / "no.json", saying="cannot open")

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import socket
 import subprocess
 import time
@@ -152,6 +153,45 @@ class Documents(ServeTest):
         self.assertEqual(answer["usage"]["prompt_tokens_details"]["cached_tokens"], now["tokens"])
         self.assertEqual(watching.refused("/api/metrics")[0], 503)
 
+    def test_a_store_in_the_place_of_another_is_seen(self):
+        for stream in range(3):  # sessions and commits have the same numbers in each
+            if stream > 0:
+                shutil.rmtree(self.store)
+            self.ingest(self.file("s.txt", random_text(3000, stream=stream)), "--adapter",
+                        LANDMARK, *SMALL_STEPS)
+            if stream == 0:
+                served = self.serve(*ANSWERS)
+            asked = self.good("ask", *self.session(), "--retrieve", "4", "--json",
+                              "--max-tokens", "30", "Who is it?").json
+            status, whole = served.chat(question("Who is it?", max_tokens=30))
+            self.assertEqual(status, 200, whole)
+            self.assertEqual(whole["choices"][0]["message"]["content"], asked["answer"])
+            self.assertEqual(whole["usage"]["prompt_tokens_details"]["cached_tokens"],
+                             asked["tokens"])
+
+    def test_a_session_that_is_deleted_while_it_is_read_is_no_damage(self):
+        self.read(12000)
+        self.read(600, name="other")
+        served = self.serve(*ANSWERS, "--host-memory", "600KiB")
+        body = json.dumps(question(max_tokens=4000, stream=True)).encode()
+        with socket.create_connection(("127.0.0.1", served.port), TIMEOUT_SECONDS) as client:
+            client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
+                           b"Connection: close\r\nAuthorization: Bearer %s\r\n"
+                           b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+                           % (served.port, TOKEN.encode(), len(body), body))
+            said = b""
+            while said.count(b"data: ") < 3:
+                piece = client.recv(4096)
+                self.assertTrue(piece, said)
+                said += piece
+            self.good("sessions", "delete", "s", "--store", self.store)
+            while piece := client.recv(1 << 16):
+                said += piece
+        self.assertIn(b"200 OK", said)
+        self.assertNotIn(b"corruption", said)
+        self.assertEqual(served.chat(question())[0], 404)
+        self.assertEqual(served.chat({**question(), "model": "other"})[0], 200)
+
     def test_a_store_without_sessions_and_none(self):
         self.refused("serve", "--store", self.store, saying="no store|is no")
         self.read(600)
@@ -165,6 +205,7 @@ class Documents(ServeTest):
         self.refused(*serve, "--port", "70000", saying="--port 70000")
         self.refused(*serve, "--port", served.port, saying="another program")
         self.refused(*serve, "--host", "example.org", saying="--host example.org: use an address")
+        self.refused(*serve, "--public-url", "name.example", saying="use what a browser shows")
         self.refused(*serve, "--access-token", "short", saying="--access-token: use 16 to 128")
         self.refused(*serve, "--recorded", self.file("x.json", "{}"), saying="cairn why --json")
         self.refused(*serve, "--report", self.directory / "none.json", saying="none.json")
@@ -252,6 +293,20 @@ class Answers(ServeTest):
         self.assertEqual(choice["finish_reason"], "stop")
         cut = self.served.chat(question(max_tokens=2, temperature=60, seed=1))[1]
         self.assertEqual(cut["choices"][0]["finish_reason"], "length")
+
+    def test_answers_differ_from_draw_to_draw_and_can_be_repeated(self):
+        hot = question(max_tokens=20, temperature=60)
+        drawn = [self.served.chat(hot)[1] for _ in range(2)]
+        texts = [answer["choices"][0]["message"]["content"] for answer in drawn]
+        seeds = [answer["cairn"]["seed"] for answer in drawn]
+        self.assertNotEqual(seeds[0], seeds[1])
+        self.assertNotEqual(texts[0], texts[1])
+        for text, seed in zip(texts, seeds):
+            again = self.served.chat({**hot, "seed": seed})[1]
+            self.assertEqual(again["choices"][0]["message"]["content"], text)
+            self.assertEqual(again["cairn"], {"seed": seed})
+        self.assertIn("seed", self.events(hot)[-1]["cairn"])
+        self.assertNotIn("cairn", self.served.chat(question())[1])
 
     def test_models_are_the_sessions_of_the_model(self):
         self.ingest(self.file("o.txt", random_text(600)), name="other", model=OTHER_MODEL)

@@ -145,6 +145,42 @@ TEST_P(MetricsTest, AreWhatWasCountedAlsoAfterTheEnd) {
   }
 }
 
+TEST_P(MetricsTest, BeginWithTheCommandAndNotWithASession) {
+  counters_.tokens_read = 100;
+  steps_.by_host = 3;
+  const auto first = Parse(MetricsText(metrics_.Sample()));
+  metrics_.Release();
+  // Another engine counts from 0, and its store has blocks already.
+  const TieredStoreOptions options{.payload_bytes = kPayloadBytes,
+                                   .host_bytes = 9 * (kPayloadBytes + 512),
+                                   .compute_bytes = GetParam() ? 5 * (kPayloadBytes + 512) : 0,
+                                   .min_pinned_blocks = 4};
+  auto other = TieredStore::Open(options, cold_);
+  ASSERT_TRUE(other.has_value());
+  RunCounters counters;
+  StepCounts steps;
+  metrics_.Watch(counters, steps, *other.value());
+  EXPECT_EQ(Parse(MetricsText(metrics_.Sample())).at(Tier("fetched_blocks_total", "host")),
+            first.at(Tier("fetched_blocks_total", "host")));
+  counters.tokens_read = 10;
+  steps.by_host = 1;
+  ASSERT_TRUE(other.value()->Fetch(Blocks(0, 4)).has_value());
+  const auto own = other.value()->Report();
+  auto now = Parse(MetricsText(metrics_.Sample()));
+  EXPECT_EQ(now.at("cairn_tokens_total{kind=\"read\"}"), 110);
+  EXPECT_EQ(now.at("cairn_device_steps_total{by=\"host\"}"), 4);
+  for (const TierReport& tier : own) {
+    const auto added = [&](const char* metric) {
+      return now.at(Tier(metric, tier.name)) - first.at(Tier(metric, tier.name));
+    };
+    EXPECT_EQ(added("fetched_blocks_total"), static_cast<double>(tier.fetched_blocks));
+    EXPECT_EQ(added("hit_blocks_total"), static_cast<double>(tier.hit_blocks));
+    EXPECT_EQ(added("tier_bytes_total"), static_cast<double>(tier.bytes_in));
+    EXPECT_EQ(added("fetch_seconds_count"), static_cast<double>(tier.latency_ns.count()));
+    EXPECT_EQ(now.at(Tier("tier_held_bytes", tier.name)), static_cast<double>(tier.held_bytes));
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Tiers, MetricsTest, testing::Bool(), [](const auto& info) {
   return info.param ? "ComputeHostCold" : "HostCold";
 });
