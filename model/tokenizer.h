@@ -59,7 +59,8 @@ class Tokenizer {
   /// Whether a model that says `id` has ended its text or its turn: eos(), or a control token that
   /// means the same, e.g. "<|eot_id|>" where eos() is "<|end_of_text|>".
   bool IsEnd(uint32_t id) const;
-  /// Whether the model wants bos() in front of every text (tokenizer.ggml.add_bos_token).
+  /// Whether the model wants bos() in front of every text (tokenizer.ggml.add_bos_token). What a
+  /// file says of eos() behind texts is not followed: here a text goes on.
   bool add_bos() const;
 
  private:

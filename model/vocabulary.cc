@@ -209,6 +209,7 @@ Status Loader::CheckPieces(const Tokens& tokens, const std::vector<float>& score
                                      tokens.spelled.size(), scores.size()));
   }
   std::unordered_set<std::string_view> seen;
+  std::array<bool, 256> bytes{};
   for (size_t id = 0; id < scores.size(); ++id) {
     const int64_t type = tokens.types[id];
     if (type != kNormal && type != kUserDefined && type != kByte) continue;
@@ -221,14 +222,15 @@ Status Loader::CheckPieces(const Tokens& tokens, const std::vector<float>& score
     if (token.size() > kMaxPieceBytes) return problem("is longer than 512 bytes");
     if (!seen.insert(token).second) return problem("is there twice");
     if (type == kByte && !LooksLikeByte(token)) return problem("is a byte not spelt as <0x0A> is");
+    if (type == kByte) bytes[ByteOf(token)] = true;
     if (type == kNormal && !std::isfinite(scores[id])) {
       return Contradiction(fmt::format("tokenizer.ggml.scores[{}] is {}", id, scores[id]));
     }
   }
-  for (int byte = 0; byte < 256; ++byte) {
-    const std::string token = fmt::format("<0x{:02X}>", byte);
-    if (seen.contains(token)) continue;
-    return Contradiction(fmt::format("tokenizer.ggml.tokens has no {}", token));
+  for (size_t byte = 0; byte < 256; ++byte) {
+    if (bytes[byte]) continue;
+    return Contradiction(
+        fmt::format("tokenizer.ggml.tokens has no <0x{:02X}> of the type of bytes", byte));
   }
   return Ok();
 }

@@ -230,6 +230,8 @@ TEST(SentencePiecesTest, SpoiltVocabulariesAreRefused) {
        "tokenizer.ggml.scores[259] is inf"},
       {"no byte", [](Pieces& p) { p.types[Byte(0x1f)] = 5; },
        "tokenizer.ggml.tokens has no <0x1F>"},
+      {"a byte that is text", [](Pieces& p) { p.types[Byte(0x20)] = 1; },
+       "tokenizer.ggml.tokens has no <0x20>"},
       {"misspelt byte", [](Pieces& p) { p.pieces[Byte(0x1f)] = "<0x1f>"; },
        "tokenizer.ggml.tokens[34], '<0x1f>', is a byte not spelt as <0x0A> is"},
       {"twice", [](Pieces& p) { p.pieces[kFirst + 1] = "a"; },
