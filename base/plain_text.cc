@@ -5,29 +5,20 @@
 
 #include <cstdint>
 
+#include "base/utf8.h"
+
 namespace cairn {
 namespace {
 
-constexpr uint32_t kNoCharacter = UINT32_MAX;
 constexpr const char* kReplacement = "\uFFFD";
 
 /// Takes one character from the front of `text` and gives its bytes; `code` is kNoCharacter for a
 /// byte that begins none.
 std::string_view TakeCharacter(std::string_view* text, uint32_t* code) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>((*text)[i]); };
-  const unsigned char lead = byte(0);
-  const size_t size = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-  constexpr uint32_t kLeast[] = {0, 0, 0x80, 0x800, 0x10000};
-  bool good = size > 0 && size <= text->size() && lead < 0xF5;
-  uint32_t made = size <= 1 ? lead : lead & (0xFFu >> (size + 1));
-  for (size_t i = 1; good && i < size; ++i) {
-    good = (byte(i) & 0xC0) == 0x80;
-    made = made << 6 | (byte(i) & 0x3F);
-  }
-  good = good && made >= kLeast[size] && made <= 0x10FFFF && !(made >= 0xD800 && made < 0xE000);
-  *code = good ? made : kNoCharacter;
-  const std::string_view taken = text->substr(0, good ? size : 1);
-  text->remove_prefix(taken.size());
+  const Utf8Character first = FirstCharacter(*text);
+  *code = first.code;
+  const std::string_view taken = text->substr(0, first.bytes);
+  text->remove_prefix(first.bytes);
   return taken;
 }
 

@@ -137,7 +137,8 @@ CAIRN_API cairn_status cairn_model_load_with(const char* file, const char* const
                                              cairn_model** model);
 /* CAIRN_BUSY while sessions use it. NULL is fine. */
 CAIRN_API cairn_status cairn_model_free(cairn_model* model);
-/* Writes the first `capacity` tokens of a text to `tokens`, and how many it has to `count`. */
+/* Writes the first `capacity` tokens of a text to `tokens`, and how many it has to `count`. It is
+ * taken for the start of a text: models of SentencePiece mostly have one more space there. */
 CAIRN_API cairn_status cairn_model_tokenize(const cairn_model* model, const char* text,
                                             size_t bytes, uint32_t* tokens, size_t capacity,
                                             size_t* count);

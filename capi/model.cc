@@ -76,7 +76,7 @@ cairn_status cairn_model_tokenize(const cairn_model* model, const char* text, si
   return Guard([&]() -> Status {
     CAIRN_TRY(Given({{model, "model"}, {text, "text"}, {count, "count"}}));
     if (capacity > 0) CAIRN_TRY(Given({{tokens, "tokens"}}));
-    const auto all = model->loaded->tokenizer().Encode(std::string_view(text, bytes));
+    const auto all = model->loaded->tokenizer().EncodeAtStart(std::string_view(text, bytes));
     std::copy_n(all.begin(), std::min(capacity, all.size()), tokens);
     *count = all.size();
     return Ok();

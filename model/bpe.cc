@@ -82,8 +82,8 @@ void BpeMerges::ApplyToLong(std::vector<uint32_t>& word) const {
     uint32_t after;
   };
   std::vector<Links> links(size);
-  // Candidates as rank * 2^32 + position. A pair that has changed since it was queued has another
-  // rank now, because a rank belongs to one pair; such entries are skipped.
+  // Candidates as rank * 2^32 + position. A pair that has changed since it was queued mostly has
+  // another rank now; such entries are skipped. One of the same rank is as good a candidate.
   std::vector<uint64_t> storage;
   storage.reserve(size);
   std::priority_queue<uint64_t, std::vector<uint64_t>, std::greater<>> queue(std::greater<>(),

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <utility>
 
+#include "model/eos_templates.h"
+
 namespace cairn {
 namespace {
 
@@ -92,26 +94,23 @@ class TurnMaker {
   }
 
   std::vector<uint32_t> Open(std::string_view role) const {
-    std::vector<uint32_t> ids{open_};
+    FrameTokens tokens(*tokenizer_, true);
+    tokens.AddControl(open_);
     if (opened_) {
-      AddText(role, ids);
-      ids.push_back(*opened_);
-      AddText(shape_->opened_text, ids);
+      tokens.AddText(role);
+      tokens.AddControl(*opened_);
+      tokens.AddText(shape_->opened_text);
     } else {
-      AddText(std::string(role) + std::string(shape_->opened_text), ids);
+      tokens.AddText(std::string(role) + std::string(shape_->opened_text));
     }
-    return ids;
+    return tokens.ids();
   }
 
   std::vector<uint32_t> Close() const {
-    std::vector<uint32_t> ids{close_};
-    AddText(shape_->closed_text, ids);
-    return ids;
-  }
-
-  void AddText(std::string_view text, std::vector<uint32_t>& ids) const {
-    const std::vector<uint32_t> more = tokenizer_->Encode(text);
-    ids.insert(ids.end(), more.begin(), more.end());
+    FrameTokens tokens(*tokenizer_, false);
+    tokens.AddControl(close_);
+    tokens.AddText(shape_->closed_text);
+    return tokens.ids();
   }
 
  private:
@@ -134,6 +133,13 @@ class TurnMaker {
   std::optional<uint32_t> opened_;
 };
 
+std::string_view WithoutSpaces(std::string_view text) {
+  constexpr std::string_view kSpaces = " \t\n\v\f\r";
+  const size_t first = text.find_first_not_of(kSpaces);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kSpaces) + 1 - first);
+}
+
 void Append(const std::vector<uint32_t>& more, std::vector<uint32_t>& ids) {
   ids.insert(ids.end(), more.begin(), more.end());
 }
@@ -147,27 +153,56 @@ Result<ChatTemplate> ChatTemplate::FromGguf(const GgufFile& file, const Tokenize
                 "'{}' has no chat template, so it is no chat model; --raw works without one",
                 file.path());
   }
+  ChatTemplate made;
+  std::vector<uint32_t> begin;
+  const bool wants_bos = tokenizer.add_bos() || Contains(source, "bos_token");
+  if (wants_bos && tokenizer.bos()) begin.push_back(*tokenizer.bos());
   const Shape* shape = FindShape(source);
   if (shape == nullptr) {
-    return Fail(Errc::kUnsupported,
-                "the chat template of '{}' is neither ChatML nor Llama 3; --raw works without one",
-                file.path());
+    std::optional<TurnFrames> frames = FramesOfEosTemplate(source, tokenizer, begin);
+    if (!frames) {
+      return Fail(Errc::kUnsupported,
+                  "the chat template of '{}' is none of those that cairn knows (ChatML, Llama 3, "
+                  "Llama 2, Mistral, Zephyr); --raw works without one",
+                  file.path());
+    }
+    made.frames_ = std::move(*frames);
+    made.marks_system_ = Contains(source, "<<SYS>>");
+    return made;
   }
   CAIRN_TRY(const TurnMaker turns, TurnMaker::Make(file, tokenizer, *shape));
-
-  ChatTemplate made;
-  const bool wants_bos = tokenizer.add_bos() || Contains(source, "bos_token");
-  if (wants_bos && tokenizer.bos()) made.begin_.push_back(*tokenizer.bos());
   made.default_system_ = DefaultSystem(source, *shape);
-  made.turn_close_ = turns.Close();
+  TurnFrames& frames = made.frames_;
+  frames.user_close = frames.answer_close = turns.Close();
+  frames.begin = begin;
   if (!made.default_system_.empty()) {
-    Append(turns.Open("system"), made.begin_);
-    turns.AddText(made.default_system_, made.begin_);
-    Append(made.turn_close_, made.begin_);
+    Append(turns.Open("system"), frames.begin);
+    Append(tokenizer.Encode(made.default_system_), frames.begin);
+    Append(frames.user_close, frames.begin);
   }
-  made.user_open_ = turns.Open("user");
-  made.assistant_open_ = turns.Open("assistant");
+  frames.user_open = turns.Open("user");
+  frames.opening = frames.begin;
+  Append(frames.user_open, frames.opening);
+  frames.assistant_open = turns.Open("assistant");
   return made;
+}
+
+std::vector<uint32_t> ChatTemplate::AnswerText(const Tokenizer& tokenizer,
+                                               std::string_view text) const {
+  const TurnContent& answer = frames_.answer;
+  std::vector<uint32_t> ids = answer.Encode(tokenizer, answer.trimmed ? WithoutSpaces(text) : text);
+  if (answer.space_behind) Append(tokenizer.Encode(" "), ids);
+  return ids;
+}
+
+std::string ChatTemplate::WithSystem(const std::string& system, const std::string& text) const {
+  if (system.empty()) return text;
+  if (marks_system_) return "<<SYS>>\n" + system + "\n<</SYS>>\n\n" + text;
+  return system + "\n\n" + text;
+}
+
+std::string_view ChatTemplate::Trimmed(std::string_view text) const {
+  return frames_.user.trimmed ? WithoutSpaces(text) : text;
 }
 
 }  // namespace cairn

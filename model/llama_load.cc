@@ -125,6 +125,11 @@ Result<LlamaConfig> ReadConfig(const GgufFile& file) {
                 file.path(), config.query_heads, config.kv_heads);
   }
   CAIRN_TRY(config.context, ReadCount(file, key("context_length"), 1 << 28));
+  // Layers that attend to a window only were trained on no distance beyond it.
+  CAIRN_TRY(const uint64_t window, file.UintOr(key("attention.sliding_window"), 0));
+  if (window > 0 && window < static_cast<uint64_t>(config.context)) {
+    config.context = static_cast<int32_t>(window);
+  }
   CAIRN_TRY(auto epsilon, file.FloatOr(key("attention.layer_norm_rms_epsilon"), 1e-5));
   config.rms_epsilon = static_cast<float>(epsilon);
   CAIRN_TRY(ReadRope(file, *architecture, &config));

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/utf8.h"
 
 namespace cairn {
 namespace {
@@ -66,20 +67,8 @@ struct FreeContext {
 
 /// Bytes of the UTF-8 character at the start of `text`, which is not empty; 0 if there is none.
 size_t CharacterBytes(std::string_view text) {
-  const auto at = [&](size_t i) { return i < text.size() ? static_cast<uint8_t>(text[i]) : 0u; };
-  const auto follows = [&](size_t i) { return (at(i) & 0xc0u) == 0x80u; };
-  const uint32_t first = at(0);
-  if (first < 0x80) return 1;
-  if (first < 0xc2) return 0;
-  if (first < 0xe0) return follows(1) ? 2 : 0;
-  if (first < 0xf0) {
-    const bool overlong = first == 0xe0 && at(1) < 0xa0;
-    const bool surrogate = first == 0xed && at(1) >= 0xa0;
-    return follows(1) && follows(2) && !overlong && !surrogate ? 3 : 0;
-  }
-  const bool in_range = (first == 0xf0 && at(1) >= 0x90) || (first > 0xf0 && first < 0xf4) ||
-                        (first == 0xf4 && at(1) < 0x90);
-  return in_range && follows(1) && follows(2) && follows(3) ? 4 : 0;
+  const Utf8Character first = FirstCharacter(text);
+  return first.code == kNoCharacter ? 0 : first.bytes;
 }
 
 /// Length of the longest start of `text` that is UTF-8.

@@ -1,44 +1,16 @@
 #include "model/tokenizer.h"
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
 #include <utility>
 
-#include "base/hash.h"
 #include "model/vocabulary.h"
+#include "model/word_cache.h"
 
 namespace cairn {
 namespace {
 
 /// Longer pieces (only texts of gigabytes without a break have them) are cut here before merging.
 constexpr size_t kMaxPieceBytes = 1u << 30;
-constexpr size_t kMaxCachedBytes = 64;
-
-/// Remembers where in the output of this call a word's ids already are. One entry per hash: a new
-/// word replaces the old, so memory is fixed.
-class WordCache {
- public:
-  /// Room to suit a text of that size, at most 16,384 words.
-  explicit WordCache(size_t text_bytes)
-      : entries_(std::bit_ceil(std::clamp<size_t>(text_bytes / 16, 1, 16384))) {}
-
-  struct Entry {
-    const char* text = nullptr;
-    uint32_t bytes = 0;
-    uint32_t count = 0;
-    size_t first = 0;
-  };
-  Entry& EntryFor(std::string_view word) {
-    return entries_[Hash64(word.data(), word.size()) & (entries_.size() - 1)];
-  }
-  static bool Holds(const Entry& entry, std::string_view word) {
-    return entry.bytes == word.size() && std::memcmp(entry.text, word.data(), word.size()) == 0;
-  }
-
- private:
-  std::vector<Entry> entries_;
-};
 
 /// Appends the ids of one piece to `ids`. `scratch` is working memory.
 void EncodePiece(const Vocabulary& vocabulary, std::string_view piece,
@@ -75,33 +47,40 @@ Result<Tokenizer> Tokenizer::FromGguf(const GgufFile& file) {
 
 std::vector<uint32_t> Tokenizer::Encode(std::string_view text) const {
   std::vector<uint32_t> ids;
+  if (vocabulary_->sentence_pieces) {
+    vocabulary_->sentence_pieces->Encode(text, false, ids);
+    return ids;
+  }
   std::vector<uint32_t> scratch;
   WordCache cache(text.size());
   ids.reserve(text.size() / 4 + 8);
   const auto encode = [&](std::string_view piece) {
-    if (piece.size() > kMaxCachedBytes) {
-      EncodePiece(*vocabulary_, piece, scratch, ids);
-      return;
-    }
-    WordCache::Entry& entry = cache.EntryFor(piece);
-    if (WordCache::Holds(entry, piece)) {
-      const size_t end = ids.size();
-      ids.resize(end + entry.count);
-      std::copy_n(ids.begin() + static_cast<ptrdiff_t>(entry.first), entry.count,
-                  ids.begin() + static_cast<ptrdiff_t>(end));
-      return;
-    }
-    const size_t first = ids.size();
     EncodePiece(*vocabulary_, piece, scratch, ids);
-    entry = {piece.data(), static_cast<uint32_t>(piece.size()),
-             static_cast<uint32_t>(ids.size() - first), first};
   };
-  vocabulary_->pretokenizer.Split(text, encode);
+  vocabulary_->pretokenizer->Split(
+      text, [&](std::string_view piece) { cache.Append(piece, ids, encode); });
+  return ids;
+}
+
+std::vector<uint32_t> Tokenizer::EncodeAtStart(std::string_view text) const {
+  if (!vocabulary_->sentence_pieces) return Encode(text);
+  std::vector<uint32_t> ids;
+  vocabulary_->sentence_pieces->Encode(text, true, ids);
   return ids;
 }
 
 std::string Tokenizer::Decode(uint32_t id) const {
   return id < vocab_size() ? std::string(vocabulary_->bytes[id]) : std::string();
+}
+
+std::string Tokenizer::DecodeAtStart(uint32_t id) const {
+  std::string text = Decode(id);
+  if (space_in_front() && text.starts_with(' ')) text.erase(0, 1);
+  return text;
+}
+
+bool Tokenizer::space_in_front() const {
+  return vocabulary_->sentence_pieces && vocabulary_->sentence_pieces->space_in_front();
 }
 
 std::string_view Tokenizer::Text(uint32_t id) const {

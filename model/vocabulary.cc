@@ -1,59 +1,27 @@
 #include "model/vocabulary.h"
 
+#include <cmath>
+#include <unordered_set>
 #include <utility>
 
+#include "base/utf8.h"
+#include "model/byte_alphabet.h"
 #include "model/gguf_parser.h"
 
 namespace cairn {
 namespace {
 
 constexpr uint64_t kMaxVocabulary = 1u << 24;
+constexpr size_t kMaxPieceBytes = 512;  // of SentencePiece; ten times what is in use
 
 // Values of tokenizer.ggml.token_type.
-enum TokenType : int64_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5 };
-
-/// The byte that each character of GPT-2's printable alphabet stands for. Printable bytes of
-/// Latin-1 stand for themselves; the others, in order, are the characters from U+0100 on.
-class ByteAlphabet {
- public:
-  ByteAlphabet() {
-    bytes_.fill(-1);
-    int next = 256;
-    for (int byte = 0; byte < 256; ++byte) {
-      const bool itself = (byte >= 33 && byte <= 126) || (byte >= 161 && byte != 173);
-      const int character = itself ? byte : next++;
-      bytes_[static_cast<size_t>(character)] = byte;
-      const auto code = static_cast<uint32_t>(character);
-      std::string& spelled = spelled_[static_cast<size_t>(byte)];
-      if (code < 0x80) {
-        spelled = static_cast<char>(code);
-      } else {
-        spelled = {static_cast<char>(0xc0 | (code >> 6)), static_cast<char>(0x80 | (code & 63))};
-      }
-    }
-  }
-
-  /// How the alphabet spells one byte.
-  const std::string& Spelled(size_t byte) const { return spelled_[byte]; }
-
-  /// The bytes of a token; nothing if it uses a character outside the alphabet.
-  std::optional<std::string> Bytes(std::string_view token) const {
-    std::string bytes;
-    for (size_t i = 0; i < token.size(); ++i) {
-      uint32_t code = static_cast<uint8_t>(token[i]);
-      if (code >= 0x80) {
-        if ((code & 0xe0u) != 0xc0u || i + 1 == token.size()) return std::nullopt;
-        code = (code & 31u) << 6 | (static_cast<uint8_t>(token[++i]) & 63u);
-      }
-      if (code >= bytes_.size() || bytes_[code] < 0) return std::nullopt;
-      bytes += static_cast<char>(bytes_[code]);
-    }
-    return bytes;
-  }
-
- private:
-  std::array<int, 324> bytes_{};  // 256 + the 68 that do not stand for themselves
-  std::array<std::string, 256> spelled_;
+enum TokenType : int64_t {
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,
+  kUserDefined = 4,
+  kUnused = 5,
+  kByte = 6
 };
 
 /// Control tokens that end a text or a turn, wherever a vocabulary has them.
@@ -64,6 +32,18 @@ bool LooksLikeControl(std::string_view token) {
   return token.starts_with("<|") && token.ends_with("|>");
 }
 
+bool LooksLikeByte(std::string_view token) {
+  const auto digit = [](char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F'); };
+  return token.size() == 6 && token.starts_with("<0x") && token[5] == '>' && digit(token[3]) &&
+         digit(token[4]);
+}
+
+/// The byte that a token spelt <0x0A> stands for.
+uint8_t ByteOf(std::string_view token) {
+  const auto value = [](char c) { return c <= '9' ? c - '0' : c - 'A' + 10; };
+  return static_cast<uint8_t>(value(token[3]) * 16 + value(token[4]));
+}
+
 class Loader {
  public:
   explicit Loader(const GgufFile& file) : file_(file) {}
@@ -72,30 +52,33 @@ class Loader {
 
  private:
   using TokenMap = std::unordered_map<std::string_view, uint32_t>;
+  struct Tokens {
+    std::vector<std::string> spelled;
+    std::vector<int64_t> types;
+  };
 
   Error Contradiction(std::string_view problem) const {
     return Fail(Errc::kCorruption,
                 "the vocabulary of '{}' contradicts itself: {}; convert it again", file_.path(),
                 problem);
   }
+  Result<Tokens> LoadTokens(Vocabulary& into) const;
+  Status LoadSpecials(bool add_bos, Vocabulary& into) const;
+  Result<std::optional<uint32_t>> TokenId(std::string_view key, uint32_t vocabulary) const;
+
+  Status LoadByteLevel(Vocabulary& into) const;
   Result<Pretokenizer> MakePretokenizer(std::string* name) const;
-  Status LoadTokens(Vocabulary& into) const;
   Status LoadMerges(const std::vector<std::string>& merges, const TokenMap& tokens,
                     Vocabulary& into) const;
-  Status LoadSpecials(std::string_view pre, Vocabulary& into) const;
-  Result<std::optional<uint32_t>> TokenId(std::string_view key, uint32_t vocabulary) const;
+
+  Status LoadSentencePieces(Vocabulary& into) const;
+  Status CheckPieces(const Tokens& tokens, const std::vector<float>& scores) const;
 
   const GgufFile& file_;
   const ByteAlphabet alphabet_;
 };
 
 Result<Pretokenizer> Loader::MakePretokenizer(std::string* name) const {
-  CAIRN_TRY(const std::string model, file_.String("tokenizer.ggml.model"));
-  if (model != "gpt2") {
-    return Fail(Errc::kUnsupported,
-                "the tokenizer of '{}' is of kind '{}'; only byte-level BPE ('gpt2') is supported",
-                file_.path(), Printable(model));
-  }
   CAIRN_TRY(*name, file_.StringOr("tokenizer.ggml.pre", ""));
   if (name->empty()) {
     return Fail(Errc::kUnsupported,
@@ -108,38 +91,33 @@ Result<Pretokenizer> Loader::MakePretokenizer(std::string* name) const {
   return made;
 }
 
-Status Loader::LoadTokens(Vocabulary& into) const {
-  CAIRN_TRY(const std::vector<std::string> tokens, file_.Strings("tokenizer.ggml.tokens"));
-  std::vector<int64_t> types(tokens.size(), kNormal);
+Result<Loader::Tokens> Loader::LoadTokens(Vocabulary& into) const {
+  Tokens tokens;
+  CAIRN_TRY(tokens.spelled, file_.Strings("tokenizer.ggml.tokens"));
+  tokens.types.assign(tokens.spelled.size(), kNormal);
   if (file_.Has("tokenizer.ggml.token_type")) {
-    CAIRN_TRY(types, file_.Ints("tokenizer.ggml.token_type"));
+    CAIRN_TRY(tokens.types, file_.Ints("tokenizer.ggml.token_type"));
   }
-  if (tokens.empty() || tokens.size() > kMaxVocabulary || types.size() != tokens.size()) {
-    return Contradiction(fmt::format("{} tokens and {} token types", tokens.size(), types.size()));
+  const size_t count = tokens.spelled.size();
+  if (count == 0 || count > kMaxVocabulary || tokens.types.size() != count) {
+    return Contradiction(fmt::format("{} tokens and {} token types", count, tokens.types.size()));
   }
   size_t bytes = 0;
-  for (const std::string& token : tokens) bytes += token.size();
-  into.spelled.Reserve(tokens.size(), bytes);
-  into.bytes.Reserve(tokens.size(), bytes);
-  into.control.resize(tokens.size());
-  for (size_t id = 0; id < tokens.size(); ++id) {
-    const std::string& token = tokens[id];
-    const int64_t type = types[id];
+  for (const std::string& token : tokens.spelled) bytes += token.size();
+  into.spelled.Reserve(count, bytes);
+  into.bytes.Reserve(count, bytes);
+  into.control.resize(count);
+  for (size_t id = 0; id < count; ++id) {
+    const std::string& token = tokens.spelled[id];
+    const int64_t type = tokens.types[id];
     // Some converters call control tokens "user defined"; their spelling gives them away.
     const bool control =
         type == kControl || type == kUnknown || (type == kUserDefined && LooksLikeControl(token));
     into.control[id] = control;
     if (control) into.controls.emplace(token, static_cast<uint32_t>(id));
     into.spelled.Add(token);
-    if (control || type == kUnused) {
-      into.bytes.Add("");
-    } else if (type == kUserDefined) {
-      into.bytes.Add(token);
-    } else {
-      into.bytes.Add(alphabet_.Bytes(token).value_or(token));
-    }
   }
-  return Ok();
+  return tokens;
 }
 
 Status Loader::LoadMerges(const std::vector<std::string>& merges, const TokenMap& tokens,
@@ -176,7 +154,7 @@ Result<std::optional<uint32_t>> Loader::TokenId(std::string_view key, uint32_t v
   return std::optional<uint32_t>(static_cast<uint32_t>(id));
 }
 
-Status Loader::LoadSpecials(std::string_view pre, Vocabulary& into) const {
+Status Loader::LoadSpecials(bool add_bos, Vocabulary& into) const {
   const auto vocabulary = static_cast<uint32_t>(into.spelled.size());
   CAIRN_TRY(into.bos, TokenId("tokenizer.ggml.bos_token_id", vocabulary));
   CAIRN_TRY(into.eos, TokenId("tokenizer.ggml.eos_token_id", vocabulary));
@@ -185,34 +163,128 @@ Status Loader::LoadSpecials(std::string_view pre, Vocabulary& into) const {
     const auto found = into.controls.find(spelled);
     if (found != into.controls.end()) into.ends.push_back(found->second);
   }
-  const bool llama = pre.starts_with("llama");  // this family starts with bos unless told not to
-  CAIRN_TRY(into.add_bos, file_.BoolOr("tokenizer.ggml.add_bos_token", llama));
+  CAIRN_TRY(into.add_bos, file_.BoolOr("tokenizer.ggml.add_bos_token", add_bos));
   into.add_bos = into.add_bos && into.bos.has_value();
   return Ok();
 }
 
-Result<std::unique_ptr<Vocabulary>> Loader::Load() {
+Status Loader::LoadByteLevel(Vocabulary& into) const {
   std::string pre;
-  CAIRN_TRY(Pretokenizer pretokenizer, MakePretokenizer(&pre));
+  CAIRN_TRY(into.pretokenizer, MakePretokenizer(&pre));
   CAIRN_TRY(const std::vector<std::string> merges, file_.Strings("tokenizer.ggml.merges"));
-  auto vocabulary = std::make_unique<Vocabulary>(std::move(pretokenizer), merges.size());
-  CAIRN_TRY(LoadTokens(*vocabulary));
-  CAIRN_TRY(LoadSpecials(pre, *vocabulary));
+  into.merges = BpeMerges(merges.size());
+  CAIRN_TRY(const Tokens loaded, LoadTokens(into));
+  for (size_t id = 0; id < loaded.spelled.size(); ++id) {
+    const std::string& token = loaded.spelled[id];
+    if (into.control[id] || loaded.types[id] == kUnused) {
+      into.bytes.Add("");
+    } else if (loaded.types[id] == kUserDefined) {
+      into.bytes.Add(token);
+    } else {
+      into.bytes.Add(alphabet_.Bytes(token).value_or(token));
+    }
+  }
+  // This family starts with bos unless told not to.
+  CAIRN_TRY(LoadSpecials(pre.starts_with("llama"), into));
   TokenMap tokens;
-  tokens.reserve(vocabulary->spelled.size());
-  for (uint32_t id = 0; id < vocabulary->spelled.size(); ++id)
-    tokens.emplace(vocabulary->spelled[id], id);
+  tokens.reserve(into.spelled.size());
+  for (uint32_t id = 0; id < into.spelled.size(); ++id) tokens.emplace(into.spelled[id], id);
   for (size_t byte = 0; byte < 256; ++byte) {
     const auto found = tokens.find(alphabet_.Spelled(byte));
-    const bool plain = found != tokens.end() && !vocabulary->control[found->second];
-    vocabulary->byte_tokens[byte] = plain ? found->second : Vocabulary::kNoToken;
+    const bool plain = found != tokens.end() && !into.control[found->second];
+    into.byte_tokens[byte] = plain ? found->second : Vocabulary::kNoToken;
   }
-  CAIRN_TRY(LoadMerges(merges, tokens, *vocabulary));
-  if (vocabulary->pretokenizer.ignore_merges()) {
-    for (uint32_t id = 0; id < vocabulary->bytes.size(); ++id) {
-      if (!vocabulary->bytes[id].empty())
-        vocabulary->whole_words.emplace(vocabulary->bytes[id], id);
+  CAIRN_TRY(LoadMerges(merges, tokens, into));
+  if (into.pretokenizer->ignore_merges()) {
+    for (uint32_t id = 0; id < into.bytes.size(); ++id) {
+      if (!into.bytes[id].empty()) into.whole_words.emplace(into.bytes[id], id);
     }
+  }
+  return Ok();
+}
+
+Status Loader::CheckPieces(const Tokens& tokens, const std::vector<float>& scores) const {
+  if (scores.size() != tokens.spelled.size()) {
+    return Contradiction(fmt::format("{} tokens and {} numbers in tokenizer.ggml.scores",
+                                     tokens.spelled.size(), scores.size()));
+  }
+  std::unordered_set<std::string_view> seen;
+  std::array<bool, 256> bytes{};
+  for (size_t id = 0; id < scores.size(); ++id) {
+    const int64_t type = tokens.types[id];
+    if (type != kNormal && type != kUserDefined && type != kByte) continue;
+    const std::string& token = tokens.spelled[id];
+    const auto problem = [&](std::string_view is) {
+      return Contradiction(
+          fmt::format("tokenizer.ggml.tokens[{}], '{}', {}", id, Printable(token), is));
+    };
+    if (!IsUtf8(token)) return problem("is not UTF-8");
+    if (token.size() > kMaxPieceBytes) return problem("is longer than 512 bytes");
+    if (!seen.insert(token).second) return problem("is there twice");
+    if (type == kByte && !LooksLikeByte(token)) return problem("is a byte not spelt as <0x0A> is");
+    if (type == kByte) bytes[ByteOf(token)] = true;
+    if (type == kNormal && !std::isfinite(scores[id])) {
+      return Contradiction(fmt::format("tokenizer.ggml.scores[{}] is {}", id, scores[id]));
+    }
+  }
+  for (size_t byte = 0; byte < 256; ++byte) {
+    if (bytes[byte]) continue;
+    return Contradiction(
+        fmt::format("tokenizer.ggml.tokens has no <0x{:02X}> of the type of bytes", byte));
+  }
+  return Ok();
+}
+
+Status Loader::LoadSentencePieces(Vocabulary& into) const {
+  const auto types = file_.Ints("tokenizer.ggml.token_type");  // bytes cannot be told without
+  if (!types) return types.error();
+  CAIRN_TRY(const std::vector<float> scores, file_.Floats("tokenizer.ggml.scores"));
+  CAIRN_TRY(const Tokens tokens, LoadTokens(into));
+  CAIRN_TRY(CheckPieces(tokens, scores));
+  CAIRN_TRY(LoadSpecials(true, into));
+  SentencePieces::Parts parts;
+  CAIRN_TRY(parts.space_in_front, file_.BoolOr("tokenizer.ggml.add_space_prefix", true));
+  parts.vocabulary = static_cast<uint32_t>(tokens.spelled.size());
+  for (uint32_t id = 0; id < parts.vocabulary; ++id) {
+    const std::string& token = tokens.spelled[id];
+    std::string text;
+    switch (into.control[id] ? kControl : tokens.types[id]) {
+      case kNormal:
+        text = SentencePieces::WithSpaces(token);
+        // A space as such is none that text could have: those are U+2581 here.
+        if (!token.empty() && token.find(' ') == std::string::npos) {
+          parts.pieces.push_back({text, id, scores[id]});
+        }
+        break;
+      case kUserDefined:
+        text = token;
+        if (!token.empty()) parts.wholes.push_back({token, id});
+        break;
+      case kByte:
+        parts.byte_tokens[ByteOf(token)] = id;
+        text = static_cast<char>(ByteOf(token));
+        break;
+      default:  // never from text, and no text
+        break;
+    }
+    into.bytes.Add(text);
+  }
+  into.sentence_pieces.emplace(std::move(parts));
+  return Ok();
+}
+
+Result<std::unique_ptr<Vocabulary>> Loader::Load() {
+  CAIRN_TRY(const std::string model, file_.String("tokenizer.ggml.model"));
+  auto vocabulary = std::make_unique<Vocabulary>();
+  if (model == "gpt2") {
+    CAIRN_TRY(LoadByteLevel(*vocabulary));
+  } else if (model == "llama") {
+    CAIRN_TRY(LoadSentencePieces(*vocabulary));
+  } else {
+    return Fail(Errc::kUnsupported,
+                "the tokenizer of '{}' is of kind '{}'; only byte-level BPE ('gpt2') and "
+                "SentencePiece's BPE ('llama') are supported",
+                file_.path(), Printable(model));
   }
   return vocabulary;
 }

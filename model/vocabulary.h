@@ -15,6 +15,7 @@
 #include "model/bpe.h"
 #include "model/gguf.h"
 #include "model/pretokenizer.h"
+#include "model/sentence_pieces.h"
 
 namespace cairn {
 
@@ -47,22 +48,23 @@ struct Vocabulary {
   /// Errors as Tokenizer::FromGguf says.
   static Result<std::unique_ptr<Vocabulary>> FromGguf(const GgufFile& file);
 
-  Vocabulary(Pretokenizer splitter, size_t merge_count)
-      : pretokenizer(std::move(splitter)), merges(merge_count) {}
-
-  Pretokenizer pretokenizer;
-  BpeMerges merges;
-  StringTable spelled;                      ///< [vocabulary] as in the file
-  StringTable bytes;                        ///< [vocabulary] what Decode gives
-  std::vector<bool> control;                ///< [vocabulary]
-  std::array<uint32_t, 256> byte_tokens{};  ///< token of each byte, or kNoToken
+  StringTable spelled;        ///< [vocabulary] as in the file
+  StringTable bytes;          ///< [vocabulary] what Decode gives
+  std::vector<bool> control;  ///< [vocabulary]
   std::map<std::string, uint32_t, std::less<>> controls;
-  /// Tokens by their bytes; filled only if the pre-tokenizer ignores merges.
-  std::unordered_map<std::string_view, uint32_t> whole_words;
   std::optional<uint32_t> bos;
   std::optional<uint32_t> eos;
   std::vector<uint32_t> ends;  ///< eos, and control tokens that end a text or a turn
   bool add_bos = false;
+
+  /// There if the vocabulary is SentencePiece's; else all below is used.
+  std::optional<SentencePieces> sentence_pieces;
+
+  std::optional<Pretokenizer> pretokenizer;
+  BpeMerges merges{0};
+  std::array<uint32_t, 256> byte_tokens{};  ///< token of each byte, or kNoToken
+  /// Tokens by their bytes; filled only if the pre-tokenizer ignores merges.
+  std::unordered_map<std::string_view, uint32_t> whole_words;
 };
 
 }  // namespace cairn

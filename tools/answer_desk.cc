@@ -167,7 +167,7 @@ Result<AnswerEnd> AnswerDesk::OpenAndAsk(Ticket& ticket) {
   CAIRN_TRY(OpenSession(ticket.order.session));
   int64_t tokens = 0;
   for (const Turn& turn : ticket.order.turns) {
-    tokens += std::ssize(workspace_->model().tokenizer().Encode(turn.text));
+    tokens += std::ssize(workspace_->model().tokenizer().Encode(turn.system + turn.text));
   }
   if (tokens > limits_.question_tokens) {
     return Fail(Errc::kInvalidArgument,

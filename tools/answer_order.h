@@ -11,6 +11,7 @@ namespace cairn {
 struct Turn {
   bool by_model = false;
   std::string text;
+  std::string system = {};  ///< what a system said in front of a user; empty if nothing
 };
 
 struct AnswerOrder {

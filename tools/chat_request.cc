@@ -91,14 +91,14 @@ bool TextOf(const json& content, std::string* text) {
   return true;
 }
 
-/// What a system says stands in front of what the user says next.
+/// What a system says belongs to what the user says next.
 void ReadMessages(FieldReader& reader, std::vector<Turn>* turns) {
   const json* messages = reader.Find("messages");
   if (messages == nullptr || !messages->is_array() || messages->empty() ||
       messages->size() > kMostTurns) {
     return reader.Refuse("messages", fmt::format("is a list of 1 to {} messages", kMostTurns));
   }
-  std::string before;
+  std::string system;
   for (size_t i = 0; i < messages->size(); ++i) {
     const json& message = (*messages)[i];
     const std::string param = fmt::format("messages[{}]", i);
@@ -109,17 +109,17 @@ void ReadMessages(FieldReader& reader, std::vector<Turn>* turns) {
     }
     const json role = message.value("role", json());
     if (role == "system" || role == "developer") {
-      before += text + "\n\n";
+      system += (system.empty() ? "" : "\n\n") + text;
     } else if (role == "user") {
-      turns->push_back({.by_model = false, .text = before + text});
-      before.clear();
+      turns->push_back({.by_model = false, .text = std::move(text), .system = std::move(system)});
+      system.clear();
     } else if (role == "assistant") {
       turns->push_back({.by_model = true, .text = std::move(text)});
     } else {
       return reader.Refuse(param, "has the role system, developer, user or assistant");
     }
   }
-  if (turns->empty() || turns->back().by_model || !before.empty()) {
+  if (turns->empty() || turns->back().by_model || !system.empty()) {
     reader.Refuse("messages", "ends with what a user says");
   }
 }

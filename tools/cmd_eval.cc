@@ -139,7 +139,8 @@ class EvalCommand : public Command {
                   "cairn knows; use a chat model",
                   model.file().path());
     }
-    const auto preface = model.tokenizer().Encode(settings_.preface);
+    CAIRN_TRY(const ChatTemplate chat, model.Template());
+    const auto preface = chat.UserText(model.tokenizer(), settings_.preface);
     opening.value().insert(opening.value().end(), preface.begin(), preface.end());
     return opening;
   }

@@ -219,7 +219,7 @@ class PerplexityCommand : public Command {
                                bool begin) const {
     std::vector<uint32_t> tokens;
     if (begin && tokenizer.add_bos() && tokenizer.bos()) tokens.push_back(*tokenizer.bos());
-    const auto encoded = tokenizer.Encode(text);
+    const auto encoded = begin ? tokenizer.EncodeAtStart(text) : tokenizer.Encode(text);
     tokens.insert(tokens.end(), encoded.begin(), encoded.end());
     if (tokens_.has_value() && std::ssize(tokens) > *tokens_) {
       tokens.resize(static_cast<size_t>(*tokens_));

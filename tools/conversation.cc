@@ -54,18 +54,32 @@ std::vector<uint32_t> Conversation::Frame(std::span<const Turn> turns) const {
   if (!chat_.has_value()) {
     const bool first = workspace_.session().tokens() == 0;
     if (first && tokenizer.add_bos() && tokenizer.bos()) tokens.push_back(*tokenizer.bos());
-    Append(&tokens, tokenizer.Encode(turns.back().text));
+    const Turn& turn = turns.back();
+    const std::string text = turn.system.empty() ? turn.text : turn.system + "\n\n" + turn.text;
+    Append(&tokens, first ? tokenizer.EncodeAtStart(text) : tokenizer.Encode(text));
     return tokens;
   }
   bool open = workspace_.profile().turn_open;  // a user's turn, behind a text
-  if (!open && workspace_.session().tokens() == 0) tokens = chat_->Begin();
+  bool first = !open && workspace_.session().tokens() == 0;
   for (const Turn& turn : turns) {
-    if (open && turn.by_model) Append(&tokens, chat_->TurnClose());
-    const bool joins = open && !turn.by_model;
-    if (!joins) Append(&tokens, turn.by_model ? chat_->AssistantOpen() : chat_->UserOpen());
-    Append(&tokens, tokenizer.Encode(joins ? "\n\n" + turn.text : turn.text));
-    Append(&tokens, chat_->TurnClose());
-    open = false;
+    if (open && turn.by_model) Append(&tokens, chat_->UserClose());
+    if (turn.by_model) {
+      if (first) Append(&tokens, chat_->Begin());
+      Append(&tokens, chat_->AssistantOpen());
+      Append(&tokens, chat_->AnswerText(tokenizer, turn.text));
+      Append(&tokens, chat_->AnswerClose());
+    } else {
+      const std::string said = chat_->WithSystem(turn.system, turn.text);
+      const std::string_view text = chat_->Trimmed(said);
+      if (open) {
+        Append(&tokens, tokenizer.Encode("\n\n" + std::string(text)));
+      } else {
+        Append(&tokens, first ? chat_->Opening() : chat_->UserOpen());
+        Append(&tokens, chat_->UserText(tokenizer, text));
+      }
+      Append(&tokens, chat_->UserClose());
+    }
+    open = first = false;
   }
   Append(&tokens, chat_->AssistantOpen());
   return tokens;
@@ -101,6 +115,7 @@ Result<Answer> Conversation::Generate(uint32_t first, int64_t max_tokens, Sample
   LoadedModel& model = workspace_.model();
   Answer answer;
   std::string waiting;  // bytes of a character that is not complete yet
+  bool spaced = chat_.has_value() && chat_->answer_has_space();
   const auto start = Clock::now();
   answer.cut = true;
   uint32_t token = first;
@@ -114,6 +129,10 @@ Result<Answer> Conversation::Generate(uint32_t first, int64_t max_tokens, Sample
     answer.tokens.push_back(token);
     answer.texts.push_back(model.tokenizer().Decode(token));
     waiting += answer.texts.back();
+    if (spaced && !waiting.empty()) {
+      if (waiting.front() == ' ') waiting.erase(0, 1);
+      spaced = false;
+    }
     const size_t complete = CompleteUtf8(waiting);
     sink(std::string_view(waiting).substr(0, complete));
     answer.text += waiting.substr(0, complete);
@@ -178,7 +197,7 @@ Result<Answer> Conversation::AskObserved(std::span<const Turn> turns, int64_t ma
 Status Conversation::CloseAnswer() {
   if (!answer_open_) return Ok();
   answer_open_ = false;
-  if (chat_.has_value()) CAIRN_TRY(FeedAndRecord(chat_->TurnClose(), nullptr));
+  if (chat_.has_value()) CAIRN_TRY(FeedAndRecord(chat_->AnswerClose(), nullptr));
   return Ok();
 }
 

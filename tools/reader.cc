@@ -19,8 +19,8 @@ Result<std::vector<uint32_t>> Reader::Opening(const LoadedModel& model, bool raw
     return tokens;
   }
   CAIRN_TRY(auto chat, model.Template());
-  if (first) tokens = chat.Begin();
-  if (opens_turn) tokens.insert(tokens.end(), chat.UserOpen().begin(), chat.UserOpen().end());
+  if (first) return opens_turn ? chat.Opening() : chat.Begin();
+  if (opens_turn) tokens = chat.UserOpen();
   return tokens;
 }
 
@@ -53,9 +53,16 @@ Result<bool> Reader::BeginOrGoOn(IngestRecord record, bool again) {
 
 Result<std::vector<uint32_t>> Reader::Tokens(std::string_view text) const {
   const IngestRecord& record = workspace_.profile().ingests.back();
-  CAIRN_TRY(auto tokens, Opening(workspace_.model(), workspace_.profile().raw,
-                                 record.start_token == 0, record.opens_turn));
-  auto encoded = workspace_.model().tokenizer().Encode(text);
+  const LoadedModel& model = workspace_.model();
+  const bool raw = workspace_.profile().raw, first = record.start_token == 0;
+  CAIRN_TRY(auto tokens, Opening(model, raw, first, record.opens_turn));
+  std::vector<uint32_t> encoded;
+  if (record.opens_turn) {
+    CAIRN_TRY(const ChatTemplate chat, model.Template());
+    encoded = chat.UserText(model.tokenizer(), text);
+  } else {
+    encoded = raw && first ? model.tokenizer().EncodeAtStart(text) : model.tokenizer().Encode(text);
+  }
   if (record.limit > 0 && std::ssize(encoded) > record.limit) {
     encoded.resize(static_cast<size_t>(record.limit));
   }

@@ -6,7 +6,7 @@
 namespace cairn {
 
 RecallText PlainRecallText(const LoadedModel& model, const std::string& text, int64_t tokens) {
-  RecallText made{model.tokenizer().Encode(text)};
+  RecallText made{model.tokenizer().EncodeAtStart(text)};
   if (std::ssize(made.tokens) > tokens) made.tokens.resize(static_cast<size_t>(tokens));
   made.asked_from = std::ssize(made.tokens);
   return made;
@@ -30,11 +30,12 @@ Result<RecallText> PlantedRecallText(const LoadedModel& model, const std::string
   for (const Planting& planting : planted.plantings) {
     const bool first = &planting == planted.plantings.data();
     if (!first) add(chat.UserOpen());
-    add(tokenizer.Encode((first ? "\n\n" : "") + planting.fact.question));
-    add(chat.TurnClose());
+    add(first ? tokenizer.Encode("\n\n" + planting.fact.question)
+              : chat.UserText(tokenizer, planting.fact.question));
+    add(chat.UserClose());
     add(chat.AssistantOpen());
-    add(tokenizer.Encode(planting.fact.sentences.back()));
-    add(chat.TurnClose());
+    add(chat.AnswerText(tokenizer, planting.fact.sentences.back()));
+    add(chat.AnswerClose());
   }
   return made;
 }

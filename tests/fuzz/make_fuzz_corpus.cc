@@ -17,6 +17,7 @@
 #include "tests/fuzz/fuzz_input.h"
 #include "tests/fuzz/parts_of_catalog.h"
 #include "tests/support/gguf_writer.h"
+#include "tests/support/sentence_piece_vocabulary.h"
 #include "tools/session_profile.h"
 
 namespace cairn::test {
@@ -256,6 +257,25 @@ void MakeTokenizers(const fs::path& to) {
   }
 }
 
+void MakeSentencePieces(const fs::path& to) {
+  for (const bool inst : {true, false}) {
+    auto pieces = SentencePieceVocabulary::Of({"\u2581", "a", "b", "ab",
+                                               "\u2581"
+                                               "the",
+                                               "t", "h", "e", "the", "aa", "aaaa", "\u00e9", "he"});
+    pieces.Add("[x]", 4, 0);
+    GgufWriter writer;
+    pieces.AddTo(writer);
+    writer.AddString(
+        "tokenizer.chat_template",
+        inst ? "{{ bos_token + '[INST] ' + content.strip() + ' [/INST]' }}"
+               "{{ ' ' + content + ' ' + eos_token }}"
+             : "{{ '<|user|>\n' + content + eos_token }}\n{{ '<|assistant|>\n' + content "
+               "+ eos_token }}\n{{ '<|assistant|>' }}\n");
+    Save(to, inst ? "sentencepiece-inst" : "sentencepiece-zephyr", writer.Bytes());
+  }
+}
+
 void MakeProfiles(const fs::path& to) {
   SessionProfile profile;
   profile.model_path = "m.gguf";
@@ -292,6 +312,7 @@ int Main(int argc, char** argv) {
   MakeGgufs(to / "gguf");
   MakeAdapters(to / "adapter");
   MakeTokenizers(to / "tokenizer");
+  MakeSentencePieces(to / "tokenizer");
   MakeProfiles(to / "profile");
   const Status files = MakeSessionFiles(to / "session_file");
   if (!files) std::fprintf(stderr, "%s\n", files.error().message.c_str());

@@ -10,11 +10,15 @@ namespace {
 
 void UseTokenizer(const Tokenizer& tokenizer) {
   for (const std::string_view text : {"", "ab ab\xff the 42 \xc3\xa9<|im_end|>\n\n ",
-                                      "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}) {
-    for (const uint32_t id : tokenizer.Encode(text)) {
-      CAIRN_CHECK(id < tokenizer.vocab_size());
-      (void)tokenizer.Decode(id);
-      (void)tokenizer.Text(id);
+                                      "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                                      "the[x][x] \xe2\x96\x81the\xe2\x96[x"}) {
+    for (const auto& ids : {tokenizer.Encode(text), tokenizer.EncodeAtStart(text)}) {
+      for (const uint32_t id : ids) {
+        CAIRN_CHECK(id < tokenizer.vocab_size());
+        (void)tokenizer.Decode(id);
+        (void)tokenizer.DecodeAtStart(id);
+        (void)tokenizer.Text(id);
+      }
     }
   }
   for (const auto id : {tokenizer.bos(), tokenizer.eos(), tokenizer.Control("<|im_end|>")}) {
@@ -31,8 +35,10 @@ void ReadTokenizer(std::span<const uint8_t> bytes) {
   UseTokenizer(tokenizer.value());
   const auto shape = ChatTemplate::FromGguf(file.value(), tokenizer.value());
   if (!shape) return;
-  for (const auto* ids : {&shape.value().Begin(), &shape.value().UserOpen(),
-                          &shape.value().TurnClose(), &shape.value().AssistantOpen()}) {
+  const ChatTemplate& chat = shape.value();
+  (void)chat.AnswerText(tokenizer.value(), chat.Trimmed(" a "));
+  for (const auto* ids : {&chat.Begin(), &chat.Opening(), &chat.UserOpen(), &chat.UserClose(),
+                          &chat.AssistantOpen(), &chat.AnswerClose()}) {
     for (const uint32_t id : *ids) CAIRN_CHECK(id < tokenizer.value().vocab_size());
   }
 }

@@ -1,11 +1,15 @@
-// ChatTemplate: the two shapes, default system prompts, bos, and refusals.
+// ChatTemplate: the shapes as models publish them, default system prompts, bos, and refusals.
 #include "model/chat_template.h"
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <nlohmann/json.hpp>
+
 #include "tests/support/gguf_writer.h"
 #include "tests/support/real_model.h"
 #include "tests/support/scratch_directory.h"
+#include "tests/support/sentence_piece_vocabulary.h"
 #include "tests/support/tiny_model.h"
 
 namespace cairn {
@@ -80,7 +84,7 @@ TEST(ChatTemplateTest, ChatMl) {
   const ChatTemplate& chat = loaded.chat.value();
   EXPECT_EQ(Show(loaded.tokenizer, chat.Begin()), "");
   EXPECT_EQ(Show(loaded.tokenizer, chat.UserOpen()), "<|im_start|>user\n");
-  EXPECT_EQ(Show(loaded.tokenizer, chat.TurnClose()), "<|im_end|>\n");
+  EXPECT_EQ(Show(loaded.tokenizer, chat.AnswerClose()), "<|im_end|>\n");
   EXPECT_EQ(Show(loaded.tokenizer, chat.AssistantOpen()), "<|im_start|>assistant\n");
   // A model may end its turn by the other family's word, or as its text does.
   EXPECT_TRUE(loaded.tokenizer.IsEnd(1));
@@ -100,7 +104,7 @@ TEST(ChatTemplateTest, Llama3) {
   EXPECT_EQ(Show(loaded.tokenizer, chat.Begin()), "<|bos|>");
   EXPECT_EQ(Show(loaded.tokenizer, chat.UserOpen()),
             "<|start_header_id|>user<|end_header_id|>\n\n");
-  EXPECT_EQ(Show(loaded.tokenizer, chat.TurnClose()), "<|eot_id|>");
+  EXPECT_EQ(Show(loaded.tokenizer, chat.AnswerClose()), "<|eot_id|>");
   EXPECT_EQ(Show(loaded.tokenizer, chat.AssistantOpen()),
             "<|start_header_id|>assistant<|end_header_id|>\n\n");
 }
@@ -137,8 +141,78 @@ TEST(ChatTemplateTest, DefaultSystemPrompt) {
   }
 }
 
+test::SentencePieceVocabulary ReadVocabulary(std::istream& file) {
+  std::string line;
+  EXPECT_TRUE(std::getline(file, line));
+  const nlohmann::json vocabulary = nlohmann::json::parse(line);
+  test::SentencePieceVocabulary made;
+  vocabulary["pieces"].get_to(made.pieces);
+  vocabulary["types"].get_to(made.types);
+  vocabulary["scores"].get_to(made.scores);
+  return made;
+}
+
+/// The tokens of a conversation that ends with what a user says.
+std::vector<uint32_t> Prompt(const Loaded& loaded, const nlohmann::json& messages) {
+  const Tokenizer& tokenizer = loaded.tokenizer;
+  const ChatTemplate& chat = loaded.chat.value();
+  std::vector<uint32_t> ids;
+  const auto add = [&](const std::vector<uint32_t>& more) {
+    ids.insert(ids.end(), more.begin(), more.end());
+  };
+  std::string system;
+  for (const auto& message : messages) {
+    const auto text = message[1].get<std::string>();
+    if (message[0] == "system") {
+      system = text;
+    } else if (message[0] == "user") {
+      add(ids.empty() ? chat.Opening() : chat.UserOpen());
+      add(chat.UserText(tokenizer, chat.Trimmed(chat.WithSystem(system, text))));
+      system.clear();
+      add(chat.UserClose());
+    } else {
+      add(chat.AssistantOpen());
+      add(chat.AnswerText(tokenizer, text));
+      add(chat.AnswerClose());
+    }
+  }
+  add(chat.AssistantOpen());
+  return ids;
+}
+
+TEST(ChatTemplateTest, PublishedTemplatesGiveTheReferencesTokens) {
+  std::ifstream vocabulary(CAIRN_TEST_DATA "/sentencepiece.jsonl");
+  std::ifstream prompts(CAIRN_TEST_DATA "/chat_prompts.jsonl");
+  ASSERT_TRUE(vocabulary && prompts) << "tests/data/{sentencepiece,chat_prompts}.jsonl are missing";
+  const test::SentencePieceVocabulary pieces = ReadVocabulary(vocabulary);
+  int lines = 0;
+  for (std::string line; std::getline(prompts, line); ++lines) {
+    const nlohmann::json entry = nlohmann::json::parse(line);
+    SCOPED_TRACE(entry["name"].get<std::string>() + ": " + entry["text"].get<std::string>());
+    test::SentencePieceVocabulary with = pieces;
+    for (const auto& control : entry["controls"]) with.Add(control.get<std::string>(), 3, 0);
+    GgufWriter writer;
+    with.AddTo(writer);
+    writer.AddString("tokenizer.chat_template", entry["template"].get<std::string>());
+    const ScratchDirectory scratch;
+    ASSERT_TRUE(writer.Write(scratch.File("t.gguf")));
+    const Loaded loaded = Load(scratch.File("t.gguf"));
+    ASSERT_TRUE(loaded.chat) << loaded.chat.error().message;
+    const std::vector<uint32_t> ids = Prompt(loaded, entry["messages"]);
+    EXPECT_EQ(ids, entry["ids"].get<std::vector<uint32_t>>()) << Show(loaded.tokenizer, ids);
+    const bool inst = entry["text"].get<std::string>().find("[INST]") != std::string::npos;
+    EXPECT_EQ(loaded.chat.value().answer_has_space(), inst);
+  }
+  EXPECT_EQ(lines, 20);
+}
+
 TEST(ChatTemplateTest, OtherShapesSayThatRawWorks) {
-  for (const char* source : {"{{ '[INST] ' + content + ' [/INST]' }}", "", "<|im_start|>"}) {
+  for (const char* source :
+       {"", "<|im_start|>", "{{ '[INST] ' + content + ' [/INST]' }}",
+        "{{ '[INST] ' + message['content'] + ' [/INST] ' }}{{ message['content'] + eos_token }}",
+        "{{ '[INST]' + s + '\\n' + message['content'] + '[/INST]' }}{{ content + eos_token }}",
+        "{% elif true == true %}{{ '[INST] ' + content + ' [/INST]' }}{{ content + eos_token }}",
+        "{{ '<|user|>\\n' + message['content'] + '<|end|>\\n<|assistant|>\\n' }}", "{{ '", "{%"}) {
     const Loaded loaded = TemplateFile().With(source);
     ASSERT_FALSE(loaded.chat) << source;
     EXPECT_EQ(loaded.chat.error().code, Errc::kUnsupported);
@@ -184,7 +258,7 @@ TEST(ChatTemplateTest, RealModel) {
             "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging "
             "Face<|im_end|>\n");
   EXPECT_EQ(chat.UserOpen(), (std::vector<uint32_t>{1, 4093, 198}));
-  EXPECT_EQ(chat.TurnClose(), (std::vector<uint32_t>{2, 198}));
+  EXPECT_EQ(chat.AnswerClose(), (std::vector<uint32_t>{2, 198}));
   EXPECT_EQ(chat.AssistantOpen(), (std::vector<uint32_t>{1, 520, 9531, 198}));
   EXPECT_TRUE(loaded.tokenizer.IsEnd(2));
   EXPECT_TRUE(loaded.tokenizer.IsEnd(0));

@@ -90,6 +90,19 @@ class LlamaTest : public testing::TestWithParam<LlamaCase> {
   test::TinyAdapterOptions adapter_options_;
 };
 
+TEST(LlamaContextTest, AWindowOfAttentionIsTheContext) {
+  const test::ScratchDirectory scratch;
+  const auto context = [&](int window) {
+    test::TinyModelOptions options;
+    options.sliding_window = window;
+    EXPECT_TRUE(test::WriteTinyModel(scratch.File("t.gguf"), options));
+    return LoadedLlama(scratch.File("t.gguf"), "", LinearKind::kF32).llama->config().context;
+  };
+  EXPECT_EQ(context(0), 8192);
+  EXPECT_EQ(context(4096), 4096);
+  EXPECT_EQ(context(16384), 8192);
+}
+
 TEST_P(LlamaTest, RetrievalOfEverythingIsDense) {
   LoadedLlama model = Load(LinearKind::kF32, GetParam().landmark);
   const std::vector<float> dense = Dense(model, 128);

@@ -235,8 +235,8 @@ struct Refusal {
 
 TEST(TokenizerTest, OtherTokenizersAreRefusedByName) {
   const std::vector<Refusal> refusals = {
-      {"kind", [](GgufWriter& w) { w.AddString("tokenizer.ggml.model", "llama"); },
-       Errc::kUnsupported, "'llama'"},
+      {"kind", [](GgufWriter& w) { w.AddString("tokenizer.ggml.model", "bert"); },
+       Errc::kUnsupported, "'bert'"},
       {"no kind", [](GgufWriter&) {}, Errc::kNotFound, "tokenizer.ggml.model"},
       {"no pre", [](GgufWriter& w) { w.AddString("tokenizer.ggml.model", "gpt2"); },
        Errc::kUnsupported, "tokenizer.ggml.pre"},

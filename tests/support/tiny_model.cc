@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tests/support/gguf_writer.h"
+#include "tests/support/sentence_piece_vocabulary.h"
 
 namespace cairn::test {
 namespace {
@@ -21,6 +22,11 @@ constexpr std::string_view kChatMl =
 constexpr std::string_view kChatMlSystem =
     "{% if messages[0]['role'] != 'system' %}"
     "{{ '<|im_start|>system\\nYou are tiny.<|im_end|>\\n' }}{% endif %}";
+
+constexpr std::string_view kInst =
+    "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}"
+    "{{ '[INST] ' + message['content'] + ' [/INST]' }}{% else %}"
+    "{{ ' ' + message['content'] + eos_token }}{% endif %}{% endfor %}";
 
 /// The same numbers on every machine: SplitMix64, and a bell shape from a sum of twelve.
 class Random {
@@ -68,7 +74,21 @@ std::vector<std::string> ToyTokens() {
   return tokens;
 }
 
-void AddTokenizer(const TinyModelOptions& options, size_t rows, GgufWriter& writer) {
+SentencePieceVocabulary ToyPieces() {
+  std::vector<std::string> texts = {"▁t", "he", "▁a", "in", "▁the", "er", "an", "on", "▁in", "▁"};
+  for (char c = 'a'; c <= 'z'; ++c) texts.emplace_back(1, c);
+  return SentencePieceVocabulary::Of(texts);
+}
+
+void AddPieces(size_t rows, GgufWriter& writer) {
+  SentencePieceVocabulary pieces = ToyPieces();
+  while (pieces.pieces.size() < rows) {
+    pieces.Add("<unused" + std::to_string(pieces.pieces.size()) + ">", 5, 0);
+  }
+  pieces.AddTo(writer);
+}
+
+void AddToyTokens(size_t rows, GgufWriter& writer) {
   std::vector<std::string> tokens = ToyTokens();
   std::vector<int32_t> types(tokens.size(), 1);
   std::fill(types.begin(), types.begin() + 3, 3);
@@ -84,6 +104,15 @@ void AddTokenizer(const TinyModelOptions& options, size_t rows, GgufWriter& writ
   writer.AddUint32("tokenizer.ggml.bos_token_id", 1);
   writer.AddUint32("tokenizer.ggml.eos_token_id", 2);
   writer.AddBool("tokenizer.ggml.add_bos_token", false);
+}
+
+void AddTokenizer(const TinyModelOptions& options, size_t rows, GgufWriter& writer) {
+  if (options.sentence_pieces) {
+    AddPieces(rows, writer);
+  } else {
+    AddToyTokens(rows, writer);
+  }
+  if (options.chat_template == "inst") writer.AddString("tokenizer.chat_template", kInst);
   if (options.chat_template == "chatml") writer.AddString("tokenizer.chat_template", kChatMl);
   if (options.chat_template == "chatml-system") {
     writer.AddString("tokenizer.chat_template", std::string(kChatMlSystem) + std::string(kChatMl));
@@ -110,7 +139,9 @@ std::vector<Matrix> LayerMatrices(const TinyModelOptions& options, int layer) {
 }
 
 uint64_t Rows(const TinyModelOptions& options) {
-  return static_cast<uint64_t>(std::max(options.vocab, TinyVocabulary()));
+  const int tokens =
+      options.sentence_pieces ? static_cast<int>(ToyPieces().pieces.size()) : TinyVocabulary();
+  return static_cast<uint64_t>(std::max(options.vocab, tokens));
 }
 
 void AddHyperparameters(const TinyModelOptions& options, GgufWriter& writer) {
@@ -133,6 +164,9 @@ void AddHyperparameters(const TinyModelOptions& options, GgufWriter& writer) {
     writer.AddUint32(key("attention.value_length"), u32(options.head_dim));
   }
   writer.AddFloat32(key("attention.layer_norm_rms_epsilon"), 1e-5f);
+  if (options.sliding_window > 0) {
+    writer.AddUint32(key("attention.sliding_window"), u32(options.sliding_window));
+  }
   writer.AddUint32(key("vocab_size"), static_cast<uint32_t>(Rows(options)));
 }
 

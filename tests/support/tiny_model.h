@@ -1,5 +1,5 @@
-// Tiny random models, complete enough to run text through the engine: a
-// byte-level vocabulary with ChatML control tokens, a chat template, weights from a seed.
+// Tiny random models, complete enough to run text through the engine: a vocabulary, byte-level with
+// ChatML control tokens if nothing else is said, a chat template, weights from a seed.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,10 @@ struct TinyModelOptions {
   uint64_t seed = 1;
   /// Of the matrices: kF32, kF16 or kQ8_0 (needs row lengths that are multiples of 32).
   GgmlType weight_type = GgmlType::kF32;
-  std::string chat_template = "chatml";  ///< "chatml", "chatml-system" (has a default) or "none"
+  std::string chat_template =
+      "chatml";                  ///< "chatml", "chatml-system" (has a default), "inst" or "none"
+  bool sentence_pieces = false;  ///< a vocabulary of SentencePiece in place of the toy vocabulary
+  int sliding_window = 0;        ///< 0: no key for it
 };
 
 /// Size of the toy vocabulary: 256 byte tokens (ids 3-258), a few merges, <|endoftext|> (0),

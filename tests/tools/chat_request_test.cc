@@ -71,9 +71,11 @@ TEST(ChatRequest, TurnsAndWhatASystemSays) {
       {"role":"assistant","content":"c"},{"role":"developer","content":"d"},
       {"role":"user","content":"e"}]})");
   ASSERT_EQ(request.order.turns.size(), 3u);
-  EXPECT_EQ(request.order.turns[0].text, "Be brief.\n\nab");
+  EXPECT_EQ(request.order.turns[0].system, "Be brief.");
+  EXPECT_EQ(request.order.turns[0].text, "ab");
   EXPECT_TRUE(request.order.turns[1].by_model);
-  EXPECT_EQ(request.order.turns[2].text, "d\n\ne");
+  EXPECT_EQ(request.order.turns[2].system, "d");
+  EXPECT_EQ(request.order.turns[2].text, "e");
 }
 
 TEST(ChatRequest, FieldsThatAreRefusedAreNamed) {

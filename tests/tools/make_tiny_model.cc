@@ -1,6 +1,7 @@
 // make_tiny_model: writes the files the command-line tests run on, into a directory:
 //   tiny.gguf        a random llama with ChatML, 2 layers, context 2,048
 //   other.gguf       the same shape from another seed: another model to cairn
+//   pieces.gguf      the same shape with a vocabulary of SentencePiece and [INST]
 //   landmark.gguf    a landmark adapter for tiny.gguf, 15 regular tokens per block, trained on 256
 //   in_loss.gguf     the same numbers, of the convention that predicts from the landmark row
 //   landmark2.gguf   another landmark adapter
@@ -21,6 +22,10 @@ cairn::Status WriteAll(const std::string& directory) {
   TinyModelOptions other = model;
   other.seed = 2;
   CAIRN_TRY(WriteTinyModel(directory + "/other.gguf", other));
+  TinyModelOptions pieces = model;
+  pieces.sentence_pieces = true;
+  pieces.chat_template = "inst";
+  CAIRN_TRY(WriteTinyModel(directory + "/pieces.gguf", pieces));
   TinyAdapterOptions landmark;
   CAIRN_TRY(WriteTinyAdapter(directory + "/landmark.gguf", model, landmark));
   TinyAdapterOptions in_loss = landmark;
