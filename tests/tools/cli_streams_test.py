@@ -67,6 +67,24 @@ class Files(CliTest):
                 self.assertGreater(len(got[0]), 50)
         self.assertEqual([path.name for path in self.directory.glob("*.new2")], [])
 
+    def test_a_pipe_that_nobody_reads_is_named_and_ctrl_c_ends_the_wait(self):
+        pipe = self.directory / "pipe"
+        os.mkfifo(pipe)
+        for name, words in self.commands(pipe).items():
+            with self.subTest(option=name):
+                with subprocess.Popen(command(*words), stdin=subprocess.DEVNULL,
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                      text=True) as process:
+                    said = ""
+                    while f"waiting for somebody to read the pipe {pipe}\n" not in said:
+                        line = process.stderr.readline()
+                        self.assertNotEqual(line, "", said)
+                        said += line
+                    process.send_signal(signal.SIGINT)
+                    said = process.communicate(timeout=TIMEOUT_SECONDS)[1]
+                self.assertEqual(process.returncode, 130, said)
+                self.assertRegex(said, f"cairn: stopped; nobody has read the pipe {pipe}")
+
     def test_a_device_stays_a_device(self):
         node = self.directory / "node"
         try:
