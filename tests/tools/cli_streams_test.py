@@ -40,7 +40,10 @@ class Files(CliTest):
             "npy": ("inspect", "block", *self.session(), "0/0/0", "--npy", target),
             "export": ("sessions", "export", "s", target, "--store", self.store),
             "csv": ("eval", "passkey", "--model", MODEL, "--lengths", "1k", "--samples", "1",
-                    "--filler", "paper", "--max-tokens", "1", "--csv", target)}
+                    "--filler", "paper", "--max-tokens", "1", "--csv", target),
+            "record": ("bench", "recall", "--model", MODEL, "--chunk", "64", "--probes", "1",
+                       "--sizes", "16", "--budgets", "64", "--record", target,
+                       self.directory / "text.txt")}
 
     def test_what_is_no_file_stays_what_it_is(self):
         link, pipe = self.directory / "link", self.directory / "pipe"
