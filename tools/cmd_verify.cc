@@ -28,6 +28,7 @@ class VerifyCommand : public Command {
   }
 
   Status Run() override {
+    CAIRN_TRY(flags_.Apply());
     std::set<std::string> names;
     if (!flags_.session.empty()) {
       CAIRN_TRY(SessionCatalog::ValidateName(flags_.session));
