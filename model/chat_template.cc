@@ -6,6 +6,8 @@
 #include <string_view>
 #include <utility>
 
+#include "model/system_turn.h"
+
 namespace cairn {
 namespace {
 
@@ -159,6 +161,12 @@ Result<ChatTemplate> ChatTemplate::FromGguf(const GgufFile& file, const Tokenize
   const bool wants_bos = tokenizer.add_bos() || Contains(source, "bos_token");
   if (wants_bos && tokenizer.bos()) made.begin_.push_back(*tokenizer.bos());
   made.default_system_ = DefaultSystem(source, *shape);
+  if (made.default_system_.empty()) {
+    const std::string open =
+        fmt::format("{}system{}{}", shape->open, shape->opened, shape->opened_text);
+    made.default_system_ =
+        SystemTurn(source, open, fmt::format("{}{}", shape->close, shape->closed_text));
+  }
   made.turn_close_ = turns.Close();
   if (!made.default_system_.empty()) {
     Append(turns.Open("system"), made.begin_);

@@ -30,7 +30,8 @@ class ChatTemplate {
   const std::vector<uint32_t>& TurnClose() const { return turn_close_; }
   const std::vector<uint32_t>& AssistantOpen() const { return assistant_open_; }
 
-  /// The system prompt that the template gives a conversation without one; empty if it gives none.
+  /// The system prompt that the template gives a conversation without one, with the template's own
+  /// date where it has one; empty if it gives none.
   const std::string& default_system() const { return default_system_; }
 
  private:
