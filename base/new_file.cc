@@ -1,6 +1,7 @@
 #include "base/new_file.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +11,9 @@
 #include <filesystem>
 #include <utility>
 
+#include "base/plain_text.h"
+#include "base/tell.h"
+
 namespace cairn {
 namespace {
 
@@ -17,6 +21,10 @@ namespace fs = std::filesystem;
 
 constexpr int kMostLinks = 40;  // as the kernel follows
 constexpr int kMostNames = 100;
+constexpr int kWaitMs = 20;  // between two looks for a pipe's reader
+constexpr int kSilentWaits = 1000 / kWaitMs;
+
+bool (*stop_waiting)() = nullptr;
 
 Error CannotWrite(const std::string& path, const char* action = "write") {
   const int code = errno;
@@ -29,6 +37,7 @@ struct Place {
   std::string target;    // behind symbolic links
   int own_stream = -1;   // it is what this is: STDOUT_FILENO or STDERR_FILENO
   bool special = false;  // there, and no regular file
+  bool pipe = false;
 };
 
 std::string FolderOf(const std::string& path) {
@@ -47,6 +56,7 @@ Result<Place> FindPlace(const std::string& path) {
     return Fail(Errc::kInvalidArgument, "{} is a disk; name a file", path);
   } else {
     place.special = !S_ISREG(info.st_mode);
+    place.pipe = S_ISFIFO(info.st_mode);
     for (const int stream : {STDOUT_FILENO, STDERR_FILENO}) {
       struct stat own {};
       if (place.own_stream >= 0 || fstat(stream, &own) != 0) continue;
@@ -67,7 +77,30 @@ Result<Place> FindPlace(const std::string& path) {
   return place;
 }
 
+/// Opening a pipe that nobody reads would wait where no signal is seen.
+Result<int> OpenPipe(const std::string& path) {
+  for (int waits = 0;; ++waits) {
+    const int fd = open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd >= 0) {
+      if (fcntl(fd, F_SETFL, O_WRONLY) == 0) return fd;
+      const Error error = CannotWrite(path);
+      close(fd);
+      return error;
+    }
+    if (errno != ENXIO) return CannotWrite(path);
+    if (stop_waiting != nullptr && stop_waiting()) {
+      return Fail(Errc::kInterrupted, "stopped; nobody has read the pipe {}", path);
+    }
+    if (waits == kSilentWaits) {
+      Tell("waiting for somebody to read the pipe {}\n", ForTerminal(path));
+    }
+    (void)poll(nullptr, 0, kWaitMs);
+  }
+}
+
 }  // namespace
+
+void NewFile::StopWaitingIf(bool (*stopped)()) { stop_waiting = stopped; }
 
 Status NewFile::Check(const std::string& path) {
   if (path.empty()) return Ok();
@@ -91,6 +124,8 @@ Result<NewFile> NewFile::Create(const std::string& path, mode_t mode) {
   if (place.own_stream >= 0) {
     std::fflush(nullptr);  // what was printed stands before it
     file.fd_ = fcntl(place.own_stream, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  } else if (place.pipe) {
+    CAIRN_TRY(file.fd_, OpenPipe(path));
   } else if (place.special) {
     file.fd_ = open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY);
   }

@@ -21,8 +21,12 @@ class NewFile {
   /// (no such directory) or kInvalidArgument (a directory, a disk) naming the path.
   static Status Check(const std::string& path);
   /// Makes FILE.new, or FILE.new2, … where others have that; `mode` is its permissions before
-  /// umask. Waits for the reader of a named pipe.
+  /// umask. Waits for the reader of a named pipe, and says so after a second; kInterrupted if it
+  /// was stopped then.
   static Result<NewFile> Create(const std::string& path, mode_t mode = 0666);
+  /// What is asked, some times a second, whether to stop waiting. Of the process; without it
+  /// nothing stops a wait. Set it before there are threads.
+  static void StopWaitingIf(bool (*stopped)());
   /// Removes what was not finished.
   ~NewFile();
   NewFile(NewFile&& other) noexcept;

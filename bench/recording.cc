@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/dtype.h"
+#include "base/new_file.h"
 
 namespace cairn {
 namespace {
@@ -46,9 +47,8 @@ void FromHeader(const nlohmann::json& json, Recording* recording) {
 }
 
 template <class T>
-void Write(std::ofstream& file, const std::vector<T>& numbers) {
-  file.write(reinterpret_cast<const char*>(numbers.data()),
-             static_cast<std::streamsize>(numbers.size() * sizeof(T)));
+Status Write(NewFile& file, const std::vector<T>& numbers) {
+  return file.Write({reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(T)});
 }
 
 template <class T>
@@ -73,15 +73,13 @@ void Recording::Key(size_t layer, int64_t row, int32_t head, float* key) const {
 }
 
 Status Recording::Save(const std::string& path) const {
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file << Header(*this).dump() << '\n';
+  CAIRN_TRY(NewFile file, NewFile::Create(path));
+  CAIRN_TRY(file.Write(Header(*this).dump() + "\n"));
   for (size_t i = 0; i < keys.size(); ++i) {
-    Write(file, keys[i]);
-    Write(file, queries[i]);
+    CAIRN_TRY(Write(file, keys[i]));
+    CAIRN_TRY(Write(file, queries[i]));
   }
-  file.flush();
-  if (file) return Ok();
-  return Fail(Errc::kIo, "could not write the recording {}; is the disk full?", path);
+  return file.Finish();
 }
 
 Result<Recording> Recording::Load(const std::string& path) {

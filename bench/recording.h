@@ -32,7 +32,7 @@ struct Recording {
   /// Key of one row and KV head as f32 [D].
   void Key(size_t layer, int64_t row, int32_t head, float* key) const;
 
-  /// A line of JSON, then keys and queries layer by layer. kIo naming the path.
+  /// A line of JSON, then keys and queries layer by layer, as a NewFile. Its errors.
   Status Save(const std::string& path) const;
   /// kIo; kCorruption if the file is no recording or too short.
   static Result<Recording> Load(const std::string& path);

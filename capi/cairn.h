@@ -117,7 +117,8 @@ CAIRN_API cairn_status cairn_store_delete(cairn_store* store, const char* name);
 /* Sees what is damaged: of which session ("": of the whole store), and a sentence. */
 typedef int (*cairn_damage_fn)(void* user, const char* session, const char* what);
 /* Reads all that is stored, or what is of one session (NULL: all), and checks it. CAIRN_CORRUPTION
- * if anything is damaged; `each` (may be NULL) has seen all of it then. */
+ * if anything is damaged, another error if something cannot be read now, and may be whole; `each`
+ * (may be NULL) has seen all of it then. */
 CAIRN_API cairn_status cairn_store_verify(cairn_store* store, const char* session,
                                           cairn_damage_fn each, void* user);
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "model/eos_templates.h"
+#include "model/system_turn.h"
 
 namespace cairn {
 namespace {
@@ -172,6 +173,12 @@ Result<ChatTemplate> ChatTemplate::FromGguf(const GgufFile& file, const Tokenize
   }
   CAIRN_TRY(const TurnMaker turns, TurnMaker::Make(file, tokenizer, *shape));
   made.default_system_ = DefaultSystem(source, *shape);
+  if (made.default_system_.empty()) {
+    const std::string open =
+        fmt::format("{}system{}{}", shape->open, shape->opened, shape->opened_text);
+    made.default_system_ =
+        SystemTurn(source, open, fmt::format("{}{}", shape->close, shape->closed_text));
+  }
   TurnFrames& frames = made.frames_;
   frames.user_close = frames.answer_close = turns.Close();
   frames.begin = begin;

@@ -52,7 +52,8 @@ class ChatTemplate {
   /// Whether an answer begins with a space that is none of its text.
   bool answer_has_space() const { return frames_.answer_has_space; }
 
-  /// The system prompt that the template gives a conversation without one; empty if it gives none.
+  /// The system prompt that the template gives a conversation without one, with the template's own
+  /// date where it has one; empty if it gives none.
   const std::string& default_system() const { return default_system_; }
 
  private:

@@ -122,7 +122,7 @@ Status RocksDatabase::OpenToWrite(const RocksSetup& setup) {
     }));
     if (cut) opened = OpenFiles(setup);
   }
-  CAIRN_TRY(FromRocks(opened, "cannot open the store " + directory_.path()));
+  CAIRN_TRY(FromRocks(opened, "cannot open the store " + directory_.path(), FreeToOpen()));
   Status whole = CheckSequence(directory_, mark, db_->GetLatestSequenceNumber());
   if (whole) whole = BoundLogs(setup);
   if (whole) {
@@ -141,7 +141,7 @@ Status RocksDatabase::BoundLogs(const RocksSetup& setup) {
   if (logs.size() <= kMostLogs) return Ok();
   if (db_->Flush(rocksdb::FlushOptions(), meta_).ok()) return Ok();
   Close();
-  return FromRocks(OpenFiles(setup), "cannot open the store " + directory_.path());
+  return FromRocks(OpenFiles(setup), "cannot open the store " + directory_.path(), FreeToOpen());
 }
 
 Status RocksDatabase::DropOldPayload() {

@@ -88,11 +88,19 @@ std::vector<rocksdb::ColumnFamilyDescriptor> MakeFamilies(const RocksSetup& setu
   return families;
 }
 
+std::string FreeToOpen(uint64_t bytes) {
+  return fmt::format(
+      "nothing committed is lost, and commands that only read still open it. Free {} on the disk "
+      "by "
+      "other means: to delete sessions the store has to be opened so first",
+      bytes == 0 ? "some space" : "at least " + FormatByteSize(bytes));
+}
+
 Status SyncFile(rocksdb::Env* env, const std::string& path, std::string_view action) {
   std::unique_ptr<rocksdb::WritableFile> file;
   CAIRN_TRY(FromRocks(env->ReopenWritableFile(path, &file, rocksdb::EnvOptions()), action));
-  CAIRN_TRY(FromRocks(file->Fsync(), action));
-  return FromRocks(file->Close(), action);
+  CAIRN_TRY(FromRocks(file->Fsync(), action, FreeToOpen()));
+  return FromRocks(file->Close(), action, FreeToOpen());
 }
 
 namespace {
@@ -105,11 +113,11 @@ bool IsNoSpace(const rocksdb::Status& status, const std::string& text) {
 
 }  // namespace
 
-Error RocksError(const rocksdb::Status& status, std::string_view action) {
+Error RocksError(const rocksdb::Status& status, std::string_view action,
+                 std::string_view when_full) {
   const std::string text = status.ToString();
   if (IsNoSpace(status, text)) {
-    return Fail(Errc::kOutOfSpace, "{}: the disk is full; free some space or delete sessions ({})",
-                action, text);
+    return Fail(Errc::kOutOfSpace, "{}: the disk is full; {} ({})", action, when_full, text);
   }
   if (status.IsCorruption()) return Fail(Errc::kCorruption, "{}: {}", action, text);
   if (status.IsNotFound()) return Fail(Errc::kNotFound, "{}: {}", action, text);

@@ -33,14 +33,23 @@ rocksdb::ColumnFamilyOptions MakeMetaOptions(const RocksSetup& setup);
 /// Metadata first; second the payloads, in a store of format 1.
 std::vector<rocksdb::ColumnFamilyDescriptor> MakeFamilies(const RocksSetup& setup);
 
-/// kCorruption, kOutOfSpace, kNotFound or kIo: "`action`: what RocksDB says".
-Error RocksError(const rocksdb::Status& status, std::string_view action);
-inline Status FromRocks(const rocksdb::Status& status, std::string_view action) {
+/// What helps if the disk is full.
+inline constexpr std::string_view kFreeOrDelete = "free some space or delete sessions";
+/// The same while a store is opened to be written to, without which no session can be deleted.
+/// `bytes`: how many are needed; 0 if nobody knows.
+std::string FreeToOpen(uint64_t bytes = 0);
+
+/// kCorruption, kOutOfSpace, kNotFound or kIo: "`action`: what RocksDB says". `when_full`: what
+/// helps if the disk is.
+Error RocksError(const rocksdb::Status& status, std::string_view action,
+                 std::string_view when_full = kFreeOrDelete);
+inline Status FromRocks(const rocksdb::Status& status, std::string_view action,
+                        std::string_view when_full = kFreeOrDelete) {
   if (status.ok()) return Ok();
-  return RocksError(status, action);
+  return RocksError(status, action, when_full);
 }
 
-/// Makes the contents of a file survive power loss.
+/// Makes the contents of a file survive power loss, while a store is opened.
 Status SyncFile(rocksdb::Env* env, const std::string& path, std::string_view action);
 
 }  // namespace cairn

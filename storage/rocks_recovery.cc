@@ -119,7 +119,7 @@ Status Recovery::WriteAnew(const std::string& name) const {
   };
   const rocksdb::Status written = write();
   if (!written.ok()) (void)env_->DeleteFile(copy);
-  return FromRocks(written, action_);
+  return FromRocks(written, action_, FreeToOpen(bytes.size()));
 }
 
 /// Each writer begins a log, and many write nothing. The last one stays, empty or not: until there
@@ -191,9 +191,11 @@ Status Recovery::Resize(const std::string& name, uint64_t bytes, std::string_vie
   CAIRN_TRY(
       FromRocks(env_->ReopenWritableFile(PathOf(name), &file, rocksdb::EnvOptions()), action_));
   CAIRN_TRY(FromRocks(file->Truncate(bytes), action_));
-  if (!more.empty()) CAIRN_TRY(FromRocks(file->Append(rocksdb::Slice(more)), action_));
-  CAIRN_TRY(FromRocks(file->Fsync(), action_));
-  return FromRocks(file->Close(), action_);
+  if (!more.empty()) {
+    CAIRN_TRY(FromRocks(file->Append(rocksdb::Slice(more)), action_, FreeToOpen(more.size())));
+  }
+  CAIRN_TRY(FromRocks(file->Fsync(), action_, FreeToOpen()));
+  return FromRocks(file->Close(), action_, FreeToOpen());
 }
 
 Result<std::string> Recovery::CurrentManifest() const {

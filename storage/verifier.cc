@@ -26,6 +26,12 @@ void Verifier::AddEntry(const std::string& session, std::string what, Errc code)
   damages_.push_back({.session = session, .what = std::move(what), .code = code});
 }
 
+const Damage* Verifier::Worst() const {
+  const auto damaged = std::ranges::find_if_not(damages_, &Damage::unreadable);
+  if (damaged != damages_.end()) return &*damaged;
+  return damages_.empty() ? nullptr : &damages_.front();
+}
+
 void Verifier::AddBlock(const std::string& session, const BlockId& id, uint64_t ordinal,
                         const Error& error) {
   damages_.push_back({.session = session,

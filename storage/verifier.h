@@ -66,6 +66,8 @@ class Verifier {
   void Add(Damage damage) { damages_.push_back(std::move(damage)); }
 
   const std::vector<Damage>& damages() const { return damages_; }
+  /// The first that is damaged, else the first that could not be read; null if all is whole.
+  const Damage* Worst() const;
   const VerifyTotals& totals() const { return totals_; }
 
  private:

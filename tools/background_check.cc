@@ -52,8 +52,13 @@ void BackgroundCheck::Run() {
     message_ = checked.error().message;
     return;
   }
-  report_ = ToJson(checked.value());
-  state_ = checked.value().findings.empty() ? "whole" : "damaged";
+  const StoreCheck& check = checked.value();
+  report_ = ToJson(check);
+  const Status verdict = Verdict(check, flags_.store);
+  state_ = "whole";
+  if (verdict) return;
+  state_ = check.unreadable() < check.findings.size() ? "damaged" : "unreadable";
+  message_ = verdict.error().message;
 }
 
 nlohmann::json BackgroundCheck::State() const {

@@ -20,8 +20,10 @@ class BackgroundCheck {
 
   /// Begins to read everything; false if a check runs already.
   bool Start();
-  /// `state` (never, running, whole, damaged, failed), `began` (UTC; null if never), `seconds`, and
-  /// of the last one that ended `report`, the document of `verify`, or `message`.
+  /// `state` (never, running, whole, damaged, unreadable, failed), `began` (UTC; null if never),
+  /// `seconds`, and of the last one that ended `report`, the document of `verify`, and `message`,
+  /// which says why it failed or what helps. Damaged is what has any damage, whatever else there
+  /// could not be read.
   nlohmann::json State() const;
 
  private:

@@ -18,6 +18,10 @@ namespace {
 /// Two ladders of one program on one machine: so many of a hundred figures would still differ.
 constexpr double kChancePercent = 0.8;
 
+nlohmann::json OrNull(const std::optional<double>& number) {
+  return number ? nlohmann::json(*number) : nlohmann::json();
+}
+
 std::string FormatMetric(const LadderChange& change, double value) {
   if (change.metric == "bytes_per_second") return fmt::format("{:.0f} MB/s", value / 1e6);
   return FormatNs(value);
@@ -73,9 +77,8 @@ class CompareBench final : public Command {
             {"only_before", comparison.only_before},
             {"only_after", comparison.only_after},
             {"other_rate", comparison.other_rate},
-            {"speed_ratio", comparison.speed_ratio},
-            {"memory_ratio",
-             comparison.memory_ratio ? nlohmann::json(*comparison.memory_ratio) : nlohmann::json()},
+            {"speed_ratio", OrNull(comparison.speed_ratio)},
+            {"memory_ratio", OrNull(comparison.memory_ratio)},
             {"other_machine", comparison.other_machine}};
   }
 
@@ -86,14 +89,13 @@ class CompareBench final : public Command {
                  FormatMetric(change, change.before), FormatMetric(change, change.after),
                  change.metric, change.point);
     }
-    fmt::print(
-        "{} of {} figures changed beyond noise; by chance about {:.0f} would. A loop of arithmetic "
-        "took {:.2f} times as long as before{}\n",
-        comparison.changes.size(), comparison.compared,
-        kChancePercent / 100 * static_cast<double>(comparison.compared), comparison.speed_ratio,
-        comparison.memory_ratio
-            ? fmt::format(", reading memory {:.2f} times", *comparison.memory_ratio)
-            : "");
+    fmt::print("{} of {} figures changed beyond noise; by chance about {:.0f} would\n",
+               comparison.changes.size(), comparison.compared,
+               kChancePercent / 100 * static_cast<double>(comparison.compared));
+    for (const auto& [what, ratio] : {std::pair("a loop of arithmetic", comparison.speed_ratio),
+                                      std::pair("reading memory", comparison.memory_ratio)}) {
+      if (ratio) fmt::print("{} took {:.2f} times as long as before\n", what, *ratio);
+    }
     if (comparison.other_machine) fmt::print("the machines differ, or their systems do\n");
     if (!comparison.other_rate.empty()) {
       fmt::print(

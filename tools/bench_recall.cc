@@ -132,6 +132,7 @@ Result<Recording> RecallBench::Record() {
 Status RecallBench::Run() {
   CAIRN_TRY(flags_.Apply());
   CAIRN_TRY(NewFile::Check(plot_));
+  CAIRN_TRY(NewFile::Check(record_));
   CAIRN_TRY(AtLeastOne("--tokens", tokens_));
   CAIRN_TRY(AtLeastOne("--probes", probes_));
   if (planted_ < 0 || planted_ > MostFacts(EvalTask::kPasskey)) {

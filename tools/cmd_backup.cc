@@ -17,6 +17,7 @@
 #include "tools/interrupt.h"
 #include "tools/print_json.h"
 #include "tools/session_check.h"
+#include "tools/store_check.h"
 #include "tools/unfinished_store.h"
 #include "tools/workspace.h"
 
@@ -115,11 +116,13 @@ class BackupCommand : public Command {
     for (const SessionRecord& record : records) {
       CAIRN_TRY(CheckSession(record, flags_.quiet, verifier));
     }
-    if (verifier.damages().empty()) return verifier.totals();
-    const Damage& damage = verifier.damages().front();
-    return Fail(Errc::kCorruption,
-                "the copy is damaged, as `cairn verify` may say of the store {}: session '{}': {}",
-                flags_.store, damage.session, damage.what);
+    const Damage* const worst = verifier.Worst();
+    if (worst == nullptr) return verifier.totals();
+    if (worst->unreadable()) return CannotBeRead(*worst, copied.store);
+    return Fail(
+        Errc::kCorruption, "the copy is damaged, as `cairn verify` may say of the store {}: {}{}",
+        flags_.store, worst->session.empty() ? "" : fmt::format("session '{}': ", worst->session),
+        worst->what);
   }
 
   void Report(const VerifyTotals& totals) const {

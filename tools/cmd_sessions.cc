@@ -113,6 +113,7 @@ class SessionsCommand : public Command {
   }
 
   Status Run() override {
+    CAIRN_TRY(flags_.Apply());
     if (names_ && flags_.json) {
       return Fail(Errc::kInvalidArgument, "--names prints no JSON; leave it out, or --json");
     }

@@ -28,6 +28,7 @@ class VerifyCommand : public Command {
   }
 
   Status Run() override {
+    CAIRN_TRY(flags_.Apply());
     std::set<std::string> names;
     if (!flags_.session.empty()) {
       CAIRN_TRY(SessionCatalog::ValidateName(flags_.session));
@@ -45,9 +46,11 @@ class VerifyCommand : public Command {
       for (const CheckFinding& finding : check.findings) {
         fmt::print("{}\n", ForTerminal(Describe(finding)));
       }
-      fmt::print("{} sessions, {} catalog entries and {} block records ({}) read, {} damaged\n",
+      const size_t unreadable = check.unreadable();
+      fmt::print("{} sessions, {} catalog entries and {} block records ({}) read, {} damaged{}\n",
                  check.totals.sessions, check.totals.entries, check.totals.blocks,
-                 FormatByteSize(check.totals.payload_bytes), check.findings.size());
+                 FormatByteSize(check.totals.payload_bytes), check.findings.size() - unreadable,
+                 unreadable == 0 ? "" : fmt::format(", {} unreadable", unreadable));
     }
     return Verdict(check, flags_.store);
   }

@@ -78,7 +78,7 @@ HttpConnection::Head HttpConnection::ReadHead() {
       head_left_ = found + kHeadEnd.size();
       body_left_ = limits_.body_bytes + limits_.head_bytes;  // with the lengths of chunks
       body_end_ = Clock::now() + limits_.body_time;
-      body_too_large_ = false;
+      body_too_large_ = body_too_slow_ = false;
       return Head::kWhole;
     }
     if (found != std::string::npos || buffer_.size() > limits_.head_bytes) return Head::kTooLarge;
@@ -96,7 +96,10 @@ ssize_t HttpConnection::read(char* target, size_t size) {
   if (taken_ == buffer_.size()) {
     buffer_.clear();
     taken_ = 0;
-    if (!Fill(body_end_)) return broken_ ? 0 : -1;
+    if (!Fill(body_end_)) {
+      body_too_slow_ = !broken_ && !stopping_;
+      return broken_ ? 0 : -1;
+    }
   }
   const size_t count = std::min({size, left, buffer_.size() - taken_});
   std::memcpy(target, buffer_.data() + taken_, count);

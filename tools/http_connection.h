@@ -38,6 +38,8 @@ class HttpConnection final : public httplib::Stream {
   bool Gone() const;
   /// Bytes that a request's body had beyond the limit were asked for.
   bool body_too_large() const { return body_too_large_; }
+  /// Not all of a request's body came in time.
+  bool body_too_slow() const { return body_too_slow_; }
   /// From now on no other request is read.
   void CloseAfterThis() { last_ = true; }
   bool last() const { return last_; }
@@ -66,7 +68,7 @@ class HttpConnection final : public httplib::Stream {
   size_t taken_ = 0;    // of it, by the library
   size_t head_left_ = 0, body_left_ = 0;
   Clock::time_point body_end_;
-  bool body_too_large_ = false, last_ = false, broken_ = false;
+  bool body_too_large_ = false, body_too_slow_ = false, last_ = false, broken_ = false;
 };
 
 }  // namespace cairn

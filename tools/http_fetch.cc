@@ -21,7 +21,16 @@ Result<std::string> FetchLocal(int port, const std::string& path) {
     return text.size() <= kMostBytes;
   });
   if (result && result->status == 200) return text;
-  return Fail(Errc::kBusy, "nobody serves http://127.0.0.1:{}{} now", port, path);
+  const std::string url = fmt::format("http://127.0.0.1:{}{}", port, path);
+  if (result) return Fail(Errc::kBusy, "{} answers with status {}", url, result->status);
+  if (text.size() > kMostBytes) {
+    return Fail(Errc::kBusy, "{} says more than {} bytes", url, kMostBytes);
+  }
+  if (result.error() == httplib::Error::Connection) {
+    return Fail(Errc::kBusy, "nobody serves {} now", url);
+  }
+  return Fail(Errc::kBusy, "{} gives no whole answer, or takes more than {} s for a part of it",
+              url, kSeconds);
 }
 
 }  // namespace cairn

@@ -7,7 +7,8 @@
 
 namespace cairn {
 
-/// GET http://127.0.0.1:PORT/PATH, at most 1 MiB in two seconds. kBusy if nobody answers there.
+/// GET http://127.0.0.1:PORT/PATH, at most 1 MiB, and two seconds for each part of it. kBusy,
+/// saying why, if nobody is there or the answer is none.
 Result<std::string> FetchLocal(int port, const std::string& path);
 
 }  // namespace cairn

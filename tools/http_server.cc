@@ -201,10 +201,14 @@ Status HttpServer::Impl::Listen() {
     if (!response.body.empty()) return;
     connection_of_thread->CloseAfterThis();
     const bool large = connection_of_thread->body_too_large() || response.status == 413;
+    const bool slow = !large && connection_of_thread->body_too_slow();
     if (large) response.status = 413;
-    response.set_content(
-        ErrorJson(large ? "the body is too large" : "this is no request", "invalid_request_error"),
-        "application/json");
+    if (slow) response.status = 408;
+    response.set_content(ErrorJson(large  ? "the body is too large"
+                                   : slow ? "the body did not come in time"
+                                          : "this is no request",
+                                   "invalid_request_error"),
+                         "application/json");
   });
   set_exception_handler([](const auto&, auto& response, const std::exception_ptr&) {
     Refuse(response, 500, "something failed");
@@ -336,7 +340,11 @@ httplib::Server::HandlerResponse HttpServer::Impl::Guard(const httplib::Request&
   } else {
     Refuse(response, status, reason);
   }
-  if (status == 405) response.set_header("Allow", "GET, HEAD");
+  if (status == 405) {
+    const auto& posts = options.post_paths;
+    const bool taken = std::ranges::find(posts, Below(request, request.path)) != posts.end();
+    response.set_header("Allow", taken ? "GET, HEAD, POST" : "GET, HEAD");
+  }
   return HandlerResponse::Handled;
 }
 

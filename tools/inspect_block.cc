@@ -73,6 +73,7 @@ class BlockInspector final : public Command {
   }
 
   Status Run() override {
+    CAIRN_TRY(flags_.Apply());
     CAIRN_TRY(NewFile::Check(npy_path_));
     CAIRN_TRY(auto cold, OpenStore(flags_, false, true));
     CAIRN_TRY(const auto catalog, SessionCatalog::Open(*cold, true));

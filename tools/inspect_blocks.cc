@@ -54,6 +54,7 @@ class BlocksInspector final : public Command {
   }
 
   Status Run() override {
+    CAIRN_TRY(flags_.Apply());
     CAIRN_TRY(NewFile::Check(html_path_));
     if (!html_path_.empty() && trace_path_.empty()) {
       return Fail(Errc::kInvalidArgument,

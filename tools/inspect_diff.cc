@@ -35,6 +35,7 @@ class DiffInspector final : public Command {
   }
 
   Status Run() override {
+    CAIRN_TRY(flags_.Apply());
     CAIRN_TRY(auto cold, OpenStore(flags_, false, true));
     CAIRN_TRY(const auto catalog, SessionCatalog::Open(*cold, true));
     CAIRN_TRY(const auto a, StoredSession::Find(catalog, names_[0]));

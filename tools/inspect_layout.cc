@@ -33,6 +33,7 @@ class LayoutInspector final : public Command {
   }
 
   Status Run() override {
+    CAIRN_TRY(flags_.Apply());
     CAIRN_TRY(auto cold, OpenStore(flags_, false, true));
     CAIRN_TRY(const auto catalog, SessionCatalog::Open(*cold, true));
     CAIRN_TRY(const SessionList all, catalog.List());

@@ -31,6 +31,7 @@ class TextInspector final : public Command {
   }
 
   Status Run() override {
+    CAIRN_TRY(flags_.Apply());
     CAIRN_TRY(auto cold, OpenStore(flags_, false, true));
     CAIRN_TRY(const auto catalog, SessionCatalog::Open(*cold, true));
     CAIRN_TRY(const auto session, StoredSession::Find(catalog, flags_.session));

@@ -114,7 +114,7 @@ LadderComparison CompareLadders(const json& before, const json& after) {
     if (a.worse != b.worse) return a.worse;
     return std::abs(a.percent) > std::abs(b.percent);
   });
-  comparison.speed_ratio = RatioOf("calibration_ns", before, after).value_or(1);
+  comparison.speed_ratio = RatioOf("calibration_ns", before, after);
   comparison.memory_ratio = RatioOf("memory_ns", before, after);
   comparison.other_machine = before.value("machine", json()) != after.value("machine", json());
   return comparison;

@@ -21,7 +21,7 @@ struct LadderComparison {
   std::vector<LadderChange> changes{};  ///< the worst first
   std::vector<std::string> only_before{}, only_after{};
   std::vector<std::string> other_rate{};  ///< open loops at rates more than 2 % apart: not compared
-  double speed_ratio = 1;                 ///< calibration loop: time after over time before
+  std::optional<double> speed_ratio{};    ///< calibration loop: time after over time before
   std::optional<double> memory_ratio{};   ///< reading memory: the same; older ladders have none
   bool other_machine = false;
 

@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "base/new_file.h"
 #include "base/plain_text.h"
 #include "base/tell.h"
 #include "tools/command.h"
@@ -115,6 +116,7 @@ int RunCommands(int argc, char** argv) {
   }
   if (!settings.status()) return Say(settings.status().error(), settings, kUsage);
   cairn::CatchInterrupts();
+  cairn::NewFile::StopWaitingIf(cairn::Interrupted);
   AllowManyFiles();
   for (auto& [added, command] : commands) {
     if (!added->parsed()) continue;

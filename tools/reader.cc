@@ -1,5 +1,7 @@
 #include "tools/reader.h"
 
+#include <algorithm>
+
 #include "base/hash.h"
 #include "tools/interrupt.h"
 
@@ -86,7 +88,22 @@ int64_t Reader::done() const {
   return workspace_.session().tokens() - workspace_.profile().ingests.back().start_token;
 }
 
+Status Reader::CheckReadBefore(std::span<const uint32_t> tokens) const {
+  if (done() == 0) return Ok();
+  const IngestRecord& record = workspace_.profile().ingests.back();
+  CAIRN_TRY(const auto all, workspace_.session().ReadTokens());
+  const auto read = std::span(all).subspan(static_cast<size_t>(record.start_token));
+  if (read.size() <= tokens.size() && std::ranges::equal(read, tokens.first(read.size()))) {
+    return Ok();
+  }
+  return Fail(Errc::kMismatch,
+              "session '{}' has {} tokens of {} that are not its first ones: another version of "
+              "cairn has begun to read it; delete the session and read it again",
+              workspace_.session().record().name, read.size(), record.source);
+}
+
 Status Reader::Read(std::span<const uint32_t> tokens, const Watch& watch) {
+  CAIRN_TRY(CheckReadBefore(tokens));
   Session& session = workspace_.session();
   IngestRecord& record = workspace_.profile().ingests.back();
   record.tokens = std::ssize(tokens);

@@ -46,12 +46,15 @@ class Reader {
 
   /// Reads what is left of `tokens`, which are all that the last text adds, opening included.
   /// Commits about every 4,096 tokens and at the end. kInterrupted after Ctrl-C, or when `stop`
-  /// said so; what was read is committed then, and Read goes on with it.
+  /// said so; what was read is committed then, and Read goes on with it. kMismatch if what was read
+  /// before is not how they begin.
   Status Read(std::span<const uint32_t> tokens, const Watch& watch);
   /// `stop` is asked after each step; true ends Read.
   void StopWhen(std::function<bool()> stop) { stop_ = std::move(stop); }
 
  private:
+  Status CheckReadBefore(std::span<const uint32_t> tokens) const;
+
   Workspace& workspace_;
   std::function<bool()> stop_;  // may be empty
 };

@@ -29,8 +29,9 @@ Result<SessionCheck> CheckSession(const SessionRecord& record, bool quiet, Verif
   Progress progress(quiet);
   const auto watch = [&](uint64_t done, uint64_t total) -> Status {
     if (progress.Due()) {
-      progress.Show(fmt::format("session '{}': {} of {} blocks, {} damaged", record.name, done,
-                                total, verifier.damages().size()));
+      progress.Show(
+          fmt::format("session '{}': {} of {} blocks, {} damaged", record.name, done, total,
+                      std::ranges::count(verifier.damages(), false, &Damage::unreadable)));
     }
     if (!Interrupted()) return Ok();
     return Fail(Errc::kInterrupted, "stopped; not everything was read");

@@ -117,17 +117,26 @@ Status Settings::Read(const CLI::App& app) {
   auto text = ReadText(path_);
   if (!text && text.error().code == Errc::kInvalidArgument) return Ok();  // nothing is in it
   if (!text) return Fail(text.error().code, "configuration file: {}", text.error().message);
-  CAIRN_TRY(entries_, ParseSettings(text.value(), path_));
+  CAIRN_TRY(SettingsLines found, ParseSettings(text.value(), path_));
+  for (const SettingsSection& section : found.sections) CAIRN_TRY(Check(app, section));
+  entries_ = std::move(found.entries);
   for (const SettingsEntry& entry : entries_) CAIRN_TRY(Check(app, entry));
   return Ok();
 }
 
+Status Settings::Check(const CLI::App& app, const SettingsSection& section) const {
+  for (const auto& [path, command] : CommandsOf(app)) {
+    if (Covers(section.name, path)) return Ok();
+  }
+  return Fail(Errc::kInvalidArgument, "{}:{}: there is no command '{}'", path_, section.line,
+              section.name);
+}
+
 Status Settings::Check(const CLI::App& app, const SettingsEntry& entry) const {
-  bool command_is_there = false, holds = false;
+  bool holds = false;
   const CLI::Option* option = nullptr;
   for (const auto& [path, command] : CommandsOf(app)) {
     if (!Covers(entry.section, path)) continue;
-    command_is_there = true;
     const CLI::Option* found = command->get_option_no_throw("--" + entry.name);
     if (found == nullptr || LongNameOf(*found) != entry.name) continue;
     option = found;
@@ -136,10 +145,6 @@ Status Settings::Check(const CLI::App& app, const SettingsEntry& entry) const {
   const auto fail = [&](const std::string& what) {
     return Fail(Errc::kInvalidArgument, "{}:{}: {}", path_, entry.line, what);
   };
-  if (!command_is_there) {
-    return Fail(Errc::kInvalidArgument, "{}:{}: there is no command '{}'", path_,
-                entry.section_line, entry.section);
-  }
   const std::string of =
       entry.section.empty() ? "no command has" : fmt::format("`cairn {}` has no", entry.section);
   if (option == nullptr) {

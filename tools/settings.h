@@ -46,6 +46,7 @@ class Settings {
   };
 
   Status Read(const CLI::App& app);
+  Status Check(const CLI::App& app, const SettingsSection& section) const;
   Status Check(const CLI::App& app, const SettingsEntry& entry) const;
   /// Gives the options of `command` what is set for them.
   void Supply(CLI::App& command, const std::string& path);

@@ -35,17 +35,16 @@ std::string ValueOf(const std::string& text) {
 
 }  // namespace
 
-Result<std::vector<SettingsEntry>> ParseSettings(std::string_view text, const std::string& path) {
-  std::vector<SettingsEntry> entries;
+Result<SettingsLines> ParseSettings(std::string_view text, const std::string& path) {
+  SettingsLines found;
   std::istringstream lines{std::string(text)};
   std::string section, raw;
-  int section_line = 0;
   for (int number = 1; std::getline(lines, raw); ++number) {
     const std::string line = Trimmed(raw);
     if (line.empty() || line.front() == '#' || line.front() == ';') continue;
     if (line.front() == '[' && line.back() == ']') {
       section = Joined(line.substr(1, line.size() - 2));
-      section_line = number;
+      found.sections.push_back({number, section});
       continue;
     }
     const size_t equals = line.find('=');
@@ -61,9 +60,9 @@ Result<std::vector<SettingsEntry>> ParseSettings(std::string_view text, const st
       return Fail(Errc::kInvalidArgument, "{}:{}: '{}' has no value; give one, or remove the line",
                   path, number, name);
     }
-    entries.push_back({number, section_line, section, name, value});
+    found.entries.push_back({number, section, name, value});
   }
-  return entries;
+  return found;
 }
 
 }  // namespace cairn

@@ -20,13 +20,23 @@
 namespace cairn {
 
 struct SettingsEntry {
-  int line = 0;          ///< from 1
-  int section_line = 0;  ///< where its section begins
-  std::string section;   ///< "bench ladder"; empty: for all commands
+  int line = 0;         ///< from 1
+  std::string section;  ///< "bench ladder"; empty: for all commands
   std::string name, value;
 };
 
-/// Entries in the order of the file. kInvalidArgument naming `path` and the line if one is none.
-Result<std::vector<SettingsEntry>> ParseSettings(std::string_view text, const std::string& path);
+struct SettingsSection {
+  int line = 0;  ///< where it begins
+  std::string name;
+};
+
+/// What a file says, in its order.
+struct SettingsLines {
+  std::vector<SettingsSection> sections;  ///< empty ones too
+  std::vector<SettingsEntry> entries;
+};
+
+/// kInvalidArgument naming `path` and the line if one is none of these.
+Result<SettingsLines> ParseSettings(std::string_view text, const std::string& path);
 
 }  // namespace cairn

@@ -9,6 +9,10 @@
 namespace cairn {
 namespace {
 
+constexpr const char* kWhatHelpsToRead =
+    "Make sure that its files may be read and enough of them be open, that there is memory and the "
+    "disk works; then try again";
+
 nlohmann::json FindingJson(const CheckFinding& finding) {
   const Damage& damage = finding.damage;
   nlohmann::json json{{"message", damage.what}, {"unreadable", damage.unreadable()}};
@@ -60,6 +64,11 @@ Result<StoreCheck> CheckOnce(const RunOptions& run, const std::set<std::string>&
 
 }  // namespace
 
+size_t StoreCheck::unreadable() const {
+  return static_cast<size_t>(std::ranges::count_if(
+      findings, [](const CheckFinding& finding) { return finding.damage.unreadable(); }));
+}
+
 Result<StoreCheck> CheckStore(const RunOptions& run, const std::set<std::string>& names,
                               bool quiet) {
   bool any = false;
@@ -103,21 +112,23 @@ std::string PlaceOf(const CheckFinding& finding) {
 
 Status Verdict(const StoreCheck& check, const std::string& store) {
   if (check.findings.empty()) return Ok();
-  const auto unreadable = std::ranges::find_if(
-      check.findings, [](const CheckFinding& finding) { return finding.damage.unreadable(); });
-  if (unreadable != check.findings.end()) return CannotBeRead(unreadable->damage, store);
+  const size_t unreadable = check.unreadable(), damaged = check.findings.size() - unreadable;
+  if (damaged == 0) return CannotBeRead(check.findings.front().damage, store);
+  if (unreadable > 0) {
+    return Fail(Errc::kCorruption,
+                "the store {} is damaged in {} places, and {} more cannot be read now and may be "
+                "whole. {}",
+                store, damaged, unreadable, kWhatHelpsToRead);
+  }
   return Fail(Errc::kCorruption,
               "the store {} is damaged in {} places; restore it from a copy, or let `cairn repair` "
               "compute again what is damaged (--session and --model), or cut it off (--cut)",
-              store, check.findings.size());
+              store, damaged);
 }
 
 Error CannotBeRead(const Damage& damage, const std::string& store) {
-  return Fail(damage.code,
-              "something of the store {} cannot be read now, and may be whole: {}. Make sure that "
-              "its files may be read and enough of them be open, that there is memory and the disk "
-              "works; then try again",
-              store, damage.what);
+  return Fail(damage.code, "something of the store {} cannot be read now, and may be whole: {}. {}",
+              store, damage.what, kWhatHelpsToRead);
 }
 
 std::string Describe(const CheckFinding& finding) {

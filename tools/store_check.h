@@ -22,6 +22,9 @@ struct CheckFinding {
 struct StoreCheck {
   VerifyTotals totals;
   std::vector<CheckFinding> findings;
+
+  /// How many of them could not be read, and may be whole.
+  size_t unreadable() const;
 };
 
 /// Everything of the sessions named, or of all if none is. What is damaged is read again, from the
@@ -35,7 +38,8 @@ Result<StoreCheck> CheckStore(const RunOptions& run, const std::set<std::string>
 nlohmann::json ToJson(const StoreCheck& check);
 /// Where it is: "session 's' layer 1 head 0 block 7 (tokens 448 to 511)", or "store".
 std::string PlaceOf(const CheckFinding& finding);
-/// An error if something was found: what helps, in words for people.
+/// An error if something was found: what helps, in words for people. kCorruption if any of it is
+/// damage.
 Status Verdict(const StoreCheck& check, const std::string& store);
 /// Of something that is not damaged as far as anybody knows, with the remedy.
 Error CannotBeRead(const Damage& damage, const std::string& store);

@@ -106,6 +106,20 @@ TEST_F(NewFileTest, APipeIsWrittenToAndStays) {
   EXPECT_EQ(Entries(), 2u);
 }
 
+TEST_F(NewFileTest, WaitingForAReaderCanBeStopped) {
+  ASSERT_EQ(mkfifo(In("pipe").c_str(), 0600), 0);
+  static int asked;
+  asked = 0;
+  NewFile::StopWaitingIf([] { return ++asked == 3; });
+  const Status status = WriteNewFile(In("pipe"), "nobody reads this");
+  NewFile::StopWaitingIf(nullptr);
+  EXPECT_EQ(asked, 3);
+  ASSERT_FALSE(status.has_value());
+  EXPECT_EQ(status.error().code, Errc::kInterrupted);
+  EXPECT_NE(status.error().message.find("nobody has read the pipe " + In("pipe")),
+            std::string::npos);
+}
+
 TEST_F(NewFileTest, AnErrorOfWritingIsTold) {
   ASSERT_EQ(mkfifo(In("pipe").c_str(), 0600), 0);
   const int reader = open(In("pipe").c_str(), O_RDONLY | O_NONBLOCK);

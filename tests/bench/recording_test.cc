@@ -1,7 +1,9 @@
 #include "bench/recording.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 
@@ -35,6 +37,26 @@ TEST(Recording, IsWhatWasSaved) {
   EXPECT_EQ(Recording::Load(path).error().code, Errc::kCorruption);
   std::filesystem::remove(path);
   EXPECT_EQ(Recording::Load(path).error().code, Errc::kIo);
+}
+
+TEST(Recording, AnOlderOneStaysIfThereIsNoRoomForANewOne) {
+  const Recording made = MakeRecording(100, 3, true);
+  const std::string path = PathOf("cairn_recording");
+  ASSERT_TRUE(made.Save(path).has_value());
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  rlimit small = before;
+  small.rlim_cur = 4096;
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  const Status saved = MakeRecording(200, 3, true).Save(path);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, handler);
+  ASSERT_FALSE(saved.has_value());
+  EXPECT_NE(saved.error().message.find(path), std::string::npos);
+  EXPECT_EQ(Recording::Load(path).value().rows, 100);
+  EXPECT_FALSE(std::filesystem::exists(path + ".new"));
+  std::filesystem::remove(path);
 }
 
 /// Attends to nothing.

@@ -206,6 +206,59 @@ TEST(ChatTemplateTest, PublishedTemplatesGiveTheReferencesTokens) {
   EXPECT_EQ(lines, 20);
 }
 
+/// tools/reference/make_chat_templates.py
+TEST(ChatTemplateTest, ASystemTurnOfPartsIsWhatJinjaMakesOfIt) {
+  std::ifstream file(CAIRN_TEST_DATA "/chat_templates.json");
+  ASSERT_TRUE(file) << "tests/data/chat_templates.json is missing";
+  const nlohmann::json cases = nlohmann::json::parse(file);
+  EXPECT_EQ(cases.size(), 5u);
+  for (const nlohmann::json& each : cases) {
+    SCOPED_TRACE(each["name"].get<std::string>());
+    const Loaded loaded = TemplateFile("llama-bpe").With(each["source"].get<std::string>());
+    ASSERT_TRUE(loaded.chat) << loaded.chat.error().message;
+    const ChatTemplate& chat = loaded.chat.value();
+    std::string said;
+    for (const auto* part : {&chat.Begin(), &chat.UserOpen()})
+      said += Show(loaded.tokenizer, *part);
+    said += "Hi";
+    for (const auto* part : {&chat.UserClose(), &chat.AssistantOpen()}) {
+      said += Show(loaded.tokenizer, *part);
+    }
+    EXPECT_EQ(said, each["rendered"].get<std::string>());
+  }
+}
+
+TEST(ChatTemplateTest, ASystemTurnThatTakesJinjaIsLeftOut) {
+  const std::string open = R"({{- "<|start_header_id|>system<|end_header_id|>\n\n" }})";
+  const std::string close = R"({{- "<|eot_id|>" }})";
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {open + R"({{- "It is " + "so." }})" + close, "It is so."},
+      {R"({%- set date_string = "then" %})" + open + "{{- date_string }}" + close, "then"},
+      {open + "{{- date_string }}" + close, ""},
+      {open + R"({{- "It is " ~ "so." }})" + close, ""},
+      {open + R"({{- "It is so." | upper }})" + close, ""},
+      {open + R"({{- "It is so." }})", ""},
+      {open + R"({%- if late %}{{- "It is so." }}{%- endif %})" + close, ""},
+      {open + R"({%- if tools is not none %}{%- else %}{{- "So." }}{%- endif %})" + close, ""},
+      {open + R"({%- if tools is not none %}{{- "So." }})" + close, ""},
+      {open + R"({%- set date_string = "then" %}{{- "So." }})" + close, ""},
+      {open + R"( {{ "It is so." }})" + close, ""},
+      {open + R"(It is {{- "so." }})" + close, ""},
+      {R"({%- if late %})" + open + R"({{- "So." }})" + close + "{%- endif %}", ""},
+      {R"({%- macro late() %})" + open + R"({{- "So." }})" + close + "{%- endmacro %}", ""},
+      {open + R"({{- "It is so. }})" + close, ""},
+      {open + R"({{- "It is so.\)", ""},
+      {open + "{", ""},
+      {open + "{{", ""},
+  };
+  for (const auto& [source, said] : cases) {
+    const Loaded loaded =
+        TemplateFile("llama-bpe").With(source + "{# <|start_header_id|> <|eot_id|> #}");
+    ASSERT_TRUE(loaded.chat) << source;
+    EXPECT_EQ(loaded.chat.value().default_system(), said) << source;
+  }
+}
+
 TEST(ChatTemplateTest, OtherShapesSayThatRawWorks) {
   for (const char* source :
        {"", "<|im_start|>", "{{ '[INST] ' + content + ' [/INST]' }}",

@@ -210,6 +210,29 @@ TEST(RocksColdStore, OverAQuotaTheReserveIsGivenUpToDelete) {
   EXPECT_TRUE(store->Extents().value().empty());
 }
 
+/// A log behind the mark is written anew first: what a failed sync leaves needs room for that.
+TEST(RocksColdStore, OnAFullDiskOpeningSaysWhatHelpsWithoutIt) {
+  const TempDirectory directory;
+  test::PowerCutDisk disk(directory.store());
+  const std::string value(50000, 'x');
+  {
+    const auto store = OpenRocks(directory.store(), {.create = true, .env = disk.env()});
+    disk.files().Fail({.operation = test::FileOperation::kSync});
+    EXPECT_ERROR(store->WriteMeta({.puts = {{"key", value}}}), Errc::kIo, "as the test ordered");
+    disk.files().Heal();
+  }
+  disk.files().Fail({.operation = test::FileOperation::kWrite, .no_space = true, .stays = true});
+  const auto opened = RocksColdStore::Open(directory.store(), {.env = disk.env()});
+  EXPECT_ERROR(opened, Errc::kOutOfSpace, "nothing committed is lost");
+  EXPECT_ERROR(opened, Errc::kOutOfSpace, "Free at least 48.9 KiB on the disk by other means");
+  EXPECT_ERROR(opened, Errc::kOutOfSpace, "to delete sessions the store has to be opened so first");
+  const auto reader = OpenRocks(directory.store(), {.read_only = true, .env = disk.env()});
+  EXPECT_EQ(reader->ReadMeta("key").value(), std::optional<std::string>(value));
+  disk.files().Heal();
+  const auto store = OpenRocks(directory.store(), {.env = disk.env()});
+  EXPECT_EQ(store->ReadMeta("key").value(), std::optional<std::string>(value));
+}
+
 TEST(RocksColdStore, AReaderWorksBesideTheWriter) {
   const TempDirectory directory;
   const auto writer = OpenWriter(directory.store());

@@ -86,16 +86,18 @@ TEST_P(VerifierTest, WhatCannotBeReadIsToldApartFromWhatIsDamaged) {
     faulty.Damage({a_.ranges[0].extent, 2, 1, 0}, code);
     const Verifier verifier = Verify(faulty);
     ASSERT_EQ(verifier.damages().size(), 4u);  // of "a" and "b"
+    EXPECT_EQ(verifier.Worst()->block, damaged);
     for (const Damage& damage : verifier.damages()) {
       EXPECT_EQ(damage.unreadable(), damage.block != damaged) << damage.what;
       EXPECT_EQ(damage.code, damage.block == damaged ? Errc::kCorruption : code);
     }
   }
   faulty.Heal();
+  EXPECT_EQ(Verify(faulty).Worst(), nullptr);
   faulty.FailNth(ColdOperation::kScanMeta, 3);
   const Verifier verifier = Verify(faulty);
   ASSERT_EQ(verifier.damages().size(), 1u);
-  EXPECT_TRUE(verifier.damages()[0].unreadable());
+  EXPECT_TRUE(verifier.Worst()->unreadable());
 }
 
 TEST_P(VerifierTest, AnEntryThatIsGoneIsMissed) {

@@ -169,6 +169,19 @@ class Older(CliTest):
         self.refused("ask", *self.session("landmark"), "--adapter", LANDMARK, "Who?",
                      saying="has scale 1, session 'landmark' was made with scale 0.5")
 
+    def test_a_text_of_which_it_made_other_tokens_does_not_go_on(self):
+        texts = [self.file(f"{i}.txt", random_text(3000, stream=i)) for i in (0, 1)]
+        for name, text in zip("ab", texts):
+            self.ingest(text, name=name)
+        self.good("sessions", "fork", "a", "half", "--at", "512", "--store", self.store)
+        hash_of_other = self.show("b")["ingests"][0]["hash"]
+        subprocess.run([OLDER_SESSION, str(self.store), "half", hash_of_other], check=True,
+                       timeout=TIMEOUT_SECONDS)
+        before = self.show("half")
+        self.refused("ingest", *self.session("half"), "--model", MODEL, texts[1],
+                     saying="session 'half' has 512 tokens of .*0.txt that are not its first ones")
+        self.assertEqual(self.show("half"), before)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -38,6 +38,22 @@ class ExitCodes(CliTest):
         for value in (("--threads", "0"), ("--host-memory", "10GB"), ("--index", "foo")):
             self.assertEqual(plain("ask", *self.session(), *value, "Who?").code, 1, value)
 
+    def test_every_command_that_has_threads_looks_at_their_number(self):
+        refused = 0
+        for path, text in commands_of().items():
+            if "Subcommands:" in text or "--threads" not in text:
+                continue
+            usage = re.search(r"(?m)^Usage: .* \[OPTIONS\](.*)$", text).group(1)
+            given = ["x" for word in usage.split() if not word.startswith("[")]
+            for option in re.findall(r"(?m)^  (--[a-z-]+) .*REQUIRED", text):
+                given += [option, "x"]
+            for number in ("0", "1025"):
+                with self.subTest(command=path, number=number):
+                    self.refused(*path, *given, "--threads", number,
+                                 saying=f"--threads {number}: use 1 to 1024")
+                    refused += 1
+        self.assertGreater(refused, 40)
+
     def test_2(self):
         for words in ((), ("aks",), ("ask", "--store"), ("ask", "--no-such"), ("sessions", "lst"),
                       ("--config", "/nonexistent/file", "sessions", "list", "--store", "x")):

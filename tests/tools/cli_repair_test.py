@@ -181,6 +181,7 @@ class Cut(RepairTest):
         self.assertEqual(said.code, 1)
         self.assertRegex(said.stdout, "(?m)^unreadable session 's' layer 0 head 0 block 0 ")
         self.assertNotRegex(said.stdout, "(?m)^damaged ")
+        self.assertRegex(said.stdout, "read, 0 damaged, [1-9][0-9]* unreadable\n$")
         self.assertRegex(said.stderr, "cannot be read now, and may be whole: .*symbolic links.* "
                          "Make sure that its files may be read")
         self.assertTrue(all(finding["unreadable"] for finding in self.verify()))
@@ -189,8 +190,14 @@ class Cut(RepairTest):
             with self.subTest(options=options):
                 self.refused("repair", "--store", self.store, *options,
                              saying="cannot be read now, and may be whole")
+        self.damage_entry("a/")
+        said = run("verify", "--store", self.store)
+        self.assertRegex(said.stderr, "is damaged in 1 places, and [1-9][0-9]* more cannot be read "
+                         "now and may be whole. Make sure that its files may be read")
+        self.assertRegex(said.stdout, "read, 1 damaged, [1-9][0-9]* unreadable\n$")
         path.unlink()
         aside.rename(path)
+        self.damage_entry("a/")  # takes it back
         self.assertEqual(self.verify(), [])
         self.assertEqual(self.show(), whole)
 

@@ -115,10 +115,23 @@ class Documents(ServeTest):
                          self.good("verify", "--store", self.store, "--json").json)
         for key in state:
             self.assertIn(f"`{key}`", SECTION)
-        self.flip(self.payload_files()[0], [5000])
+        self.assertIsNone(state["message"])
+        path = self.payload_files()[0]
+        aside = path.with_suffix(".aside")
+        path.rename(aside)
+        path.symlink_to(path)  # opening it fails, for root too
+        state = verified()
+        self.assertEqual(state["state"], "unreadable")
+        self.assertTrue(all(one["unreadable"] for one in state["report"]["damaged"]))
+        self.assertRegex(state["message"], "cannot be read now, and may be whole")
+        self.assertIn(f"`{state['state']}`", SECTION)
+        path.unlink()
+        aside.rename(path)
+        self.flip(path, [5000])
         state = verified()
         self.assertEqual(state["state"], "damaged")
         self.assertGreater(len(state["report"]["damaged"]), 0)
+        self.assertRegex(state["message"], "is damaged in 1 places; restore")
 
     def test_a_writer_goes_on_and_is_seen(self):
         self.read(600)

@@ -40,7 +40,10 @@ class Files(CliTest):
             "npy": ("inspect", "block", *self.session(), "0/0/0", "--npy", target),
             "export": ("sessions", "export", "s", target, "--store", self.store),
             "csv": ("eval", "passkey", "--model", MODEL, "--lengths", "1k", "--samples", "1",
-                    "--filler", "paper", "--max-tokens", "1", "--csv", target)}
+                    "--filler", "paper", "--max-tokens", "1", "--csv", target),
+            "record": ("bench", "recall", "--model", MODEL, "--chunk", "64", "--probes", "1",
+                       "--sizes", "16", "--budgets", "64", "--record", target,
+                       self.directory / "text.txt")}
 
     def test_what_is_no_file_stays_what_it_is(self):
         link, pipe = self.directory / "link", self.directory / "pipe"
@@ -66,6 +69,24 @@ class Files(CliTest):
                 self.assertTrue(stat.S_ISFIFO(pipe.stat().st_mode))
                 self.assertGreater(len(got[0]), 50)
         self.assertEqual([path.name for path in self.directory.glob("*.new2")], [])
+
+    def test_a_pipe_that_nobody_reads_is_named_and_ctrl_c_ends_the_wait(self):
+        pipe = self.directory / "pipe"
+        os.mkfifo(pipe)
+        for name, words in self.commands(pipe).items():
+            with self.subTest(option=name):
+                with subprocess.Popen(command(*words), stdin=subprocess.DEVNULL,
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                      text=True) as process:
+                    said = ""
+                    while f"waiting for somebody to read the pipe {pipe}\n" not in said:
+                        line = process.stderr.readline()
+                        self.assertNotEqual(line, "", said)
+                        said += line
+                    process.send_signal(signal.SIGINT)
+                    said = process.communicate(timeout=TIMEOUT_SECONDS)[1]
+                self.assertEqual(process.returncode, 130, said)
+                self.assertRegex(said, f"cairn: stopped; nobody has read the pipe {pipe}")
 
     def test_a_device_stays_a_device(self):
         node = self.directory / "node"

@@ -204,7 +204,12 @@ TEST_F(HttpServerTest, NothingIsWritable) {
     EXPECT_TRUE(StatusIn(reply) == 405 || StatusIn(reply) == 400) << method << reply;
   }
   const std::string json = "Content-Type: application/json\r\nContent-Length: 2\r\n";
-  EXPECT_EQ(StatusIn(Post(Below("/x"), json, "{}")), 405);
+  const std::string refused = Post(Below("/x"), json, "{}");
+  EXPECT_EQ(StatusIn(refused), 405);
+  EXPECT_NE(refused.find("\r\nAllow: GET, HEAD\r\n"), std::string::npos) << refused;
+  const std::string put = Ask("PUT " + Below("/take") + " HTTP/1.1\r\nHost: " + host_ +
+                              "\r\nConnection: close\r\n\r\n");
+  EXPECT_NE(put.find("\r\nAllow: GET, HEAD, POST\r\n"), std::string::npos) << put;
   EXPECT_EQ(StatusIn(Post("/take", json, "{}")), 401);
   EXPECT_EQ(handled_, 0);
   EXPECT_TRUE(Post(Below("/take"), json, "{}").ends_with("/take||{}"));
@@ -264,7 +269,8 @@ TEST_F(HttpServerTest, SlowHeadsAndBodiesAreRefused) {
   EXPECT_LT(Clock::now() - begin, milliseconds(kPatienceMs));
   const std::string reply =
       Post(Below("/take"), "Content-Type: application/json\r\nContent-Length: 100\r\n", "{");
-  EXPECT_EQ(StatusIn(reply), 400);
+  EXPECT_EQ(StatusIn(reply), 408);
+  EXPECT_NE(reply.find("the body did not come in time"), std::string::npos) << reply;
   EXPECT_EQ(handled_, 0);
 }
 

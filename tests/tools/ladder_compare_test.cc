@@ -79,7 +79,7 @@ TEST(CompareLadders, OpenLoopsAreComparedAtEqualRatesAndByTheirTimes) {
 
 TEST(CompareLadders, TheMachinesOwnSpeedIsSaid) {
   json before = Ladder(100, 100), after = Ladder(100, 100);
-  EXPECT_EQ(CompareLadders(before, after).speed_ratio, 1);
+  EXPECT_FALSE(CompareLadders(before, after).speed_ratio) << "nobody has measured it";
   before["noise"]["calibration_ns"] = Estimate(200, 1);
   after["noise"]["calibration_ns"] = Estimate(300, 1);
   before["noise"]["memory_ns"] = Estimate(400, 1);

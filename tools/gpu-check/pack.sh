@@ -7,8 +7,8 @@
 #
 # The programs of build/ are brought up to date first. cuBLASLt, which multiplies there, is packed
 # if it is found where cairn looks for it, and cuBLAS, of which FAISS has need, if it lies beside
-# it: together 600 MB of CUDA 13.1. --cublaslt names another libcublasLt.so.N, or says none: then
-# run.sh looks for that machine's.
+# it, hundreds of megabytes. --cublaslt names another libcublasLt.so.N, or says none:
+# then run.sh looks for that machine's.
 #
 # On that machine: DIRECTORY/run.sh RESULTS. With --part-size the directory has parts of at most so
 # much (as split takes it, e.g. 44M), of the programs and of the model with its text. unpack.sh puts

@@ -22,20 +22,25 @@ async function verifyView(view) {
     if (now === before) return;
     before = now;
     const words = { never: "Not checked by this server yet.", running: "Checking, since " +
-      check.began + ".", whole: "Everything is whole.", damaged: "There is damage.",
+      check.began + ".", whole: "Everything is whole.", damaged: "There is damage: " + check.message,
+      unreadable: "Not everything could be read: " + check.message,
       failed: "It could not be checked: " + check.message };
     place.replaceChildren(element("p", { id: "verdict",
-      class: check.state === "damaged" || check.state === "failed" ? "bad" : "answer" },
+      class: ["damaged", "unreadable", "failed"].includes(check.state) ? "bad" : "answer" },
       words[check.state]));
     if (check.report === null) return;
     const report = check.report;
+    const unreadable = report.damaged.filter((one) => one.unreadable).length;
     place.append(element("p", {}, count(report.sessions) + " sessions, " + count(report.entries) +
       " catalog entries and " + count(report.block_records) + " block records (" +
       bytes(report.payload_bytes) + ") read in " + seconds(check.seconds) + ", begun " +
-      check.began + "; " + count(report.damaged.length) + " damaged."));
+      check.began + "; " + count(report.damaged.length - unreadable) + " damaged" +
+      (unreadable === 0 ? "." : ", " + count(unreadable) + " unreadable.")));
     if (report.damaged.length > 0) {
-      place.append(table("Damaged places", ["Session", "Block", "Tokens", "What"],
-        report.damaged.map((one) => [one.session === undefined ? "(store)" : one.session,
+      place.append(table("Places that are damaged or could not be read",
+        ["State", "Session", "Block", "Tokens", "What"],
+        report.damaged.map((one) => [one.unreadable ? "unreadable" : "damaged",
+          one.session === undefined ? "(store)" : one.session,
           one.block === undefined ? "" : one.block + "/" + one.layer + "/" + one.head,
           one.first_token === undefined ? "" : one.first_token + " to " + one.last_token,
           one.message])));
