@@ -55,7 +55,8 @@ Session::Session(const SessionShape& shape, const SessionOptions& options, Tiere
 Session::~Session() {
   ReleaseDevice();
   // What was not committed could never be seen again; this frees its space now, not at next open.
-  if (extent_ != 0) (void)store_.Discard(extent_, extent_committed_).has_value();
+  if (extent_ != 0) doomed_ = {extent_, extent_committed_};
+  (void)DropDoomed().has_value();
 }
 
 Result<std::unique_ptr<Session>> Session::Load(const SessionShape& shape,
@@ -171,6 +172,7 @@ Status Session::Commit(const std::string& properties) {
   CAIRN_CHECK(step_rows_ == 0);
   const Slice slice(store_.timeline(), "commit");
   const auto tail_rows = static_cast<int32_t>(rows_ % shape_.block.block_rows);
+  CAIRN_TRY(DropDoomed());
   if (on_device_ != nullptr) CAIRN_TRY(on_device_->BringBack(tail_rows, &local_));
   if (extent_ != 0) CAIRN_TRY(store_.Flush(extent_));
   SessionCommit commit;
@@ -208,7 +210,9 @@ Status Session::Commit(const std::string& properties) {
 Status Session::Revert() {
   AbortStep();
   ReleaseDevice();
-  if (extent_ != 0) CAIRN_TRY(store_.Discard(extent_, extent_committed_));
+  if (extent_ != 0) doomed_ = {extent_, extent_committed_};
+  // A disk that fails keeps it for now. The session does not wait for that.
+  (void)DropDoomed().has_value();
   if (on_device_ != nullptr) on_device_->Outdate();
   fits_device_ = true;
   extent_ = 0;  // a cut extent is never written to again
@@ -223,6 +227,13 @@ Status Session::Revert() {
   new_tokens_.clear();
   for (SummarySection& section : new_sections_) section = {};
   return local_.LoadTail(committed_tail_, static_cast<int32_t>(rows_ % shape_.block.block_rows));
+}
+
+Status Session::DropDoomed() {
+  if (doomed_.extent == 0) return Ok();
+  CAIRN_TRY(store_.Discard(doomed_.extent, doomed_.from));
+  doomed_ = {};
+  return Ok();
 }
 
 Result<std::vector<uint32_t>> Session::ReadTokens() const {
