@@ -24,6 +24,9 @@
  * function with a handle that the running call has; what it returns other than 0 ends that call
  * early.
  *
+ * Paths that do not begin at the root are those of the current directory at the moment of the call;
+ * it may be another one afterwards.
+ *
  * Stability. Handles are opaque, all else that passes is numbers, pointers to numbers and texts,
  * and no struct: nothing has a size that could change. Within one soname (libcairn.so.0) functions,
  * codes and options are added and never changed or taken away. Options are names with values, so

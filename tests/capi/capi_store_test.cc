@@ -154,6 +154,74 @@ TEST_F(CapiTest, VerifyNamesWhatIsDamaged) {
   EXPECT_EQ(cairn_store_verify(store_, "nobody", nullptr, nullptr), CAIRN_NOT_FOUND) << Why();
 }
 
+/// Goes back in the end to the directory that is the current one now.
+class InDirectory {
+ public:
+  explicit InDirectory(const std::filesystem::path& path) { Go(path); }
+  ~InDirectory() { Go(before_); }
+  void Go(const std::filesystem::path& path) { std::filesystem::current_path(path); }
+
+ private:
+  const std::filesystem::path before_ = std::filesystem::current_path();
+};
+
+TEST_F(CapiTest, HandlesOutliveTheCurrentDirectory) {
+  namespace fs = std::filesystem;
+  for (const char* name : {"a", "b"}) {
+    fs::create_directory(directory_ / name);
+    cairn_store* store = nullptr;
+    ASSERT_EQ(cairn_store_open((directory_ / name / "s").string().c_str(), CAIRN_STORE_CREATE,
+                               nullptr, &store),
+              CAIRN_OK)
+        << Why();
+    ASSERT_EQ(cairn_store_close(store), CAIRN_OK) << Why();
+  }
+  CloseStore();
+  ASSERT_EQ(cairn_model_free(model_), CAIRN_OK) << Why();
+  model_ = nullptr;
+  fs::copy_file(TinyModel("tiny.gguf"), directory_ / "a/m.gguf");
+  fs::copy_file(TinyModel("landmark.gguf"), directory_ / "a/l.gguf");
+  cairn_options* options = nullptr;  // as for the adapter of CapiTest.LandmarksComeWithAnAdapter
+  ASSERT_EQ(cairn_options_new(&options), CAIRN_OK);
+  ASSERT_EQ(cairn_options_set(options, "chunk", "64"), CAIRN_OK);
+  ASSERT_EQ(cairn_options_set(options, "retrieve", "4"), CAIRN_OK);
+
+  InDirectory current(directory_ / "a");
+  ASSERT_EQ(cairn_store_open("s", 0, nullptr, &store_), CAIRN_OK) << Why();
+  const char* const adapters[] = {"l.gguf=1"};
+  ASSERT_EQ(cairn_model_load("m.gguf", adapters, 1, &model_), CAIRN_OK) << Why();
+  current.Go(directory_ / "b");
+  ASSERT_EQ(cairn_session_create(store_, model_, "s", options, &session_), CAIRN_OK) << Why();
+  cairn_options_free(options);
+  const std::string text = LongText(20);
+  ASSERT_EQ(cairn_session_read(session_, text.data(), text.size(), nullptr, nullptr, nullptr),
+            CAIRN_OK)
+      << Why();
+  EXPECT_EQ(cairn_store_verify(store_, "s", nullptr, nullptr), CAIRN_OK) << Why();
+  const auto files = [&](const char* name) {
+    const fs::path blocks = directory_ / name / "s/blocks";
+    return std::distance(fs::directory_iterator(blocks), fs::directory_iterator());
+  };
+  EXPECT_GT(files("a"), 0);
+  EXPECT_EQ(files("b"), 0);
+
+  // What the session remembers is named when something else is given.
+  cairn_session_close(session_);
+  session_ = nullptr;
+  cairn_model* other = nullptr;
+  ASSERT_EQ(cairn_model_load(TinyModel("other.gguf").c_str(), nullptr, 0, &other), CAIRN_OK)
+      << Why();
+  EXPECT_EQ(cairn_session_open(store_, other, "s", nullptr, &session_), CAIRN_MISMATCH);
+  EXPECT_NE(Why().find((directory_ / "a/m.gguf").string()), std::string::npos) << Why();
+  ASSERT_EQ(cairn_model_free(other), CAIRN_OK) << Why();
+  ASSERT_EQ(cairn_model_load((directory_ / "a/m.gguf").string().c_str(), nullptr, 0, &other),
+            CAIRN_OK)
+      << Why();
+  EXPECT_EQ(cairn_session_open(store_, other, "s", nullptr, &session_), CAIRN_MISMATCH);
+  EXPECT_NE(Why().find((directory_ / "a/l.gguf").string()), std::string::npos) << Why();
+  ASSERT_EQ(cairn_model_free(other), CAIRN_OK) << Why();
+}
+
 TEST_F(CapiTest, TokensGoBackToTheirText) {
   const std::string text = "the sea, \xc3\xa9t\xc3\xa9";
   std::vector<uint32_t> tokens(64);
