@@ -21,11 +21,16 @@ Status Engine::OpenTiers(const SessionShape& shape, const SessionOptions& option
   CAIRN_TRY(shape.Validate());
   CAIRN_TRY(options.Validate(shape));
   const size_t payload_bytes = shape.block.payload_bytes();
+  const size_t pinned_blocks = StepAttention::MostBlocksPerFetch(shape, options);
   if (tiers_ != nullptr) {
-    if (payload_bytes == payload_bytes_) return Ok();
-    return Fail(Errc::kMismatch,
-                "this engine holds blocks of {} bytes; open another one for blocks of {}",
-                payload_bytes_, payload_bytes);
+    if (payload_bytes != tier_options_.payload_bytes) {
+      return Fail(Errc::kMismatch,
+                  "this engine holds blocks of {} bytes; open another one for blocks of {}",
+                  tier_options_.payload_bytes, payload_bytes);
+    }
+    TieredStoreOptions wanted = tier_options_;
+    wanted.min_pinned_blocks = pinned_blocks;
+    return wanted.Validate();
   }
   TieredStoreOptions tier_options;
   tier_options.payload_bytes = payload_bytes;
@@ -42,9 +47,9 @@ Status Engine::OpenTiers(const SessionShape& shape, const SessionOptions& option
   tier_options.read_ahead = options_.read_ahead;
   tier_options.trace = options_.trace;
   tier_options.timeline = options_.timeline;
-  tier_options.min_pinned_blocks = StepAttention::MostBlocksPerFetch(shape, options);
+  tier_options.min_pinned_blocks = pinned_blocks;
   CAIRN_TRY(tiers_, TieredStore::Open(tier_options, *cold_));
-  payload_bytes_ = payload_bytes;
+  tier_options_ = tier_options;
   return Ok();
 }
 

@@ -43,8 +43,8 @@ class Engine {
                                               const EngineOptions& options);
 
   /// Checks that sessions of this shape can be opened, and sets their memory aside; opening one
-  /// does so too. All sessions of an engine have blocks of one size: the tiers are slabs of such
-  /// slots.
+  /// does so too. kResource if what one fetch pins by these options does not fit into a tier. All
+  /// sessions of an engine have blocks of one size: the tiers are slabs of such slots.
   Status OpenTiers(const SessionShape& shape, const SessionOptions& options);
   /// Makes an empty session, durable at once. `properties` is a text of the caller's.
   Result<std::unique_ptr<Session>> CreateSession(const std::string& name, const SessionShape& shape,
@@ -76,8 +76,8 @@ class Engine {
   std::unique_ptr<ColdStore> cold_;
   SessionCatalog catalog_;
   EngineOptions options_;
-  size_t payload_bytes_ = 0;
   std::unique_ptr<TieredStore> tiers_;
+  TieredStoreOptions tier_options_;  // that they were opened with
   StepCounts steps_;
 };
 

@@ -94,6 +94,22 @@ TEST(EngineTest, TooSmallABudgetSaysHowMuchIsNeeded) {
   ASSERT_GOOD(enough->CreateSession("a", Shape(), {}, "{}"));
 }
 
+TEST(EngineTest, EverySessionsBudgetIsLookedAt) {
+  SessionOptions greedy;
+  greedy.retrieve = 600;
+  const uint64_t least = test::LeastHostBytes(Shape(), {});
+  ASSERT_LT(least, test::LeastHostBytes(Shape(), greedy));
+  auto engine = test::MemoryEngine({.host_bytes = least});
+  ASSERT_GOOD(engine->CreateSession("a", Shape(), {}, "{}"));
+  EXPECT_ERROR(engine->CreateSession("b", Shape(), greedy, "{}"), Errc::kResource, "--host-memory");
+  EXPECT_ERROR(engine->OpenSession("a", Shape(), greedy), Errc::kResource, "--host-memory");
+  EXPECT_ERROR(engine->OpenSession("b", Shape(), {}), Errc::kNotFound, "'b'");
+  ASSERT_GOOD(engine->OpenSession("a", Shape(), {}));
+  auto other = test::MemoryEngine({.host_bytes = 2 * least, .compute_bytes = least});
+  ASSERT_GOOD(other->CreateSession("a", Shape(), {}, "{}"));
+  EXPECT_ERROR(other->OpenSession("a", Shape(), greedy), Errc::kResource, "--compute-memory");
+}
+
 // Sessions share tiers and catalog, not blocks.
 TEST(EngineTest, SessionsDoNotSeeEachOther) {
   const Problem one(Shape(), 60, 31), two(Shape(), 60, 32);
