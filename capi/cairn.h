@@ -152,7 +152,7 @@ CAIRN_API cairn_status cairn_model_token_text(const cairn_model* model, uint32_t
 /* ---- sessions ----
  * One sequence and its past. What is committed stays after a crash; what is not is scratch: a
  * revert drops it, and so does closing. After an error in reading, appending, generating or asking,
- * the session is at its last commit. */
+ * the session is at its last commit; but an argument that is refused changes nothing. */
 typedef struct cairn_session cairn_session;
 
 /* Opens a session at its last commit. CAIRN_MISMATCH if it was made with another model or adapters,
