@@ -24,7 +24,7 @@ Result<std::unique_ptr<cairn_store>> Open(const char* directory, unsigned flags,
   engine_options.read_only = store->read_only;
   store->device = engine_options.device;
   CAIRN_TRY(auto cold, OpenStore(store->run, create, store->read_only));
-  CAIRN_TRY(store->engine, Engine::Open(std::move(cold), engine_options));
+  CAIRN_TRY(store->engine, OpenEngine(std::move(cold), engine_options));
   return store;
 }
 

@@ -262,7 +262,7 @@ Result<std::vector<StoreFile>> RocksColdStore::Files() {
   return files;
 }
 
-void RocksColdStore::RemoveIfNew() { impl_->database->RemoveIfNew(); }
+void RocksColdStore::RemoveIfNew(bool remove) { impl_->database->RemoveIfNew(remove); }
 
 Status RocksColdStore::Compact(CompactionWatch watch, CompactionReport& report) {
   const std::lock_guard lock(impl_->write_mutex);

@@ -64,6 +64,25 @@ TEST(CapiOptions, ValuesReachTheStore) {
   cairn_options_free(options);
 }
 
+TEST_F(CapiTest, AStoreThatCannotBeOpenedIsNotMade) {
+  cairn_options* options = nullptr;
+  cairn_store* store = nullptr;
+  ASSERT_EQ(cairn_options_new(&options), CAIRN_OK);
+  ASSERT_EQ(cairn_options_set(options, "device", "cuda:4096"), CAIRN_OK) << Why();
+  const std::string path = (directory_ / "other").string();
+  EXPECT_NE(cairn_store_open(path.c_str(), CAIRN_STORE_CREATE, options, &store), CAIRN_OK);
+  EXPECT_EQ(store, nullptr);
+  EXPECT_FALSE(std::filesystem::exists(path));
+  std::filesystem::create_directory(path);
+  EXPECT_NE(cairn_store_open(path.c_str(), CAIRN_STORE_CREATE, options, &store), CAIRN_OK);
+  EXPECT_TRUE(std::filesystem::is_empty(path)) << "a directory that was there stays";
+  CloseStore();
+  EXPECT_NE(cairn_store_open(StorePath().c_str(), CAIRN_STORE_CREATE, options, &store), CAIRN_OK);
+  OpenStore();
+  EXPECT_EQ(SessionNames(), Strings{});
+  cairn_options_free(options);
+}
+
 TEST(CapiThreads, NumbersAreChecked) {
   EXPECT_EQ(cairn_set_threads(0), CAIRN_INVALID_ARGUMENT);
   EXPECT_EQ(cairn_set_threads(1025), CAIRN_INVALID_ARGUMENT);
