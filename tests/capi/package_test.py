@@ -62,6 +62,7 @@ class Package(unittest.TestCase):
         for name in ("bin/cairn", "include/cairn.h", "share/doc/cairn/copyright",
                      "share/doc/cairn/changelog.gz", "share/man/man1/cairn.1.gz",
                      "share/cairn/adapters/smollm2-135m-landmark.gguf",
+                     "share/zsh/vendor-completions/_cairn",
                      "share/doc/cairn/examples/c/ask.c"):
             self.assertIn("usr/" + name, files)
         self.assertTrue(any(name.endswith("/libcairn.so.0") for name in files))
