@@ -155,9 +155,10 @@ CAIRN_API cairn_status cairn_model_token_text(const cairn_model* model, uint32_t
  * the session is at its last commit; but an argument that is refused changes nothing. */
 typedef struct cairn_session cairn_session;
 
-/* Opens a session at its last commit. CAIRN_MISMATCH if it was made with another model or adapters,
- * or if the model is on a device and the store is not on the same one; the other way round, with
- * the model on the CPU, works. Store and model must stay open. */
+/* Opens a session at its last commit. CAIRN_MISMATCH if it was made with another model or adapters;
+ * if the model is on a device and the store is not on the same one (the other way round, with the
+ * model on the CPU, works); or if sessions that are open in the store have blocks of another size
+ * (another model, block-tokens or kv-type). Store and model must stay open. */
 CAIRN_API cairn_status cairn_session_open(cairn_store* store, cairn_model* model, const char* name,
                                           const cairn_options* options, cairn_session** session);
 /* Makes an empty session, which is there at once. Names have 1 to 128 letters, digits, '.', '_' and

@@ -33,13 +33,14 @@ Result<std::unique_ptr<LandmarkIndex>> IndexFor(const IndexOptions& options, int
 }  // namespace
 
 Session::Session(const SessionShape& shape, const SessionOptions& options, TieredStore& store,
-                 SessionCatalog& catalog, StepCounts& steps, SessionRecord record,
-                 std::unique_ptr<LandmarkIndex> index)
+                 SessionCatalog& catalog, StepCounts& steps, std::atomic<int32_t>& open,
+                 SessionRecord record, std::unique_ptr<LandmarkIndex> index)
     : shape_(shape),
       options_(options),
       store_(store),
       catalog_(catalog),
       steps_(steps),
+      open_(open),
       record_(std::move(record)),
       rope_(shape_.rope_style, shape_.inverse_frequencies),
       index_(std::move(index)),
@@ -50,6 +51,7 @@ Session::Session(const SessionShape& shape, const SessionOptions& options, Tiere
       certifier_(shape_, rope_, near_keys_) {
   // A device takes a copy of the table once; else it grows with the positions that steps reach.
   if (store_.device() != nullptr) ReservePositions(shape_.context_rows);
+  ++open_;
 }
 
 Session::~Session() {
@@ -57,18 +59,19 @@ Session::~Session() {
   // What was not committed could never be seen again; this frees its space now, not at next open.
   if (extent_ != 0) doomed_ = {extent_, extent_committed_};
   (void)DropDoomed().has_value();
+  --open_;
 }
 
 Result<std::unique_ptr<Session>> Session::Load(const SessionShape& shape,
                                                const SessionOptions& options, TieredStore& store,
                                                SessionCatalog& catalog, StepCounts& steps,
-                                               SessionRecord record) {
+                                               std::atomic<int32_t>& open, SessionRecord record) {
   CAIRN_TRY(shape.Validate());
   CAIRN_TRY(options.Validate(shape));
   CAIRN_TRY(auto index,
             IndexFor(IndexOptionsOf(shape, options.index), shape.kv_heads, store.device()));
-  std::unique_ptr<Session> session(
-      new Session(shape, options, store, catalog, steps, std::move(record), std::move(index)));
+  std::unique_ptr<Session> session(new Session(shape, options, store, catalog, steps, open,
+                                               std::move(record), std::move(index)));
   if (IsForDevice(options.index, store.device())) {
     session->device_index_ = static_cast<DeviceIndex*>(session->index_.get());
   }

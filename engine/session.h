@@ -12,6 +12,7 @@
 // while it is open too: neither it nor they ever write to ordinals that another session covers.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -39,11 +40,12 @@ namespace cairn {
 
 class Session {
  public:
-  /// Use Engine::CreateSession or OpenSession. Loads tail and representatives, not payloads.
+  /// Use Engine::CreateSession or OpenSession. Loads tail and representatives, not payloads. While
+  /// it lives `open` counts it.
   static Result<std::unique_ptr<Session>> Load(const SessionShape& shape,
                                                const SessionOptions& options, TieredStore& store,
                                                SessionCatalog& catalog, StepCounts& steps,
-                                               SessionRecord record);
+                                               std::atomic<int32_t>& open, SessionRecord record);
   ~Session();
 
   /// Freezes what the step may see: blocks complete now are memory, its positions are fixed.
@@ -108,8 +110,8 @@ class Session {
 
  private:
   Session(const SessionShape& shape, const SessionOptions& options, TieredStore& store,
-          SessionCatalog& catalog, StepCounts& steps, SessionRecord record,
-          std::unique_ptr<LandmarkIndex> index);
+          SessionCatalog& catalog, StepCounts& steps, std::atomic<int32_t>& open,
+          SessionRecord record, std::unique_ptr<LandmarkIndex> index);
   Status LoadPast();
   Status LoadRepresentatives(int32_t layer);
   /// Makes the rotations of [0, reach) and of a block behind.
@@ -163,7 +165,8 @@ class Session {
   SessionOptions options_;
   TieredStore& store_;
   SessionCatalog& catalog_;
-  StepCounts& steps_;       // of the engine
+  StepCounts& steps_;  // of the engine
+  std::atomic<int32_t>& open_;
   SessionRecord record_;    // as of the last commit
   std::string properties_;  // as of the last commit
   std::string committed_chain_;

@@ -288,6 +288,30 @@ TEST_F(CapiTest, OptionsReachTheSession) {
   cairn_options_free(options);
 }
 
+TEST_F(CapiTest, SessionsOfOtherBlocksFollowEachOtherInOneStore) {
+  CreateAndRead("wide");
+  const Ids tokens = Tokens();
+  cairn_options* options = nullptr;
+  cairn_session* other = nullptr;
+  ASSERT_EQ(cairn_options_new(&options), CAIRN_OK);
+  ASSERT_EQ(cairn_options_set(options, "kv-type", "q8"), CAIRN_OK);
+  EXPECT_EQ(cairn_session_create(store_, model_, "narrow", options, &other), CAIRN_MISMATCH);
+  EXPECT_NE(Why().find("close them first"), std::string::npos) << Why();
+  EXPECT_EQ(SessionNames(), std::vector<std::string>{"wide"});
+  cairn_session_close(session_);
+  session_ = nullptr;
+  ASSERT_EQ(cairn_session_create(store_, model_, "narrow", options, &other), CAIRN_OK) << Why();
+  cairn_options_free(options);
+  const std::string text = LongText(20);
+  EXPECT_EQ(cairn_session_read(other, text.data(), text.size(), nullptr, nullptr, nullptr),
+            CAIRN_OK)
+      << Why();
+  cairn_session_close(other);
+  ASSERT_EQ(cairn_session_open(store_, model_, "wide", nullptr, &session_), CAIRN_OK) << Why();
+  EXPECT_EQ(Tokens(), tokens);
+  EXPECT_EQ(cairn_session_ask(session_, "Who?", 8, 0, nullptr, nullptr), CAIRN_OK) << Why();
+}
+
 TEST_F(CapiTest, TwoSessionsTakeTurnsWithOneModel) {
   CreateAndRead("a");
   cairn_session* a = session_;
