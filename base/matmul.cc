@@ -1,7 +1,5 @@
 #include "base/matmul.h"
 
-#include <omp.h>
-
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -12,6 +10,7 @@
 #include "base/check.h"
 #include "base/library_versions.h"
 #include "base/page_buffer.h"
+#include "base/single_openmp.h"
 
 namespace cairn {
 namespace {
@@ -30,7 +29,6 @@ dnnl::memory::data_type DnnlType(DType type) {
 
 dnnl::matmul::primitive_desc Describe(DType type, int64_t m, int64_t n, int64_t k,
                                       const dnnl::memory::desc& weights) {
-  omp_set_num_threads(1);  // read when the primitive is made, and again when it runs
   const dnnl::memory::desc a({m, k}, DnnlType(type), Tag::ab);
   const dnnl::memory::desc c({m, n}, dnnl::memory::data_type::f32, Tag::ab);
   dnnl::primitive_attr attributes;
@@ -66,7 +64,6 @@ class ProductCache {
 };
 
 void Execute(const Product& product, const void* a, const void* b, float* c) {
-  omp_set_num_threads(1);
   thread_local dnnl::stream stream(CpuEngine());
   thread_local std::vector<std::byte> scratch;
   const auto need = product.description.scratchpad_desc();
@@ -124,6 +121,7 @@ std::string OneDnnInstructions() {
 
 void MultiplyTransposed(DType type, const void* a, const void* b, float* c, int64_t m, int64_t n,
                         int64_t k) {
+  const SingleOpenMp single;  // read when the primitive is made, and again when it runs
   static ProductCache cache;
   const dnnl::memory::desc weights({k, n}, DnnlType(type), Tag::ba);
   Execute(cache.Get(type, m, n, k, weights), a, b, c);
@@ -146,6 +144,7 @@ PackedMatrix::PackedMatrix(PackedMatrix&&) noexcept = default;
 PackedMatrix& PackedMatrix::operator=(PackedMatrix&&) noexcept = default;
 
 PackedMatrix PackedMatrix::Pack(DType type, const float* weights, int64_t n, int64_t k) {
+  const SingleOpenMp single;
   const dnnl::memory::desc any({k, n}, DnnlType(type), Tag::any);
   const auto layout = Describe(type, kPackRows, n, k, any).weights_desc();
   auto state = std::make_unique<State>(type, n, k, layout);
@@ -159,6 +158,7 @@ PackedMatrix PackedMatrix::Pack(DType type, const float* weights, int64_t n, int
 }
 
 void PackedMatrix::Multiply(const void* x, int64_t m, float* y) const {
+  const SingleOpenMp single;
   const Product& product = state_->cache.Get(state_->type, m, state_->n, state_->k, state_->layout);
   Execute(product, x, state_->buffer.data(), y);
 }

@@ -2,16 +2,15 @@
 
 #include <sys/mman.h>
 
+#include <new>
 #include <utility>
-
-#include "base/check.h"
 
 namespace cairn {
 
 PageBuffer::PageBuffer(size_t bytes) : bytes_(bytes) {
   if (bytes == 0) return;
   void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  CAIRN_CHECK(data != MAP_FAILED);
+  if (data == MAP_FAILED) throw std::bad_alloc();
   madvise(data, bytes, MADV_HUGEPAGE);
   data_ = static_cast<std::byte*>(data);
 }

@@ -9,7 +9,7 @@ namespace cairn {
 /// Owns its memory, which does not move.
 class PageBuffer {
  public:
-  /// Ends the process if there is no memory. `bytes` may be 0.
+  /// Throws std::bad_alloc if there is no memory, as std::vector does. `bytes` may be 0.
   explicit PageBuffer(size_t bytes);
   ~PageBuffer();
   PageBuffer(PageBuffer&& other) noexcept;

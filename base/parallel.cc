@@ -1,10 +1,8 @@
 #include "base/parallel.h"
 
-#include <omp.h>
 #include <oneapi/tbb/global_control.h>
 #include <oneapi/tbb/parallel_for.h>
 #include <oneapi/tbb/task_arena.h>
-#include <oneapi/tbb/task_scheduler_observer.h>
 #include <oneapi/tbb/version.h>
 #include <sched.h>
 
@@ -13,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/library_versions.h"
+#include "base/single_openmp.h"
 
 #ifdef CAIRN_SANITIZED_THREADS
 #include <atomic>
@@ -23,26 +22,14 @@
 namespace cairn {
 namespace {
 
-// Every thread that enters the arena runs OpenMP regions alone.
-class SingleOpenMp : public tbb::task_scheduler_observer {
- public:
-  explicit SingleOpenMp(tbb::task_arena& arena) : tbb::task_scheduler_observer(arena) {
-    observe(true);
-  }
-  ~SingleOpenMp() override { observe(false); }
-  void on_scheduler_entry(bool) override { omp_set_num_threads(1); }
-};
-
 struct Pool {
   explicit Pool(int count)
       : threads(count),
         control(tbb::global_control::max_allowed_parallelism, static_cast<size_t>(count)),
-        arena(count),
-        observer(arena) {}
+        arena(count) {}
   int threads;
   tbb::global_control control;
   tbb::task_arena arena;
-  SingleOpenMp observer;
 };
 
 int AvailableCores() {
@@ -63,7 +50,7 @@ std::unique_ptr<Pool>& ThePool() {
 void RunInParallel(Pool& pool, int64_t n, FunctionRef<void(int64_t)> body) {
   std::atomic<int64_t> next = 0;
   const auto work = [&] {
-    omp_set_num_threads(1);
+    const SingleOpenMp single;
     for (int64_t i = next++; i < n; i = next++) body(i);
   };
   std::vector<std::jthread> others;
@@ -76,6 +63,7 @@ void RunInParallel(Pool& pool, int64_t n, FunctionRef<void(int64_t)> body) {
     tbb::parallel_for(
         tbb::blocked_range<int64_t>(0, n, 1),
         [&](const tbb::blocked_range<int64_t>& range) {
+          const SingleOpenMp single;  // the arena's threads may be the host program's too
           for (int64_t i = range.begin(); i < range.end(); ++i) body(i);
         },
         tbb::simple_partitioner());
@@ -98,7 +86,7 @@ void ParallelFor(int64_t n, FunctionRef<void(int64_t)> body) {
   Pool& pool = *ThePool();
   if (n <= 0) return;
   if (n == 1 || pool.threads == 1) {
-    omp_set_num_threads(1);
+    const SingleOpenMp single;
     for (int64_t i = 0; i < n; ++i) body(i);
     return;
   }

@@ -1,6 +1,6 @@
 // ParallelFor: the one way cairn uses several cores. A process-wide oneTBB arena runs the bodies;
 // libraries that bring OpenMP (oneDNN, FAISS) are called from inside a body and stay on its core,
-// so that two thread pools never compete.
+// so that two thread pools never compete. Outside of bodies OpenMP is as the program has it.
 #pragma once
 
 #include <cstdint>

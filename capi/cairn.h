@@ -24,6 +24,9 @@
  * function with a handle that the running call has; what it returns other than 0 ends that call
  * early.
  *
+ * Paths that do not begin at the root are those of the current directory at the moment of the call;
+ * it may be another one afterwards.
+ *
  * Stability. Handles are opaque, all else that passes is numbers, pointers to numbers and texts,
  * and no struct: nothing has a size that could change. Within one soname (libcairn.so.0) functions,
  * codes and options are added and never changed or taken away. Options are names with values, so
@@ -151,12 +154,13 @@ CAIRN_API cairn_status cairn_model_token_text(const cairn_model* model, uint32_t
 /* ---- sessions ----
  * One sequence and its past. What is committed stays after a crash; what is not is scratch: a
  * revert drops it, and so does closing. After an error in reading, appending, generating or asking,
- * the session is at its last commit. */
+ * the session is at its last commit; but an argument that is refused changes nothing. */
 typedef struct cairn_session cairn_session;
 
-/* Opens a session at its last commit. CAIRN_MISMATCH if it was made with another model or adapters,
- * or if the model is on a device and the store is not on the same one; the other way round, with
- * the model on the CPU, works. Store and model must stay open. */
+/* Opens a session at its last commit. CAIRN_MISMATCH if it was made with another model or adapters;
+ * if the model is on a device and the store is not on the same one (the other way round, with the
+ * model on the CPU, works); or if sessions that are open in the store have blocks of another size
+ * (another model, block-tokens or kv-type). Store and model must stay open. */
 CAIRN_API cairn_status cairn_session_open(cairn_store* store, cairn_model* model, const char* name,
                                           const cairn_options* options, cairn_session** session);
 /* Makes an empty session, which is there at once. Names have 1 to 128 letters, digits, '.', '_' and

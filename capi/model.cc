@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "base/absolute_path.h"
 #include "capi/guard.h"
 #include "capi/handles.h"
 
@@ -9,7 +10,6 @@ namespace {
 Result<std::unique_ptr<cairn_model>> Load(const char* file, const char* const* adapters,
                                           size_t count, const cairn_options* options) {
   RunOptions run;
-  run.model = file;
   for (size_t i = 0; i < count; ++i) {
     CAIRN_TRY(Given({{adapters[i], "an adapter"}}));
     run.adapters.emplace_back(adapters[i]);
@@ -18,7 +18,10 @@ Result<std::unique_ptr<cairn_model>> Load(const char* file, const char* const* a
   if (options != nullptr) {
     CAIRN_TRY(model->device, ParseDevice(options->run.device.value_or("cpu")));
   }
-  CAIRN_TRY(model->loaded, run.OpenModel());
+  // Sessions remember the paths: they are those of now, whatever directory is the current one then.
+  CAIRN_TRY(auto sources, run.AdapterSources());
+  for (AdapterSource& source : sources) source.path = AbsolutePath(source.path);
+  CAIRN_TRY(model->loaded, LoadedModel::Open(AbsolutePath(file), sources));
   CAIRN_TRY(model->loaded->LoadWeights(model->device));
   return model;
 }

@@ -14,7 +14,8 @@ Status Revert(Workspace& workspace) {
   return workspace.session().Revert();
 }
 
-/// Returns a session to its last commit unless what was begun came to an end.
+/// Returns a session to its last commit unless what was begun came to an end. Arguments are looked
+/// at before: one that is refused changes nothing.
 class Undo {
  public:
   explicit Undo(Workspace& workspace) : workspace_(workspace) {}
@@ -73,10 +74,11 @@ Result<std::unique_ptr<cairn_session>> Open(cairn_store& store, cairn_model& mod
 
 Status Read(Workspace& workspace, std::string_view text, const char* source,
             cairn_progress_fn progress, void* user) {
+  auto record = Reader::RecordOf(text, source != nullptr ? source : "a text", 0);
+  if (text.empty()) return Fail(Errc::kInvalidArgument, "{} holds no tokens", record.source);
   Undo undo(workspace);
   Reader reader(workspace);
   CAIRN_TRY(workspace.ChooseAsReading());
-  auto record = Reader::RecordOf(text, source != nullptr ? source : "a text", 0);
   CAIRN_TRY(const bool unread, reader.BeginOrGoOn(std::move(record), false));
   if (unread) {
     CAIRN_TRY(const auto tokens, reader.Tokens(text));
@@ -106,10 +108,14 @@ Status Append(cairn_session& session, std::span<const uint32_t> tokens) {
   return Ok();
 }
 
+Status CheckMost(uint64_t max_tokens) {
+  if (max_tokens > 0) return Ok();
+  return Fail(Errc::kInvalidArgument, "0 tokens: use 1 or more");
+}
+
 /// At most `max_tokens` tokens go to `piece` until it wants no more.
 Status Answer(Conversation& conversation, const std::string& text, uint64_t max_tokens,
               Sampler& sampler, cairn_text_fn piece, void* user) {
-  if (max_tokens == 0) return Fail(Errc::kInvalidArgument, "0 tokens: use 1 or more");
   constexpr uint64_t kMost = int64_t{1} << 48;
   bool stop = false;
   conversation.EndWhen([&] { return stop; });
@@ -123,6 +129,8 @@ Status Answer(Conversation& conversation, const std::string& text, uint64_t max_
 
 Status Generate(Workspace& workspace, const std::string& prompt, uint64_t max_tokens,
                 Sampler& sampler, cairn_text_fn piece, void* user) {
+  CAIRN_TRY(CheckMost(max_tokens));
+  if (prompt.empty()) return Fail(Errc::kInvalidArgument, "the text to go on from is empty");
   Undo undo(workspace);
   EndText(workspace);
   CAIRN_TRY(auto conversation, Conversation::OpenPlain(workspace));
@@ -137,6 +145,7 @@ Status Ask(cairn_session& session, const std::string& question, uint64_t max_tok
   if ((flags & ~unsigned{CAIRN_ASK_KEEP}) != 0) {
     return Fail(Errc::kInvalidArgument, "flags {:#x}: use CAIRN_ASK_KEEP or 0", flags);
   }
+  CAIRN_TRY(CheckMost(max_tokens));
   const int64_t scratch = workspace.session().tokens() - workspace.session().committed_tokens();
   if (scratch != 0) {
     return Fail(Errc::kInvalidArgument,

@@ -1,3 +1,4 @@
+#include "base/absolute_path.h"
 #include "capi/guard.h"
 #include "capi/handles.h"
 #include "tools/store_check.h"
@@ -18,12 +19,12 @@ Result<std::unique_ptr<cairn_store>> Open(const char* directory, unsigned flags,
                 flags);
   }
   if (options != nullptr) store->run = options->run;
-  store->run.store = directory;
+  store->run.store = AbsolutePath(directory);
   CAIRN_TRY(auto engine_options, store->run.ToEngineOptions());
   engine_options.read_only = store->read_only;
   store->device = engine_options.device;
   CAIRN_TRY(auto cold, OpenStore(store->run, create, store->read_only));
-  CAIRN_TRY(store->engine, Engine::Open(std::move(cold), engine_options));
+  CAIRN_TRY(store->engine, OpenEngine(std::move(cold), engine_options));
   return store;
 }
 

@@ -21,12 +21,19 @@ Status Engine::OpenTiers(const SessionShape& shape, const SessionOptions& option
   CAIRN_TRY(shape.Validate());
   CAIRN_TRY(options.Validate(shape));
   const size_t payload_bytes = shape.block.payload_bytes();
-  if (tiers_ != nullptr) {
-    if (payload_bytes == payload_bytes_) return Ok();
-    return Fail(Errc::kMismatch,
-                "this engine holds blocks of {} bytes; open another one for blocks of {}",
-                payload_bytes_, payload_bytes);
+  const size_t pinned_blocks = StepAttention::MostBlocksPerFetch(shape, options);
+  if (tiers_ != nullptr && payload_bytes == tier_options_.payload_bytes) {
+    TieredStoreOptions wanted = tier_options_;
+    wanted.min_pinned_blocks = pinned_blocks;
+    return wanted.Validate();
   }
+  if (open_sessions_ > 0) {
+    return Fail(Errc::kMismatch,
+                "the sessions that are open here have blocks of {} bytes and this one of {}; close "
+                "them first",
+                tier_options_.payload_bytes, payload_bytes);
+  }
+  tiers_.reset();  // before others are made: there may not be memory for both
   TieredStoreOptions tier_options;
   tier_options.payload_bytes = payload_bytes;
   tier_options.host_bytes = options_.host_bytes;
@@ -42,9 +49,9 @@ Status Engine::OpenTiers(const SessionShape& shape, const SessionOptions& option
   tier_options.read_ahead = options_.read_ahead;
   tier_options.trace = options_.trace;
   tier_options.timeline = options_.timeline;
-  tier_options.min_pinned_blocks = StepAttention::MostBlocksPerFetch(shape, options);
+  tier_options.min_pinned_blocks = pinned_blocks;
   CAIRN_TRY(tiers_, TieredStore::Open(tier_options, *cold_));
-  payload_bytes_ = payload_bytes;
+  tier_options_ = tier_options;
   return Ok();
 }
 
@@ -55,7 +62,8 @@ Result<std::unique_ptr<Session>> Engine::CreateSession(const std::string& name,
   CAIRN_TRY(OpenTiers(shape, options));
   CAIRN_TRY(auto record,
             catalog_.Create(name, ToJson({DescribeShape(shape), std::string(), properties})));
-  return Session::Load(shape, options, *tiers_, catalog_, steps_, std::move(record));
+  return Session::Load(shape, options, *tiers_, catalog_, steps_, open_sessions_,
+                       std::move(record));
 }
 
 Result<std::unique_ptr<Session>> Engine::OpenSession(const std::string& name,
@@ -63,7 +71,8 @@ Result<std::unique_ptr<Session>> Engine::OpenSession(const std::string& name,
                                                      const SessionOptions& options) {
   CAIRN_TRY(auto record, catalog_.Find(name));
   CAIRN_TRY(OpenTiers(shape, options));
-  return Session::Load(shape, options, *tiers_, catalog_, steps_, std::move(record));
+  return Session::Load(shape, options, *tiers_, catalog_, steps_, open_sessions_,
+                       std::move(record));
 }
 
 Result<std::unique_ptr<Session>> Engine::OpenSessionAt(const SessionRecord& last,
@@ -73,8 +82,8 @@ Result<std::unique_ptr<Session>> Engine::OpenSessionAt(const SessionRecord& last
   SessionRecord record = CutAt(last, start);
   CAIRN_TRY(auto tokens, catalog_.ReadTokens(record));
   CAIRN_TRY(OpenTiers(shape, options));
-  CAIRN_TRY(auto session,
-            Session::Load(shape, options, *tiers_, catalog_, steps_, std::move(record)));
+  CAIRN_TRY(auto session, Session::Load(shape, options, *tiers_, catalog_, steps_, open_sessions_,
+                                        std::move(record)));
   session->ReplaceLastCommit(std::move(tokens));
   return session;
 }

@@ -7,6 +7,7 @@
 //   session->BeginStep(rows); session->Attend(layer, q, k, v, o); ... session->Commit("{}");
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -43,7 +44,8 @@ class Engine {
                                               const EngineOptions& options);
 
   /// Checks that sessions of this shape can be opened, and sets their memory aside; opening one
-  /// does so too. All sessions of an engine have blocks of one size: the tiers are slabs of such
+  /// does so too. kResource if what one fetch pins by these options does not fit into a tier. All
+  /// sessions that are open have blocks of one size, kMismatch else: the tiers are slabs of such
   /// slots.
   Status OpenTiers(const SessionShape& shape, const SessionOptions& options);
   /// Makes an empty session, durable at once. `properties` is a text of the caller's.
@@ -64,7 +66,7 @@ class Engine {
   ColdStore& cold() { return *cold_; }
   /// Of the options; null: there is none.
   const Device* device() const { return device_.get(); }
-  /// Null until a session was opened.
+  /// Null until a session was opened; others when, with none open, one has blocks of another size.
   const TieredStore* tiers() const { return tiers_.get(); }
   /// Of all its sessions; none without a device.
   const StepCounts& steps() const { return steps_; }
@@ -76,9 +78,10 @@ class Engine {
   std::unique_ptr<ColdStore> cold_;
   SessionCatalog catalog_;
   EngineOptions options_;
-  size_t payload_bytes_ = 0;
   std::unique_ptr<TieredStore> tiers_;
+  TieredStoreOptions tier_options_;  // that they were opened with
   StepCounts steps_;
+  std::atomic<int32_t> open_sessions_ = 0;
 };
 
 }  // namespace cairn

@@ -83,7 +83,7 @@ Status SessionOptions::Validate(const SessionShape& shape) const {
   }
   const int64_t rows = shape.block.block_rows;
   const bool landmark = shape.mode == AttentionMode::kLandmark;
-  const int64_t prefix = (retrieve + 1 + (landmark ? 0 : sinks)) * rows;
+  const int64_t prefix = (int64_t{retrieve} + 1 + (landmark ? 0 : sinks)) * rows;
   const int64_t local = max_step_rows + (landmark ? rows - 1 : recent_tokens);
   if (prefix + local <= shape.context_rows) return Ok();
   if (landmark) {

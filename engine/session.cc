@@ -33,13 +33,14 @@ Result<std::unique_ptr<LandmarkIndex>> IndexFor(const IndexOptions& options, int
 }  // namespace
 
 Session::Session(const SessionShape& shape, const SessionOptions& options, TieredStore& store,
-                 SessionCatalog& catalog, StepCounts& steps, SessionRecord record,
-                 std::unique_ptr<LandmarkIndex> index)
+                 SessionCatalog& catalog, StepCounts& steps, std::atomic<int32_t>& open,
+                 SessionRecord record, std::unique_ptr<LandmarkIndex> index)
     : shape_(shape),
       options_(options),
       store_(store),
       catalog_(catalog),
       steps_(steps),
+      open_(open),
       record_(std::move(record)),
       rope_(shape_.rope_style, shape_.inverse_frequencies),
       index_(std::move(index)),
@@ -50,24 +51,27 @@ Session::Session(const SessionShape& shape, const SessionOptions& options, Tiere
       certifier_(shape_, rope_, near_keys_) {
   // A device takes a copy of the table once; else it grows with the positions that steps reach.
   if (store_.device() != nullptr) ReservePositions(shape_.context_rows);
+  ++open_;
 }
 
 Session::~Session() {
   ReleaseDevice();
   // What was not committed could never be seen again; this frees its space now, not at next open.
-  if (extent_ != 0) (void)store_.Discard(extent_, extent_committed_).has_value();
+  if (extent_ != 0) doomed_ = {extent_, extent_committed_};
+  (void)DropDoomed().has_value();
+  --open_;
 }
 
 Result<std::unique_ptr<Session>> Session::Load(const SessionShape& shape,
                                                const SessionOptions& options, TieredStore& store,
                                                SessionCatalog& catalog, StepCounts& steps,
-                                               SessionRecord record) {
+                                               std::atomic<int32_t>& open, SessionRecord record) {
   CAIRN_TRY(shape.Validate());
   CAIRN_TRY(options.Validate(shape));
   CAIRN_TRY(auto index,
             IndexFor(IndexOptionsOf(shape, options.index), shape.kv_heads, store.device()));
-  std::unique_ptr<Session> session(
-      new Session(shape, options, store, catalog, steps, std::move(record), std::move(index)));
+  std::unique_ptr<Session> session(new Session(shape, options, store, catalog, steps, open,
+                                               std::move(record), std::move(index)));
   if (IsForDevice(options.index, store.device())) {
     session->device_index_ = static_cast<DeviceIndex*>(session->index_.get());
   }
@@ -171,6 +175,7 @@ Status Session::Commit(const std::string& properties) {
   CAIRN_CHECK(step_rows_ == 0);
   const Slice slice(store_.timeline(), "commit");
   const auto tail_rows = static_cast<int32_t>(rows_ % shape_.block.block_rows);
+  CAIRN_TRY(DropDoomed());
   if (on_device_ != nullptr) CAIRN_TRY(on_device_->BringBack(tail_rows, &local_));
   if (extent_ != 0) CAIRN_TRY(store_.Flush(extent_));
   SessionCommit commit;
@@ -208,7 +213,9 @@ Status Session::Commit(const std::string& properties) {
 Status Session::Revert() {
   AbortStep();
   ReleaseDevice();
-  if (extent_ != 0) CAIRN_TRY(store_.Discard(extent_, extent_committed_));
+  if (extent_ != 0) doomed_ = {extent_, extent_committed_};
+  // A disk that fails keeps it for now. The session does not wait for that.
+  (void)DropDoomed().has_value();
   if (on_device_ != nullptr) on_device_->Outdate();
   fits_device_ = true;
   extent_ = 0;  // a cut extent is never written to again
@@ -223,6 +230,13 @@ Status Session::Revert() {
   new_tokens_.clear();
   for (SummarySection& section : new_sections_) section = {};
   return local_.LoadTail(committed_tail_, static_cast<int32_t>(rows_ % shape_.block.block_rows));
+}
+
+Status Session::DropDoomed() {
+  if (doomed_.extent == 0) return Ok();
+  CAIRN_TRY(store_.Discard(doomed_.extent, doomed_.from));
+  doomed_ = {};
+  return Ok();
 }
 
 Result<std::vector<uint32_t>> Session::ReadTokens() const {

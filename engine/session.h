@@ -12,6 +12,7 @@
 // while it is open too: neither it nor they ever write to ordinals that another session covers.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -39,11 +40,12 @@ namespace cairn {
 
 class Session {
  public:
-  /// Use Engine::CreateSession or OpenSession. Loads tail and representatives, not payloads.
+  /// Use Engine::CreateSession or OpenSession. Loads tail and representatives, not payloads. While
+  /// it lives `open` counts it.
   static Result<std::unique_ptr<Session>> Load(const SessionShape& shape,
                                                const SessionOptions& options, TieredStore& store,
                                                SessionCatalog& catalog, StepCounts& steps,
-                                               SessionRecord record);
+                                               std::atomic<int32_t>& open, SessionRecord record);
   ~Session();
 
   /// Freezes what the step may see: blocks complete now are memory, its positions are fixed.
@@ -69,7 +71,8 @@ class Session {
   /// caller. On an error the session on disk is what it was at the last commit, or what this one
   /// made it if only the answer got lost: opening it again tells.
   Status Commit(const std::string& properties);
-  /// Returns to the last commit.
+  /// Returns to the last commit, also while the disk fails: blocks that cannot be dropped then are
+  /// before anything else is sealed or committed.
   Status Revert();
   /// For a session loaded as it was before its last commit: the next commit takes the place of that
   /// one. `tokens` are all that the session has now.
@@ -107,8 +110,8 @@ class Session {
 
  private:
   Session(const SessionShape& shape, const SessionOptions& options, TieredStore& store,
-          SessionCatalog& catalog, StepCounts& steps, SessionRecord record,
-          std::unique_ptr<LandmarkIndex> index);
+          SessionCatalog& catalog, StepCounts& steps, std::atomic<int32_t>& open,
+          SessionRecord record, std::unique_ptr<LandmarkIndex> index);
   Status LoadPast();
   Status LoadRepresentatives(int32_t layer);
   /// Makes the rotations of [0, reach) and of a block behind.
@@ -145,6 +148,7 @@ class Session {
                    int32_t first_logged);
 
   Status SealBlocks(int32_t complete);
+  Status DropDoomed();
   Status AddRepresentatives(int32_t complete);
   /// Adds summaries of the blocks sealed last to a section of the next commit.
   void Extend(SummarySection& section, uint16_t type, int32_t layer, int32_t blocks,
@@ -161,7 +165,8 @@ class Session {
   SessionOptions options_;
   TieredStore& store_;
   SessionCatalog& catalog_;
-  StepCounts& steps_;       // of the engine
+  StepCounts& steps_;  // of the engine
+  std::atomic<int32_t>& open_;
   SessionRecord record_;    // as of the last commit
   std::string properties_;  // as of the last commit
   std::string committed_chain_;
@@ -182,6 +187,12 @@ class Session {
   uint64_t extent_ = 0;            // that this run writes; 0: none yet
   uint32_t extent_blocks_ = 0;     // blocks sealed into it
   uint32_t extent_committed_ = 0;  // of them, those that a commit covers, failed ones included
+  // Blocks that nobody wants any more, of extent_ or one of before; extent 0: none. There is never
+  // more than one such: no other extent is taken before they are dropped.
+  struct {
+    uint64_t extent = 0;
+    uint32_t from = 0;
+  } doomed_;
   std::vector<uint32_t> new_tokens_;
   std::optional<std::vector<uint32_t>> replacing_;  // tokens before new_tokens_ in the next commit
   std::vector<SummarySection> new_sections_;  // one per layer, growing; then those of sketches

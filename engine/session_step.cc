@@ -167,6 +167,7 @@ void Session::Observe(StepLog* log) {
 }
 
 Status Session::SealBlocks(int32_t complete) {
+  CAIRN_TRY(DropDoomed());
   if (extent_ == 0) {
     CAIRN_TRY(extent_, catalog_.NewExtent());
     extent_blocks_ = extent_committed_ = 0;
@@ -235,7 +236,8 @@ Status Session::EndStep() {
       index_->Truncate(0, shape_.partitions(), blocks_.size());
       near_keys_.Truncate(blocks_.size());
       if (bounds_ != nullptr) bounds_->Truncate(blocks_.size());
-      if (extent_ != 0) CAIRN_TRY(store_.Discard(extent_, extent_blocks_));
+      if (extent_ != 0) doomed_ = {extent_, extent_blocks_};
+      (void)DropDoomed().has_value();
       return done;
     }
     if (bounds_ != nullptr || keeps_sketches()) AddBounds(complete);

@@ -50,7 +50,7 @@ struct RocksColdStore::Impl {
   Status Commit(const RocksDatabase::Access& access, rocksdb::WriteBatch& writes,
                 std::string_view action);
   std::string Action(std::string_view action) const {
-    return fmt::format("cannot {} the store {}", action, database->directory().path());
+    return fmt::format("cannot {} the store {}", action, database->directory().name());
   }
 
   const RocksColdStoreOptions options;
@@ -115,7 +115,7 @@ Status RocksColdStore::Impl::Load() {
   bool sound = false;
   {
     CAIRN_TRY(const RocksDatabase::Access access, database->Read());
-    CAIRN_TRY(sound, CheckFormat(access, database->directory().path()));
+    CAIRN_TRY(sound, CheckFormat(access, database->directory().name()));
     CAIRN_TRY(blocks.Load(access, sound && !options.read_only));
   }
   if (options.read_only) return Ok();
@@ -136,7 +136,7 @@ Status RocksColdStore::Impl::CheckDiskLimit(std::span<const BlockRecord> records
   return Fail(Errc::kOutOfSpace,
               "the store {} would grow past --disk-limit {} (it has {} and needs {} more); raise "
               "it or delete sessions",
-              database->directory().path(), FormatByteSize(options.disk_limit_bytes),
+              database->directory().name(), FormatByteSize(options.disk_limit_bytes),
               FormatByteSize(now_bytes), FormatByteSize(new_bytes));
 }
 
@@ -262,7 +262,7 @@ Result<std::vector<StoreFile>> RocksColdStore::Files() {
   return files;
 }
 
-void RocksColdStore::RemoveIfNew() { impl_->database->RemoveIfNew(); }
+void RocksColdStore::RemoveIfNew(bool remove) { impl_->database->RemoveIfNew(remove); }
 
 Status RocksColdStore::Compact(CompactionWatch watch, CompactionReport& report) {
   const std::lock_guard lock(impl_->write_mutex);
@@ -272,7 +272,7 @@ Status RocksColdStore::Compact(CompactionWatch watch, CompactionReport& report) 
   };
   if (impl_->blocks.pending()) {
     return Fail(Errc::kBusy, "the store {} has blocks that were not committed; commit them first",
-                database.directory().path());
+                database.directory().name());
   }
   CAIRN_TRY(RocksCompaction(database, impl_->blocks, impl_->options).Run(commit, watch, report));
   return database.Write(Purpose::kAdd, [&](const RocksDatabase::Access& access) {

@@ -89,8 +89,8 @@ class RocksColdStore final : public ColdStore {
   Result<std::vector<StoreFile>> Files();
 
   /// Gives the store up that Open has made, and in which nothing is: it goes when this is
-  /// destroyed. Nothing happens to one that was there.
-  void RemoveIfNew();
+  /// destroyed. Nothing happens to one that was there. False takes that back.
+  void RemoveIfNew(bool remove = true);
 
   /// Copies what is in small segments, and in those that are mostly of no use, together into new
   /// ones; checks all blocks on the way, and copies damaged ones as they are. kOutOfSpace if the

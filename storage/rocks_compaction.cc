@@ -49,6 +49,7 @@ Result<std::vector<RocksCompaction::Group>> RocksCompaction::Plan() {
 
 Status RocksCompaction::CheckSpace(const Group& group) const {
   const std::string& path = database_.directory().path();
+  const std::string& name = database_.directory().name();
   const uint64_t need = group.bytes + kSpareBytes;
   struct statvfs disk {};
   if (statvfs(path.c_str(), &disk) != 0) return SystemError("look for free space at", path);
@@ -57,7 +58,7 @@ Status RocksCompaction::CheckSpace(const Group& group) const {
     return Fail(Errc::kOutOfSpace,
                 "compacting the store {} needs {} of free space for a while and the disk has {}; "
                 "free some, or delete sessions. What was compacted so far stays so",
-                path, FormatByteSize(need), FormatByteSize(free));
+                name, FormatByteSize(need), FormatByteSize(free));
   }
   if (options_.disk_limit_bytes == 0) return Ok();
   const uint64_t now = database_.directory().Bytes();
@@ -65,7 +66,7 @@ Status RocksCompaction::CheckSpace(const Group& group) const {
   return Fail(Errc::kOutOfSpace,
               "compacting the store {} would let it grow past --disk-limit {} for a while (it has "
               "{} and needs {} more); raise it. What was compacted so far stays so",
-              path, FormatByteSize(options_.disk_limit_bytes), FormatByteSize(now),
+              name, FormatByteSize(options_.disk_limit_bytes), FormatByteSize(now),
               FormatByteSize(need));
 }
 

@@ -77,7 +77,7 @@ Status RocksDatabase::OpenToRead(const RocksSetup& setup) {
             ReadAcknowledged(directory_.acknowledged_path()));
   CAIRN_TRY(const std::vector<std::string> logs, ListLogs(setup, directory_));
   if (mark) CAIRN_TRY(CheckLogs(setup, directory_, *mark));
-  CAIRN_TRY(FromRocks(OpenFiles(setup), "cannot open the store " + directory_.path()));
+  CAIRN_TRY(FromRocks(OpenFiles(setup), "cannot open the store " + directory_.name()));
   const auto check = [&]() -> Status {
     CAIRN_TRY(CheckSequence(directory_, mark, db_->GetLatestSequenceNumber()));
     // The manifest was read before the logs. If the writer has moved a log into table files and
@@ -86,7 +86,7 @@ Status RocksDatabase::OpenToRead(const RocksSetup& setup) {
     const auto is_left = [&left](const std::string& log) { return std::ranges::count(left, log); };
     if (std::ranges::all_of(logs, is_left)) return Ok();
     return Fail(Errc::kBusy, "the store {} was changed while it was being opened; try again",
-                directory_.path());
+                directory_.name());
   };
   Status status = check();
   if (!status) Close();
@@ -102,7 +102,7 @@ Status RocksDatabase::WhileLocked(const RocksSetup& setup, FunctionRef<Status()>
     return Fail(Errc::kBusy,
                 "the database of the store {} is in use by another process, or cannot be locked; "
                 "wait for it or use another --store ({})",
-                directory_.path(), locked.ToString());
+                directory_.name(), locked.ToString());
   }
   const Status changed = change();
   (void)setup.env->UnlockFile(lock);
@@ -122,7 +122,7 @@ Status RocksDatabase::OpenToWrite(const RocksSetup& setup) {
     }));
     if (cut) opened = OpenFiles(setup);
   }
-  CAIRN_TRY(FromRocks(opened, "cannot open the store " + directory_.path(), FreeToOpen()));
+  CAIRN_TRY(FromRocks(opened, "cannot open the store " + directory_.name(), FreeToOpen()));
   Status whole = CheckSequence(directory_, mark, db_->GetLatestSequenceNumber());
   if (whole) whole = BoundLogs(setup);
   if (whole) {
@@ -141,14 +141,14 @@ Status RocksDatabase::BoundLogs(const RocksSetup& setup) {
   if (logs.size() <= kMostLogs) return Ok();
   if (db_->Flush(rocksdb::FlushOptions(), meta_).ok()) return Ok();
   Close();
-  return FromRocks(OpenFiles(setup), "cannot open the store " + directory_.path(), FreeToOpen());
+  return FromRocks(OpenFiles(setup), "cannot open the store " + directory_.name(), FreeToOpen());
 }
 
 Status RocksDatabase::DropOldPayload() {
   const std::unique_lock alone(mutex_);
   if (db_ == nullptr || old_payload_ == nullptr) return Ok();
   CAIRN_TRY(AfterWrite(db_->DropColumnFamily(old_payload_),
-                       "cannot remove the old blocks of the store " + directory_.path()));
+                       "cannot remove the old blocks of the store " + directory_.name()));
   (void)db_->DestroyColumnFamilyHandle(old_payload_);
   old_payload_ = nullptr;
   mark_versions_ = 0;
@@ -234,7 +234,7 @@ Result<RocksDatabase::Access> RocksDatabase::Read() {
     return Fail(Errc::kIo,
                 "the store {} could not be opened again after a failed write; make sure its disk "
                 "works and is not full, then open the store anew",
-                directory_.path());
+                directory_.name());
   }
   return Access{std::move(lock), db_.get(), meta_, old_payload_};
 }
@@ -248,7 +248,7 @@ Status RocksDatabase::WriteOnce(Purpose purpose, FunctionRef<Status(const Access
 
 Status RocksDatabase::Write(Purpose purpose, FunctionRef<Status(const Access&)> write) {
   if (setup_.read_only) {
-    return Fail(Errc::kInvalidArgument, "the store {} is open for reading only", directory_.path());
+    return Fail(Errc::kInvalidArgument, "the store {} is open for reading only", directory_.name());
   }
   Status status = WriteOnce(purpose, write);
   if (status || purpose == Purpose::kAdd || status.error().code != Errc::kOutOfSpace) {

@@ -52,7 +52,7 @@ class RocksDatabase {
 
   const StoreDirectory& directory() const { return directory_; }
   /// If Open has made the store: it goes when this is closed.
-  void RemoveIfNew() { remove_if_new_ = true; }
+  void RemoveIfNew(bool remove) { remove_if_new_ = remove; }
   /// Removes the block records of format 1, if there are some: they are in segments by now.
   Status DropOldPayload();
 

@@ -34,7 +34,7 @@ class Upgrade {
   Status Commit(Write add);
   Status Take(std::string_view key, std::string value);
   Status AppendTaken(UpgradeReport& report);
-  std::string action() const { return "cannot upgrade the store " + database_.directory().path(); }
+  std::string action() const { return "cannot upgrade the store " + database_.directory().name(); }
 
   RocksDatabase& database_;
   RocksBlocks& blocks_;

@@ -88,12 +88,12 @@ Status SyncPath(const std::string& path) {
   return status;
 }
 
-Result<StoreDirectory> StoreDirectory::Open(const std::string& path, Use use) {
-  StoreDirectory directory(path);
+Result<StoreDirectory> StoreDirectory::Open(const std::string& name, Use use) {
+  StoreDirectory directory(name);
   if (!directory.HoldsStore()) {
     if (use != Use::kWriteOrCreate) {
       return Fail(Errc::kNotFound,
-                  "there is no store at {}; check --store, or create a session there first", path);
+                  "there is no store at {}; check --store, or create a session there first", name);
     }
     CAIRN_TRY(directory.Create());
     directory.is_new_ = true;
@@ -108,20 +108,20 @@ Status StoreDirectory::Create() {
   const bool existed = fs::exists(path_, error);
   had_directory_ = existed;
   if (existed && !fs::is_directory(path_, error)) {
-    return Fail(Errc::kInvalidArgument, "{} is a file, not a directory; name another store", path_);
+    return Fail(Errc::kInvalidArgument, "{} is a file, not a directory; name another store", name_);
   }
   if (existed) {
     CAIRN_TRY(const std::string foreign, ForeignEntry(path_));
     if (!foreign.empty()) {
       return Fail(Errc::kInvalidArgument,
-                  "{} holds '{}' and no store; name an empty or a new directory", path_, foreign);
+                  "{} holds '{}' and no store; name an empty or a new directory", name_, foreign);
     }
     if (chmod(path_.c_str(), 0700) != 0) return SystemError("make private", path_);
   }
-  const fs::path parent = fs::absolute(path_, error).parent_path();
+  const fs::path parent = fs::path(path_).parent_path();
   if (!existed && !fs::exists(parent, error)) {
     return Fail(Errc::kNotFound, "cannot create the store {}: {} does not exist; create it first",
-                path_, parent.string());
+                name_, parent.string());
   }
   CAIRN_TRY(MakeDirectory(path_));
   CAIRN_TRY(MakeDirectory(db_path()));
@@ -148,16 +148,17 @@ Status StoreDirectory::Lock() {
                       held.st_dev == named.st_dev && held.st_ino == named.st_ino;
     if (same) return Ok();
     // Its last holder has removed the store that it had made, and the lock with it.
-    return Fail(Errc::kBusy, "the store {} was being removed by another process; try again", path_);
+    return Fail(Errc::kBusy, "the store {} was being removed by another process; try again", name_);
   }
   if (errno != EWOULDBLOCK) return SystemError("lock", name);
   return Fail(Errc::kBusy,
               "the store {} is in use by another process; wait for it or use another --store",
-              path_);
+              name_);
 }
 
 StoreDirectory::StoreDirectory(StoreDirectory&& other) noexcept
-    : path_(std::move(other.path_)),
+    : name_(std::move(other.name_)),
+      path_(std::move(other.path_)),
       is_new_(other.is_new_),
       had_directory_(other.had_directory_),
       lock_fd_(std::exchange(other.lock_fd_, -1)) {}

@@ -16,6 +16,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/absolute_path.h"
 #include "base/error.h"
 
 namespace cairn {
@@ -26,11 +27,14 @@ class StoreDirectory {
 
   /// kNotFound if there is no store (and none is to be created), kInvalidArgument if the directory
   /// holds other things, kBusy if another process writes to it (readers need no lock).
-  static Result<StoreDirectory> Open(const std::string& path, Use use);
+  static Result<StoreDirectory> Open(const std::string& name, Use use);
   ~StoreDirectory();
   StoreDirectory(StoreDirectory&& other) noexcept;
   StoreDirectory& operator=(StoreDirectory&&) = delete;
 
+  /// As it was given, for messages.
+  const std::string& name() const { return name_; }
+  /// From the root on: the process may change its directory while the store is open.
   const std::string& path() const { return path_; }
   std::string db_path() const { return path_ + "/db"; }
   std::string acknowledged_path() const { return path_ + "/acknowledged"; }
@@ -58,11 +62,12 @@ class StoreDirectory {
   uint64_t Bytes() const;
 
  private:
-  explicit StoreDirectory(std::string path) : path_(std::move(path)) {}
+  explicit StoreDirectory(const std::string& name) : name_(name), path_(AbsolutePath(name)) {}
 
   Status Create();
   Status Lock();
 
+  std::string name_;
   std::string path_;
   bool is_new_ = false;
   bool had_directory_ = false;  // before Open

@@ -28,7 +28,8 @@ FOREIGN = [
      r"kernels/cuda/\w+\.(cu|cuh)|tests/support/gpu/cuda_\w+\.cc)$"),
 ]
 LARGE_DATA = r"(tests/data/[\w.-]+\.jsonl|model/adapters/[\w.-]+\.gguf)$"
-THROWERS = r"(index/faiss_cpu_index\.cc|storage/rocks_\w+\.cc)$"
+# Adapters, and memory that fails as operator new does.
+THROWERS = r"(index/faiss_cpu_index\.cc|storage/rocks_\w+\.cc|base/page_buffer\.cc)$"
 SHARED_OWNERS = r"(storage/rocks_\w+|tests/support/power_cut_\w+|tools/metrics_server)\.(h|cc)$"
 CODE = (".h", ".c", ".cc", ".cu", ".cuh")
 NARROW = CODE + (".cmake", "CMakeLists.txt", ".py", ".sh")

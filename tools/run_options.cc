@@ -4,6 +4,7 @@
 #include <charconv>
 #include <filesystem>
 
+#include "base/absolute_path.h"
 #include "base/byte_size.h"
 #include "base/device.h"
 
@@ -30,9 +31,7 @@ Status Differs(const char* flag, const std::string& given, const std::string& ma
 
 /// A path as it leads to its file from any directory.
 std::string Remembered(const std::string& path) {
-  std::error_code unknown;
-  const auto absolute = std::filesystem::absolute(path, unknown);
-  return unknown ? path : absolute.lexically_normal().string();
+  return std::filesystem::path(AbsolutePath(path)).lexically_normal().string();
 }
 
 constexpr int kDefaultRetrieveLandmark = 8;

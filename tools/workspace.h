@@ -23,6 +23,10 @@ namespace cairn {
 Result<std::unique_ptr<RocksColdStore>> OpenStore(const RunOptions& run, bool create,
                                                   bool read_only);
 
+/// An engine over a store; one that was made for it goes again if the engine does not come to be.
+Result<std::unique_ptr<Engine>> OpenEngine(std::unique_ptr<RocksColdStore> store,
+                                           const EngineOptions& options);
+
 /// Gives a store up that was made for a session which did not come to be: if it has none, it goes
 /// when it is closed. Nothing happens to a store that was there.
 void GiveUpNewStore(RocksColdStore& store, const SessionCatalog& catalog);

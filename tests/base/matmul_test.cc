@@ -1,6 +1,7 @@
 #include "base/matmul.h"
 
 #include <gtest/gtest.h>
+#include <omp.h>
 
 #include <cmath>
 #include <memory>
@@ -42,6 +43,20 @@ void ExpectProduct(const std::vector<float>& a, const std::vector<float>& b,
 }
 
 class MatmulTest : public testing::TestWithParam<DType> {};
+
+TEST_P(MatmulTest, OpenMpIsTheCallersAgain) {
+  const int before = omp_get_max_threads();
+  omp_set_num_threads(3);
+  const float numbers[16 * 16] = {};
+  float product[16];
+  MultiplyTransposed(GetParam(), numbers, numbers, product, 1, 16, 16);
+  EXPECT_EQ(omp_get_max_threads(), 3);
+  const PackedMatrix packed = PackedMatrix::Pack(GetParam(), numbers, 16, 16);
+  EXPECT_EQ(omp_get_max_threads(), 3);
+  packed.Multiply(numbers, 1, product);
+  EXPECT_EQ(omp_get_max_threads(), 3);
+  omp_set_num_threads(before);
+}
 
 TEST_P(MatmulTest, MultiplyTransposedEqualsPlainLoops) {
   TestRandom random(3);

@@ -1,10 +1,12 @@
 #include "base/parallel.h"
 
 #include <gtest/gtest.h>
+#include <omp.h>
 
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <stdexcept>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -71,6 +73,25 @@ TEST_P(ParallelTest, OneIndexRunsInTheCaller) {
   std::thread::id thread;
   ParallelFor(1, [&](int64_t) { thread = std::this_thread::get_id(); });
   EXPECT_EQ(thread, std::this_thread::get_id());
+}
+
+TEST_P(ParallelTest, OpenMpIsTheCallersAgain) {
+  const int before = omp_get_max_threads();
+  omp_set_num_threads(3);
+  for (const int64_t n : {1, 2, 100}) {
+    std::atomic<int> most = 0;
+    ParallelFor(n, [&](int64_t) {
+      if (omp_get_max_threads() > 1) ++most;
+    });
+    EXPECT_EQ(most, 0) << "bodies stay on their core";
+    EXPECT_EQ(omp_get_max_threads(), 3) << n;
+#ifndef CAIRN_SANITIZED_THREADS  // whose threads end the program when one throws
+    EXPECT_THROW(ParallelFor(n, [](int64_t i) { (void)std::vector<int>().at(i); }),
+                 std::out_of_range);
+    EXPECT_EQ(omp_get_max_threads(), 3) << n;
+#endif
+  }
+  omp_set_num_threads(before);
 }
 
 INSTANTIATE_TEST_SUITE_P(Threads, ParallelTest, testing::Values(1, 2, 5));

@@ -190,6 +190,35 @@ TEST_F(CapiTest, WrongNumbersAreRefusedAndChangeNothing) {
       << "nothing is left of the empty text: " << Why();
 }
 
+TEST_F(CapiTest, ScratchOutlivesAnArgumentThatIsRefused) {
+  CreateAndRead("s");
+  const Ids more(3, 70), bad{1u << 31};
+  ASSERT_EQ(cairn_session_append(session_, more.data(), more.size()), CAIRN_OK) << Why();
+  const Ids before = Tokens();
+  const auto generate = [&](const char* prompt, size_t bytes, uint64_t most, float temperature) {
+    return cairn_session_generate(session_, prompt, bytes, most, temperature, 0, nullptr, nullptr);
+  };
+  const auto refused = [&](cairn_status status, const char* what) {
+    EXPECT_EQ(status, CAIRN_INVALID_ARGUMENT) << what;
+    EXPECT_EQ(Tokens(), before) << what;
+  };
+  refused(cairn_session_append(session_, bad.data(), bad.size()), "no token");
+  refused(generate("a", 1, 5, -1), "temperature");
+  refused(generate("a", 1, 0, 0), "no tokens to generate");
+  refused(generate("", 0, 5, 0), "an empty prompt");
+  refused(cairn_session_read(session_, "", 0, nullptr, nullptr, nullptr), "an empty text");
+  refused(cairn_session_ask(session_, "Who?", 5, 64, nullptr, nullptr), "flags");
+  refused(cairn_session_ask(session_, "Who?", 0, 0, nullptr, nullptr), "no tokens to answer with");
+  ASSERT_EQ(cairn_session_commit(session_), CAIRN_OK) << Why();
+  EXPECT_EQ(cairn_session_committed_tokens(session_), before.size());
+}
+
+TEST_F(CapiTest, AnEmptySessionTakesNoEmptyPrompt) {
+  Create("s");
+  EXPECT_EQ(cairn_session_generate(session_, "", 0, 5, 0, 0, nullptr, nullptr),
+            CAIRN_INVALID_ARGUMENT);
+}
+
 TEST_F(CapiTest, NamesAndModelsAreChecked) {
   Create("s");
   cairn_session* other = nullptr;
@@ -257,6 +286,30 @@ TEST_F(CapiTest, OptionsReachTheSession) {
   ASSERT_EQ(cairn_options_set(options, "mass-target", "0.9"), CAIRN_OK);
   EXPECT_EQ(cairn_session_open(store_, model_, "s", options, &session_), CAIRN_OK) << Why();
   cairn_options_free(options);
+}
+
+TEST_F(CapiTest, SessionsOfOtherBlocksFollowEachOtherInOneStore) {
+  CreateAndRead("wide");
+  const Ids tokens = Tokens();
+  cairn_options* options = nullptr;
+  cairn_session* other = nullptr;
+  ASSERT_EQ(cairn_options_new(&options), CAIRN_OK);
+  ASSERT_EQ(cairn_options_set(options, "kv-type", "q8"), CAIRN_OK);
+  EXPECT_EQ(cairn_session_create(store_, model_, "narrow", options, &other), CAIRN_MISMATCH);
+  EXPECT_NE(Why().find("close them first"), std::string::npos) << Why();
+  EXPECT_EQ(SessionNames(), std::vector<std::string>{"wide"});
+  cairn_session_close(session_);
+  session_ = nullptr;
+  ASSERT_EQ(cairn_session_create(store_, model_, "narrow", options, &other), CAIRN_OK) << Why();
+  cairn_options_free(options);
+  const std::string text = LongText(20);
+  EXPECT_EQ(cairn_session_read(other, text.data(), text.size(), nullptr, nullptr, nullptr),
+            CAIRN_OK)
+      << Why();
+  cairn_session_close(other);
+  ASSERT_EQ(cairn_session_open(store_, model_, "wide", nullptr, &session_), CAIRN_OK) << Why();
+  EXPECT_EQ(Tokens(), tokens);
+  EXPECT_EQ(cairn_session_ask(session_, "Who?", 8, 0, nullptr, nullptr), CAIRN_OK) << Why();
 }
 
 TEST_F(CapiTest, TwoSessionsTakeTurnsWithOneModel) {

@@ -64,6 +64,25 @@ TEST(CapiOptions, ValuesReachTheStore) {
   cairn_options_free(options);
 }
 
+TEST_F(CapiTest, AStoreThatCannotBeOpenedIsNotMade) {
+  cairn_options* options = nullptr;
+  cairn_store* store = nullptr;
+  ASSERT_EQ(cairn_options_new(&options), CAIRN_OK);
+  ASSERT_EQ(cairn_options_set(options, "device", "cuda:4096"), CAIRN_OK) << Why();
+  const std::string path = (directory_ / "other").string();
+  EXPECT_NE(cairn_store_open(path.c_str(), CAIRN_STORE_CREATE, options, &store), CAIRN_OK);
+  EXPECT_EQ(store, nullptr);
+  EXPECT_FALSE(std::filesystem::exists(path));
+  std::filesystem::create_directory(path);
+  EXPECT_NE(cairn_store_open(path.c_str(), CAIRN_STORE_CREATE, options, &store), CAIRN_OK);
+  EXPECT_TRUE(std::filesystem::is_empty(path)) << "a directory that was there stays";
+  CloseStore();
+  EXPECT_NE(cairn_store_open(StorePath().c_str(), CAIRN_STORE_CREATE, options, &store), CAIRN_OK);
+  OpenStore();
+  EXPECT_EQ(SessionNames(), Strings{});
+  cairn_options_free(options);
+}
+
 TEST(CapiThreads, NumbersAreChecked) {
   EXPECT_EQ(cairn_set_threads(0), CAIRN_INVALID_ARGUMENT);
   EXPECT_EQ(cairn_set_threads(1025), CAIRN_INVALID_ARGUMENT);
@@ -152,6 +171,74 @@ TEST_F(CapiTest, VerifyNamesWhatIsDamaged) {
   EXPECT_NE(damaged[0].find("s session 's' layer"), std::string::npos) << damaged[0];
   EXPECT_EQ(cairn_store_verify(store_, "s", nullptr, nullptr), CAIRN_CORRUPTION);
   EXPECT_EQ(cairn_store_verify(store_, "nobody", nullptr, nullptr), CAIRN_NOT_FOUND) << Why();
+}
+
+/// Goes back in the end to the directory that is the current one now.
+class InDirectory {
+ public:
+  explicit InDirectory(const std::filesystem::path& path) { Go(path); }
+  ~InDirectory() { Go(before_); }
+  void Go(const std::filesystem::path& path) { std::filesystem::current_path(path); }
+
+ private:
+  const std::filesystem::path before_ = std::filesystem::current_path();
+};
+
+TEST_F(CapiTest, HandlesOutliveTheCurrentDirectory) {
+  namespace fs = std::filesystem;
+  for (const char* name : {"a", "b"}) {
+    fs::create_directory(directory_ / name);
+    cairn_store* store = nullptr;
+    ASSERT_EQ(cairn_store_open((directory_ / name / "s").string().c_str(), CAIRN_STORE_CREATE,
+                               nullptr, &store),
+              CAIRN_OK)
+        << Why();
+    ASSERT_EQ(cairn_store_close(store), CAIRN_OK) << Why();
+  }
+  CloseStore();
+  ASSERT_EQ(cairn_model_free(model_), CAIRN_OK) << Why();
+  model_ = nullptr;
+  fs::copy_file(TinyModel("tiny.gguf"), directory_ / "a/m.gguf");
+  fs::copy_file(TinyModel("landmark.gguf"), directory_ / "a/l.gguf");
+  cairn_options* options = nullptr;  // as for the adapter of CapiTest.LandmarksComeWithAnAdapter
+  ASSERT_EQ(cairn_options_new(&options), CAIRN_OK);
+  ASSERT_EQ(cairn_options_set(options, "chunk", "64"), CAIRN_OK);
+  ASSERT_EQ(cairn_options_set(options, "retrieve", "4"), CAIRN_OK);
+
+  InDirectory current(directory_ / "a");
+  ASSERT_EQ(cairn_store_open("s", 0, nullptr, &store_), CAIRN_OK) << Why();
+  const char* const adapters[] = {"l.gguf=1"};
+  ASSERT_EQ(cairn_model_load("m.gguf", adapters, 1, &model_), CAIRN_OK) << Why();
+  current.Go(directory_ / "b");
+  ASSERT_EQ(cairn_session_create(store_, model_, "s", options, &session_), CAIRN_OK) << Why();
+  cairn_options_free(options);
+  const std::string text = LongText(20);
+  ASSERT_EQ(cairn_session_read(session_, text.data(), text.size(), nullptr, nullptr, nullptr),
+            CAIRN_OK)
+      << Why();
+  EXPECT_EQ(cairn_store_verify(store_, "s", nullptr, nullptr), CAIRN_OK) << Why();
+  const auto files = [&](const char* name) {
+    const fs::path blocks = directory_ / name / "s/blocks";
+    return std::distance(fs::directory_iterator(blocks), fs::directory_iterator());
+  };
+  EXPECT_GT(files("a"), 0);
+  EXPECT_EQ(files("b"), 0);
+
+  // What the session remembers is named when something else is given.
+  cairn_session_close(session_);
+  session_ = nullptr;
+  cairn_model* other = nullptr;
+  ASSERT_EQ(cairn_model_load(TinyModel("other.gguf").c_str(), nullptr, 0, &other), CAIRN_OK)
+      << Why();
+  EXPECT_EQ(cairn_session_open(store_, other, "s", nullptr, &session_), CAIRN_MISMATCH);
+  EXPECT_NE(Why().find((directory_ / "a/m.gguf").string()), std::string::npos) << Why();
+  ASSERT_EQ(cairn_model_free(other), CAIRN_OK) << Why();
+  ASSERT_EQ(cairn_model_load((directory_ / "a/m.gguf").string().c_str(), nullptr, 0, &other),
+            CAIRN_OK)
+      << Why();
+  EXPECT_EQ(cairn_session_open(store_, other, "s", nullptr, &session_), CAIRN_MISMATCH);
+  EXPECT_NE(Why().find((directory_ / "a/l.gguf").string()), std::string::npos) << Why();
+  ASSERT_EQ(cairn_model_free(other), CAIRN_OK) << Why();
 }
 
 TEST_F(CapiTest, TokensGoBackToTheirText) {

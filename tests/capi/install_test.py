@@ -105,7 +105,7 @@ class Installed(unittest.TestCase):
             text = (share / "man/man1" / page).read_bytes()
             self.assertIn(b".TH", gzip.decompress(text) if page.endswith(".gz") else text)
         for script, word in (("bash-completion/completions/cairn", "complete "),
-                             ("zsh/vendor-completions/_cairn", "#compdef cairn"),
+                             ("zsh/site-functions/_cairn", "#compdef cairn"),
                              ("fish/vendor_completions.d/cairn.fish", "complete -c cairn")):
             self.assertIn(word, (share / script).read_text())
 

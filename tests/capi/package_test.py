@@ -62,6 +62,7 @@ class Package(unittest.TestCase):
         for name in ("bin/cairn", "include/cairn.h", "share/doc/cairn/copyright",
                      "share/doc/cairn/changelog.gz", "share/man/man1/cairn.1.gz",
                      "share/cairn/adapters/smollm2-135m-landmark.gguf",
+                     "share/zsh/vendor-completions/_cairn",
                      "share/doc/cairn/examples/c/ask.c"):
             self.assertIn("usr/" + name, files)
         self.assertTrue(any(name.endswith("/libcairn.so.0") for name in files))
@@ -71,10 +72,20 @@ class Package(unittest.TestCase):
             if not file.is_symlink():
                 self.assertEqual(mode, 0o755 if runs else 0o644, file)
 
+    def test_whose_what_is_linked_in_is(self):
+        text = (self.root / "usr/share/doc/cairn/copyright").read_text()
+        for name in ("FAISS", "License: Expat\n", "License: BSD-3-clause\n"):
+            self.assertIn(name, text)
+        has_cuda = "no GPU code" not in run(self.root / "usr/bin/cairn", "--version")
+        self.assertEqual("License: CUDA-EULA\n" in text, has_cuda)
+        self.assertNotIn("@", text)
+
     def test_linkers_are_told_of_the_library(self):
         control = self.directory / "control"
         run("dpkg-deb", "-e", self.package, control)
-        self.assertRegex((control / "shlibs").read_text(), r"(?m)^libcairn 0 cairn")
+        version = self.field("Version")
+        self.assertIn(f"libcairn 0 cairn (>= {version})\n", (control / "shlibs").read_text(),
+                      "later versions are as good: within a soname functions are only added")
         told = [(control / name).read_text() for name in ("postinst", "postrm", "triggers")
                 if (control / name).exists()]
         self.assertIn("ldconfig", "".join(told))

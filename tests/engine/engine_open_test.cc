@@ -66,12 +66,49 @@ TEST(EngineTest, AnotherShapeIsAMismatchThatNamesBoth) {
   EXPECT_ERROR(open(shape), Errc::kMismatch, "landmark");
 }
 
-TEST(EngineTest, BlocksOfOneEngineHaveOneSize) {
+TEST(EngineTest, BlocksOfOpenSessionsHaveOneSize) {
   auto engine = test::MemoryEngine();
-  ASSERT_GOOD(engine->CreateSession("a", Shape(), {}, "{}"));
-  EXPECT_ERROR(engine->CreateSession("b", Shape(DType::kF16), {}, "{}"), Errc::kMismatch,
-               "blocks of 256 bytes");
-  EXPECT_ERROR(engine->OpenSession("b", Shape(), {}), Errc::kNotFound, "'b'");
+  {
+    const auto session = engine->CreateSession("a", Shape(), {}, "{}");
+    ASSERT_GOOD(session);
+    EXPECT_ERROR(engine->CreateSession("b", Shape(DType::kF16), {}, "{}"), Errc::kMismatch,
+                 "blocks of 256 bytes and this one of 128");
+    EXPECT_ERROR(engine->OpenSession("b", Shape(), {}), Errc::kNotFound, "'b'");
+    EXPECT_ERROR(engine->OpenSession("a", Shape(DType::kF16), {}), Errc::kMismatch, "close");
+  }
+  // One that could not be opened is not open.
+  EXPECT_ERROR(engine->OpenSession("a", Shape(DType::kF16), {}), Errc::kMismatch, "f32");
+  ASSERT_GOOD(engine->CreateSession("b", Shape(DType::kF16), {}, "{}"));
+}
+
+// The tiers are made anew for them, each time with the budgets of the engine.
+TEST(EngineTest, SessionsOfOtherBlocksTakeTurns) {
+  const Problem wide(Shape(), 60, 31), narrow(Shape(DType::kF16), 60, 31);
+  SessionOptions options;
+  options.retrieve = 2;
+  options.recent_tokens = 4;
+  options.max_step_rows = 10;
+  Trace wide_alone(wide), narrow_alone(narrow), wide_turns(wide), narrow_turns(narrow);
+  for (const auto& [problem, trace] : {std::pair{&wide, &wide_alone}, {&narrow, &narrow_alone}}) {
+    auto engine = test::MemoryEngine();
+    auto session = engine->CreateSession("s", problem->shape, options, "{}");
+    ASSERT_GOOD(session);
+    ASSERT_GOOD(RunSteps(*session.value(), *problem, 60, 10, trace));
+  }
+  const uint64_t least = test::LeastHostBytes(Shape(), options);
+  auto engine = test::MemoryEngine({.host_bytes = 2 * least, .compute_bytes = least});
+  for (int64_t end = 20; end <= 60; end += 20) {
+    for (const auto& [problem, trace] : {std::pair{&wide, &wide_turns}, {&narrow, &narrow_turns}}) {
+      const char* const name = problem == &wide ? "wide" : "narrow";
+      auto session = end == 20 ? engine->CreateSession(name, problem->shape, options, "{}")
+                               : engine->OpenSession(name, problem->shape, options);
+      ASSERT_GOOD(session);
+      ASSERT_GOOD(RunSteps(*session.value(), *problem, end, 10, trace));
+      ASSERT_GOOD(session.value()->Commit("{}"));
+    }
+  }
+  EXPECT_EQ(wide_turns.o, wide_alone.o);
+  EXPECT_EQ(narrow_turns.o, narrow_alone.o);
 }
 
 TEST(EngineTest, BadShapesAndOptionsMakeNoSession) {
@@ -92,6 +129,22 @@ TEST(EngineTest, TooSmallABudgetSaysHowMuchIsNeeded) {
   EXPECT_ERROR(small->CreateSession("a", Shape(), {}, "{}"), Errc::kResource, "");
   auto enough = test::MemoryEngine({.host_bytes = least});
   ASSERT_GOOD(enough->CreateSession("a", Shape(), {}, "{}"));
+}
+
+TEST(EngineTest, EverySessionsBudgetIsLookedAt) {
+  SessionOptions greedy;
+  greedy.retrieve = 600;
+  const uint64_t least = test::LeastHostBytes(Shape(), {});
+  ASSERT_LT(least, test::LeastHostBytes(Shape(), greedy));
+  auto engine = test::MemoryEngine({.host_bytes = least});
+  ASSERT_GOOD(engine->CreateSession("a", Shape(), {}, "{}"));
+  EXPECT_ERROR(engine->CreateSession("b", Shape(), greedy, "{}"), Errc::kResource, "--host-memory");
+  EXPECT_ERROR(engine->OpenSession("a", Shape(), greedy), Errc::kResource, "--host-memory");
+  EXPECT_ERROR(engine->OpenSession("b", Shape(), {}), Errc::kNotFound, "'b'");
+  ASSERT_GOOD(engine->OpenSession("a", Shape(), {}));
+  auto other = test::MemoryEngine({.host_bytes = 2 * least, .compute_bytes = least});
+  ASSERT_GOOD(other->CreateSession("a", Shape(), {}, "{}"));
+  EXPECT_ERROR(other->OpenSession("a", Shape(), greedy), Errc::kResource, "--compute-memory");
 }
 
 // Sessions share tiers and catalog, not blocks.

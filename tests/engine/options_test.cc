@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "engine/stored_shape.h"
 #include "tests/engine/session_problem.h"
 
@@ -64,6 +66,24 @@ TEST(OptionsTest, NegativeNumbersAreRefused) {
   refused(&SessionOptions::recent_tokens, -1);
   refused(&SessionOptions::max_step_rows, 0);
   refused(&SessionOptions::query_stride, 0);
+}
+
+TEST(OptionsTest, NoNumberIsTooLargeToBeRefused) {
+  constexpr int32_t kMost = std::numeric_limits<int32_t>::max();
+  for (const AttentionMode mode : {AttentionMode::kLandmark, AttentionMode::kUnmodified}) {
+    for (const auto member : {&SessionOptions::retrieve, &SessionOptions::sinks,
+                              &SessionOptions::recent_tokens, &SessionOptions::max_step_rows}) {
+      const bool unused =
+          mode == AttentionMode::kLandmark &&
+          (member == &SessionOptions::sinks || member == &SessionOptions::recent_tokens);
+      if (unused) continue;
+      SessionOptions options;
+      options.*member = kMost;
+      EXPECT_ERROR(options.Validate(GoodShape(mode)), Errc::kInvalidArgument, "2147483647");
+      options.retrieve = kMost;
+      EXPECT_ERROR(options.Validate(GoodShape(mode)), Errc::kInvalidArgument, "2147483647");
+    }
+  }
 }
 
 // Spec, section 3: tail + chunk + (k + 1) B within the length the model was trained on.

@@ -50,11 +50,14 @@ class SessionFaultTest : public testing::TestWithParam<std::tuple<AttentionMode,
     ASSERT_GOOD(session);
     session_ = std::move(session).value();
   }
-  void OpenBase(Trace* trace) {
+  void OpenNew() {
     session_.reset();
     engine_.reset();
     store_ = std::make_unique<MemoryColdStore>();
     Open(true);
+  }
+  void OpenBase(Trace* trace) {
+    OpenNew();
     ASSERT_GOOD(RunSteps(*session_, problem_, kBase, kChunk, trace));
     ASSERT_GOOD(session_->Commit("{}"));
   }
@@ -78,10 +81,11 @@ class SessionFaultTest : public testing::TestWithParam<std::tuple<AttentionMode,
   }
 
   /// Steps and commits to the end; calls `repair` after an error and goes on.
-  void RunToEnd(Trace* trace, const std::function<void(bool in_commit)>& repair) {
+  void RunToEnd(Trace* trace, const std::function<void(bool in_commit)>& repair,
+                int64_t commit_every = kCommitEvery) {
     while (session_->committed_tokens() < kRows) {
       const bool commit =
-          session_->rows() % kCommitEvery == 0 && session_->rows() > session_->committed_tokens();
+          session_->rows() % commit_every == 0 && session_->rows() > session_->committed_tokens();
       const Status done =
           commit ? session_->Commit("{}") : RunStep(*session_, problem_, kChunk, trace);
       if (!done.has_value()) repair(commit);
@@ -154,6 +158,50 @@ TEST_P(SessionFaultTest, EveryOperationMayFailOnce) {
     if (passed) break;
   }
   EXPECT_GT(faults, 5);
+}
+
+/// A disk that fails in a step or a commit, and still does when what came of it is to be dropped.
+TEST_P(SessionFaultTest, WhatCannotBeDroppedIsDroppedLater) {
+  OpenBase(&expected_);
+  ASSERT_GOOD(RunSteps(*session_, problem_, kRows, kChunk, &expected_));
+  ASSERT_GOOD(session_->Commit("{}"));
+  const std::string digest = Digest();
+  const uint64_t bytes = store_->Stats().payload_bytes;
+
+  uint64_t drops = 0;
+  for (const int64_t commit_every : {kCommitEvery, kRows}) {  // rarely: blocks are written in steps
+    for (uint64_t nth = 1, errors = 1; errors > 0; ++nth) {
+      SCOPED_TRACE(testing::Message() << "write " << nth << ", commits every " << commit_every);
+      Trace trace(problem_);
+      if (commit_every < kRows) {
+        OpenBase(&trace);
+      } else {
+        OpenNew();
+      }
+      if (HasFatalFailure()) return;
+      errors = 0;
+      faulty_->FailNth(ColdOperation::kWriteBlocks, nth);
+      faulty_->FailNth(ColdOperation::kDropExtent, 1);
+      const auto repair = [&](bool) {
+        ASSERT_EQ(++errors, 1u);
+        const int64_t committed = session_->committed_tokens();
+        if (std::get<1>(GetParam()) == Remedy::kRevert) {
+          ASSERT_GOOD(session_->Revert());
+          ASSERT_EQ(session_->tokens(), committed);
+          ASSERT_EQ(session_->rows(), committed);
+        }
+        if (std::get<1>(GetParam()) == Remedy::kReopen) session_.reset();
+        drops += faulty_->calls(ColdOperation::kDropExtent);
+        if (session_ == nullptr) Open(false);
+      };
+      RunToEnd(&trace, repair, commit_every);
+      if (HasFatalFailure()) return;
+      ASSERT_EQ(Digest(), digest);
+      ASSERT_TRUE(trace.o == expected_.o);
+      ASSERT_EQ(store_->Stats().payload_bytes, bytes) << "of what was to be dropped";
+    }
+  }
+  EXPECT_GT(drops, 0u) << "nothing had to be dropped";
 }
 
 /// Only the sync of a commit fails, and it proves durable: its blocks must be there, whatever the

@@ -76,6 +76,10 @@ class Device(CliTest):
         for device in ("gpu", "cuda", "cuda:", "cuda:-1", "cuda:1x", ""):
             self.refused("ask", *self.session(), "--device", device, *ASK,
                          saying=f"--device {device}: use cpu, auto or cuda:N")
+        new = self.directory / "new"
+        self.refused("ingest", "--store", new, "--session", "s", "--model", MODEL,
+                     "--device", "cuda:4096", text, saying="device")
+        self.assertFalse(new.exists())
         done = on_device("ask", *self.session(), "--compute-memory", "2GiB", *ASK)
         self.assertEqual(done.code, 1)
         self.assertRegex(done.stderr, "cuda:0 has .* free and 2.0 GiB were asked for")
