@@ -164,6 +164,26 @@ TEST_F(FaissOnCpuTest, DoesNotFindWhatIsNoNumber) {
   EXPECT_EQ(found.scores[5], std::numeric_limits<float>::lowest());
 }
 
+// Else FAISS, or cuBLAS under it, would end the process.
+TEST_F(FaissOnCpuTest, RefusesWhereMemoryIsShort) {
+  faiss_.reset();
+  for (const size_t mebibytes : {1, 40, 270, 300}) {
+    cuda_on_cpu::SetMemory(mebibytes << 20);
+    const auto made = FaissGpu::Make(*device_, stream_.get());
+    ASSERT_FALSE(made.has_value()) << mebibytes;
+    EXPECT_EQ(made.error().code, Errc::kResource);
+    EXPECT_NE(made.error().message.find("use --index auto"), std::string::npos);
+  }
+  cuda_on_cpu::SetMemory(size_t{320} << 20);
+  EXPECT_TRUE(FaissGpu::Make(*device_, stream_.get()).has_value());
+}
+
+// FAISS takes the last error of the thread for its own, and ends the process.
+TEST_F(FaissOnCpuTest, WhatFailedBeforeIsNoConcernOfIts) {
+  ASSERT_NE(cudaSetDevice(7), cudaSuccess);
+  SearchAndCheck(DType::kF32, 4, 50, 2, 3);
+}
+
 TEST_F(FaissOnCpuTest, GivesAllBack) {
   faiss_.reset();
   const size_t before = cuda_on_cpu::Leftovers();
