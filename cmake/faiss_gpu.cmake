@@ -1,8 +1,9 @@
 # CAIRN_FAISS_GPU: FAISS's search on a GPU, as `system` (an installed FAISS that has it) or `source`
 # (Debian's source package, of which what the search needs is built here and linked with Debian's
 # library). AUTO takes the first that is there, and goes without otherwise; a named one that is not
-# there is an error. Sets CAIRN_HAS_FAISS_GPU, and with it CAIRN_FAISS_GPU_KIND and the target
-# cairn_faiss_gpu_library. Needs CAIRN_HAS_CUDA and the target faiss.
+# there is an error. Sets CAIRN_HAS_FAISS_GPU, and with it CAIRN_FAISS_GPU_KIND, the target
+# cairn_faiss_gpu_library, and CAIRN_FAISS_GPU_FOLDER of `source`, with faiss/gpu in it. Needs
+# CAIRN_HAS_CUDA and the target faiss.
 set(CAIRN_HAS_FAISS_GPU OFF)
 set(CAIRN_FAISS_GPU_KIND "")
 if(NOT CAIRN_FAISS_GPU MATCHES "^(AUTO|system|source|OFF)$")
@@ -144,6 +145,7 @@ if(CAIRN_FAISS_GPU_KIND STREQUAL "system")
     faiss cudart_static Threads::Threads rt ${CMAKE_DL_LIBS})
 elseif(CAIRN_FAISS_GPU_KIND STREQUAL "source")
   cairn_build_faiss(${folder})
+  set(CAIRN_FAISS_GPU_FOLDER ${folder})
 elseif(CAIRN_FAISS_GPU STREQUAL "AUTO")
   message(STATUS "FAISS on GPUs: not built: ${problem}")
   return()

@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <exception>
 #include <string>
+#include <string_view>
 
+#include "base/byte_size.h"
 #include "base/check.h"
 #include "index/faiss_gpu_rows.h"
 #ifdef CAIRN_CUBLAS_AT_RUN_TIME
@@ -18,8 +20,9 @@ namespace cairn {
 namespace {
 
 constexpr size_t kWorkBytes = size_t{256} << 20;
+constexpr size_t kCublasBytes = size_t{64} << 20;  // it works in 32 MiB on Hopper
 
-Error Refusal(const char* words) {
+Error Refusal(std::string_view words) {
   return {
       Errc::kResource,
       fmt::format("FAISS on the GPU: {}; use --index auto, or a smaller --compute-memory", words)};
@@ -58,6 +61,12 @@ Result<std::unique_ptr<FaissGpu>> FaissGpu::Make(Device& device, CUstream_st* st
   CAIRN_TRY(CheckFaissGpu());
   int number = 0;
   CAIRN_TRY(device.Use());
+  CAIRN_TRY(const uint64_t free_bytes, device.FreeBytes());
+  if (free_bytes < kWorkBytes + kCublasBytes) {  // it ends the process where cuBLAS finds none
+    return Refusal(fmt::format("it takes {}, and {} has {} free",
+                               FormatByteSize(kWorkBytes + kCublasBytes), device.Name(),
+                               FormatByteSize(free_bytes)));
+  }
   if (cudaGetDevice(&number) != cudaSuccess) {
     return Fail(Errc::kIo, "CUDA does not say which device is in use");
   }
@@ -95,6 +104,7 @@ Status FaissGpu::Search(const FlatSearch& search) {
   // More would not fit what it has to work in, and then it allocates, which waits.
   const int64_t at_once = QueriesAtOnce(search.count, search.k, kWorkBytes);
   const size_t query_bytes = static_cast<size_t>(search.dim) * DTypeBytes(search.type);
+  (void)cudaGetLastError();  // FAISS would take it for its own, and end the process
   try {
     for (int64_t row = 0; row < search.rows; row += at_once) {
       params.queries = search.queries + static_cast<size_t>(row) * query_bytes;

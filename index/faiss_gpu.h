@@ -14,7 +14,8 @@
 namespace cairn {
 
 /// The k largest inner products of each query; all pointers are on the device. What is equal, or as
-/// good as equal by f32 sums of rounded products, comes in any order.
+/// good as equal by f32 sums of rounded products, comes in any order. Products that are no number
+/// or -inf are not found: label -1.
 struct FlatSearch {
   DType type = DType::kF32;            ///< kF32 or kF16, of vectors and queries
   int32_t dim = 0;                     ///< of vectors and queries
@@ -33,7 +34,7 @@ class FaissGpu {
  public:
   /// For searches on this stream of this device, both of which must outlive it. Takes 256 MiB
   /// there, and what cuBLAS takes. kUnsupported where this build or machine has not what it needs,
-  /// with the remedy; kResource if FAISS has no memory.
+  /// with the remedy; kResource if FAISS has no memory, or less than 320 MiB are free.
   static Result<std::unique_ptr<FaissGpu>> Make(Device& device, CUstream_st* stream);
   ~FaissGpu();
   FaissGpu(const FaissGpu&) = delete;

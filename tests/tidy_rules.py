@@ -17,7 +17,8 @@ MAY_SEE_ALL_BELOW = {"tests": True, "examples": False}  # value: tools and capi 
 
 # Header prefix (regular expression) -> the adapter files that may include it.
 FOREIGN = [
-    (r"faiss/", r"(index/faiss_cpu_index|index/faiss_gpu|bench/flat_faiss)\.cc$"),
+    (r"faiss/", r"((index/faiss_cpu_index|index/faiss_gpu|bench/flat_faiss)\.cc|"
+                r"tests/support/faiss_on_cpu/not_searched\.(h|cc))$"),
     (r"rocksdb/", r"(storage/rocks_\w+|bench/rocks_peer|tests/support/power_cut_\w+)\.(h|cc)$"),
     (r"httplib\.h", r"tools/http_\w+\.(h|cc)$"),
     (r"prometheus/", r"tools/metrics_server\.cc$"),

@@ -109,6 +109,14 @@ cudaError_t cudaFree(void* memory) {
   return error;
 }
 
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* memory) {
+  const std::lock_guard lock(mutex);
+  *attributes = {.type = cudaMemoryTypeUnregistered, .device = -2};
+  if (IsWithin(pinned_memory, memory, 1)) *attributes = {.type = cudaMemoryTypeHost, .device = 0};
+  if (IsWithin(device_memory, memory, 1)) *attributes = {.type = cudaMemoryTypeDevice, .device = 0};
+  return cudaSuccess;
+}
+
 cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
   const std::lock_guard lock(mutex);
   if (BreaksCapture()) return cudaErrorStreamCaptureUnsupported;

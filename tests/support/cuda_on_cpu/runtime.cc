@@ -47,6 +47,14 @@ bool CanRun(const CUstream_st& stream) {
   return next.after == nullptr || next.after->passed >= next.times;
 }
 
+bool IsNamed(const CUevent_st& event) {
+  const auto waits = [&](const Operation& operation) { return operation.after == &event; };
+  const auto on_queue = [&](const auto& stream) {
+    return std::any_of(stream->queue.begin(), stream->queue.end(), waits);
+  };
+  return event.passed != event.recorded || std::any_of(streams.begin(), streams.end(), on_queue);
+}
+
 // As the stream's fiber. What overlaps begins with what was before the launch before it, if that
 // is what was put there last; and if that overlaps too, before the one before that.
 GridOrigin OriginOf(CUstream_st* stream, const Operation& operation) {
@@ -176,7 +184,9 @@ bool FailureIsDue() {
 
 size_t Leftovers() {
   const std::lock_guard lock(mutex);
-  return MemoryInUse() + streams.size() + events.size() + graphs.size();
+  const auto held =
+      std::count_if(events.begin(), events.end(), [](const auto& one) { return !one->destroyed; });
+  return MemoryInUse() + streams.size() + static_cast<size_t>(held) + graphs.size();
 }
 
 cudaError_t RunAll() {
@@ -215,7 +225,16 @@ cudaError_t cudaGetDeviceCount(int* count) {
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (device >= devices) return Say(cudaErrorInvalidDevice);
-  *properties = {.name = "CPU", .major = 8, .minor = 0, .multiProcessorCount = 2};
+  size_t free_bytes = 0, total_bytes = 0;
+  cudaMemGetInfo(&free_bytes, &total_bytes);
+  *properties = {.name = "CPU",
+                 .totalGlobalMem = total_bytes,
+                 .sharedMemPerBlock = size_t{48} << 10,
+                 .warpSize = kWarpThreads,
+                 .maxThreadsPerBlock = 1024,
+                 .major = 8,
+                 .minor = 0,
+                 .multiProcessorCount = 2};
   return cudaSuccess;
 }
 
@@ -274,10 +293,11 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   return cudaSuccess;
 }
 
+// Waits for nothing: what was recorded, and who waits for it, comes later.
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   const std::lock_guard lock(mutex);
-  RunUntil([&] { return event->passed == event->recorded; });
-  std::erase_if(events, [&](const auto& one) { return one.get() == event; });
+  event->destroyed = true;
+  std::erase_if(events, [](const auto& one) { return one->destroyed && !IsNamed(*one); });
   return cudaSuccess;
 }
 

@@ -16,6 +16,7 @@ struct CUevent_st {
   uint64_t recorded = 0;
   uint64_t passed = 0;
   char* last_passed = nullptr;  // a token of what is before the last of these places
+  bool destroyed = false;       // is kept as long as a queue names it
 };
 
 namespace cairn::cuda_on_cpu {
