@@ -199,12 +199,15 @@ void ListStore::Put(VectorList* list, const uint8_t* codes, uint16_t scale, uint
   const int64_t padded = padded_dim();
   if (place % kTileVectors == 0) {
     const size_t lines = list->codes.size() + static_cast<size_t>(TileBytes(padded)) / 64;
-    // Tile by tile: there are many lists, and none grows long.
-    list->codes.reserve(lines);
+    if (place < kShortList) {
+      // Tile by tile: there are many lists, and few grow long. Those that do, as of equal vectors,
+      // grow by what they have.
+      list->codes.reserve(lines);
+      list->scales.reserve(VectorList::PaddedScales(place + 1));
+      list->numbers.reserve(static_cast<size_t>(place + kTileVectors));
+    }
     list->codes.resize(lines);
-    list->scales.reserve(VectorList::PaddedScales(place + 1));
     list->scales.resize(VectorList::PaddedScales(place + 1));
-    list->numbers.reserve(static_cast<size_t>(place + kTileVectors));
   }
   Write(list, place, codes);
   if (place > 0 && list->equal) {

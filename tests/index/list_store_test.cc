@@ -115,6 +115,26 @@ TEST(ListStore, TruncatesAndGoesOn) {
   EXPECT_EQ(store.unlisted().size(), 100);
 }
 
+// A long list is not copied for every tile that it grows by.
+TEST(ListStore, LongListsGrowByWhatTheyHave) {
+  ListStore store(DType::kBF16, 16, 1, kFrom);
+  const std::vector<float> one = TestRandom(8).Normals(16);
+  int64_t copies = 0;
+  size_t codes = 0, scales = 0, numbers = 0;
+  for (int v = 0; v < 20'000; ++v) {
+    store.Append(1, one.data());
+    if (!store.listed()) continue;
+    ASSERT_EQ(store.lists().size(), 1u);
+    const VectorList& list = store.lists()[0];
+    copies += (list.codes.capacity() != codes) + (list.scales.capacity() != scales) +
+              (list.numbers.capacity() != numbers);
+    codes = list.codes.capacity();
+    scales = list.scales.capacity();
+    numbers = list.numbers.capacity();
+  }
+  EXPECT_LT(copies, 3 * 16);
+}
+
 void ExpectSame(const ListStore& found, const ListStore& expected, const float* query) {
   ASSERT_EQ(found.size(), expected.size());
   ASSERT_EQ(found.listed(), expected.listed());
