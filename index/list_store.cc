@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "base/check.h"
@@ -33,6 +34,10 @@ float Extreme(int64_t n) {
   const double root = std::sqrt(2 * std::log(static_cast<double>(n)));
   return static_cast<float>(root - (std::log(0.5 * root * root) + std::log(4 * M_PI)) / (2 * root) +
                             0.15);
+}
+
+float Clamped(double number) {
+  return static_cast<float>(std::min(number, double{std::numeric_limits<float>::max()}));
 }
 
 float Widen(uint16_t bf16) { return std::bit_cast<float>(uint32_t{bf16} << 16); }
@@ -138,12 +143,12 @@ void ListStore::MakeLists(const std::vector<float>& vectors) {
   }
 }
 
-void ListStore::NoteDirection(const float* vector, const float* centre, float squared_distance) {
-  if (!(squared_distance > 0) || !std::isfinite(squared_distance)) return;
-  const float per_length = 1.0f / std::sqrt(squared_distance);
+void ListStore::NoteDirection(const float* vector, const float* centre, double squared_distance) {
+  if (!(squared_distance > 0)) return;
+  const double per_length = 1.0 / std::sqrt(squared_distance);
   std::vector<float> direction(static_cast<size_t>(dim_));
   for (size_t d = 0; d < direction.size(); ++d) {
-    direction[d] = (vector[d] - centre[d]) * per_length;
+    direction[d] = static_cast<float>((double{vector[d]} - double{centre[d]}) * per_length);
   }
   float* sums = directions_.data();
   for (const float element : direction) {
@@ -161,7 +166,9 @@ float ListStore::Width(const float* query) const {
   const float square = std::inner_product(query, query + dim_, query, 0.0f);
   // As if as many more had been noted as there are dimensions, in all directions alike.
   const auto dim = static_cast<float>(dim_);
-  return std::sqrt(std::max((along + square) * dim / (directions_noted_ + dim), 0.0f));
+  const float squared = (along + square) * dim / (directions_noted_ + dim);
+  constexpr float kWidest = 1e18f;
+  return squared < kWidest * kWidest ? std::sqrt(std::max(squared, 0.0f)) : kWidest;
 }
 
 // All vectors [vectors, D] before there are lists.
@@ -256,7 +263,7 @@ void ListStore::AppendVector(const float* vector, uint32_t number) {
   Put(&list, codes_.data(), scale, number);
   std::vector<float> centre(static_cast<size_t>(dim_));
   Read(centres_, nearest, centre.data());
-  const float squared_distance = SquaredDistance(vector, centre.data(), dim_);
+  const double squared_distance = SquaredDistance(vector, centre.data(), dim_);
   list.squares += squared_distance;
   if (number % kNotedEvery == 0) NoteDirection(vector, centre.data(), squared_distance);
   SetSpread(nearest);
@@ -313,7 +320,7 @@ void ListStore::SetCentre(int64_t index, const std::vector<float>& centre) {
     centres_.scales[at] = scale;
   }
   const std::vector<float> zero(centre.size());
-  squares_[at] = SquaredDistance(centre.data(), zero.data(), dim_);
+  squares_[at] = Clamped(SquaredDistance(centre.data(), zero.data(), dim_));
   Measure(index);
 }
 
@@ -334,7 +341,7 @@ void ListStore::SetSpread(int64_t index) {
   const VectorList& list = lists_[static_cast<size_t>(index)];
   const double elements = static_cast<double>(list.count()) * dim_;
   spreads_[static_cast<size_t>(index)] =
-      elements == 0 ? 0.0f : static_cast<float>(std::sqrt(list.squares / elements));
+      elements == 0 ? 0.0f : Clamped(std::sqrt(list.squares / elements));
   logs_[static_cast<size_t>(index)] = std::log(static_cast<float>(list.count()));
   extremes_[static_cast<size_t>(index)] = Extreme(list.count());
 }

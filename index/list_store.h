@@ -90,7 +90,7 @@ class ListStore {
   const float* spreads() const { return spreads_.data(); }
 
   /// The deviation of a query's products with the vectors of a list, over the list's spread: lists
-  /// are wider in some directions than in others, and all of them in about the same.
+  /// are wider in some directions than in others, and all of them in about the same. At most 1e18.
   float Width(const float* query) const;
 
   /// Element d of a vector is centre()[d] + scale·step()[d]·(code − 128); step is bf16.
@@ -155,7 +155,7 @@ class ListStore {
   /// Makes room for it if `list` is a new one.
   void SetCentre(int64_t list, const std::vector<float>& centre);
   /// Takes note of the direction in which a vector lies from its list's centre.
-  void NoteDirection(const float* vector, const float* centre, float squared_distance);
+  void NoteDirection(const float* vector, const float* centre, double squared_distance);
   /// Sums a list's squares anew.
   void Measure(int64_t list);
   void SetSpread(int64_t list);
