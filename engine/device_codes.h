@@ -2,8 +2,8 @@
 // it is complete; what is behind the last one the index keeps as it came.
 //
 // Codes follow from the vectors and their order alone. Only a truncation into a chunk leaves its
-// codes in use for the blocks that stay; when the chunk is complete again these are coded anew, as
-// what their codes said.
+// codes in use for the blocks that stay, unless the index has kept them as they came; when the
+// chunk is complete again these are coded anew, as what their codes said.
 #pragma once
 
 #include <cstdint>

@@ -34,6 +34,8 @@ Result<std::unique_ptr<LandmarkIndex>> DeviceIndex::Make(const IndexOptions& opt
   std::unique_ptr<DeviceIndex> index(new DeviceIndex(options, device));
   if (options.kind == IndexKind::kInt8) {
     index->codes_ = std::make_unique<DeviceCodes>(options, device);
+    index->tails_ = std::make_unique<ChunkTails>(options.partitions, index->codes_->chunk_blocks(),
+                                                 index->block_bytes());
   }
   // Refuses what it would refuse later.
   CAIRN_TRY(cuda::ScoreVectors(
@@ -143,7 +145,16 @@ Status DeviceIndex::Append(int32_t first_partition, int32_t partition_count, int
   CAIRN_TRY(stream_.CopyPiecesToDevice(At(first_partition, size + begin), staged,
                                        {piece, static_cast<size_t>(partition_count),
                                         static_cast<size_t>(capacity_) * block_bytes(), piece}));
-  if (codes_ == nullptr || (size + end) % capacity_ != 0) return Ok();
+  if (codes_ == nullptr) return Ok();
+  for (int32_t p = 0; p < partition_count; ++p) {
+    tails_->Add(first_partition + p, size + begin, end - begin,
+                staged + static_cast<size_t>(p) * piece);
+  }
+  if ((size + end) % capacity_ != 0) return Ok();
+  for (int32_t p = first_partition; p < first_partition + partition_count; ++p) {
+    const bool as_they_came = coded(p) <= size + end - capacity_;
+    if (as_they_came) tails_->Code(p, size + end);
+  }
   ++version_;
   CAIRN_TRY(device_.Use());
   return codes_->Code(first_partition, partition_count, size + end, At(first_partition, 0),
@@ -180,6 +191,14 @@ Status DeviceIndex::Add(int32_t first_partition, int32_t partition_count, int64_
   return Ok();
 }
 
+void DeviceIndex::Keep() {
+  const std::lock_guard lock(mutex_);
+  if (codes_ == nullptr) return;
+  for (int32_t p = 0; p < options_.partitions; ++p) {
+    tails_->Keep(p, sizes_[static_cast<size_t>(p)]);
+  }
+}
+
 void DeviceIndex::Truncate(int32_t first_partition, int32_t partition_count, int64_t size) {
   const std::lock_guard lock(mutex_);
   for (int32_t p = first_partition; p < first_partition + partition_count; ++p) {
@@ -190,7 +209,26 @@ void DeviceIndex::Truncate(int32_t first_partition, int32_t partition_count, int
 }
 
 void DeviceIndex::TruncateCodes(int32_t first_partition, int32_t partition_count, int64_t size) {
-  if (codes_ != nullptr && codes_->Truncate(first_partition, partition_count, size)) ++version_;
+  if (codes_ == nullptr) return;
+  bool fewer = false;
+  for (int32_t p = first_partition; p < first_partition + partition_count; ++p) {
+    if (codes_->Truncate(p, 1, size)) {
+      fewer = true;
+      // If that fails, codes stay in use.
+      const auto kept = tails_->Kept(p, size);
+      if (!kept.empty() && PutBack(p, size, kept)) codes_->Truncate(p, 1, size - size % capacity_);
+    }
+    tails_->Cut(p, size);
+  }
+  if (fewer) ++version_;
+}
+
+Status DeviceIndex::PutBack(int32_t partition, int64_t size, std::span<const std::byte> blocks) {
+  CAIRN_TRY(std::byte* const staged, Staging(blocks.size()));
+  std::copy(blocks.begin(), blocks.end(), staged);
+  CAIRN_TRY(stream_.CopyToDevice(At(partition, 0), staged, blocks.size()));
+  tails_->Add(partition, size - size % capacity_, size % capacity_, staged);
+  return Ok();
 }
 
 Status DeviceIndex::OrderAfterAdds(DeviceStream& stream) {

@@ -7,9 +7,11 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/device.h"
+#include "engine/chunk_tails.h"
 #include "engine/device_codes.h"
 #include "index/landmark_index.h"
 #include "kernels/cuda/fold.h"
@@ -30,6 +32,7 @@ class DeviceIndex final : public LandmarkIndex {
   Status Reserve(int64_t blocks) override;
   Status Add(int32_t first_partition, int32_t partition_count, int64_t count,
              const float* vectors) override;
+  void Keep() override;
   void Truncate(int32_t first_partition, int32_t partition_count, int64_t size) override;
   int64_t size(int32_t partition) const override;
   Status Search(const SearchRequest& request, SearchResult* result) override;
@@ -100,6 +103,8 @@ class DeviceIndex final : public LandmarkIndex {
   Status Append(int32_t first_partition, int32_t partition_count, int64_t size, int64_t count,
                 int64_t begin, int64_t end, const float* vectors);
   void TruncateCodes(int32_t first_partition, int32_t partition_count, int64_t size);
+  /// Puts `blocks`, which end with block `size` of a partition, where those that are no codes lie.
+  Status PutBack(int32_t partition, int64_t size, std::span<const std::byte> blocks);
   Status ScoreRange(int32_t first_partition, int32_t partition_count, int64_t begin, int64_t end,
                     const float* queries, int32_t rows, float* scores, int64_t score_stride,
                     CUstream_st* stream);
@@ -127,6 +132,7 @@ class DeviceIndex final : public LandmarkIndex {
   mutable std::mutex mutex_;
   std::vector<int64_t> sizes_;          // of partitions
   std::unique_ptr<DeviceCodes> codes_;  // or null
+  std::unique_ptr<ChunkTails> tails_;   // with codes
   int64_t capacity_ = 0;                // blocks of each; with codes, of a chunk
   uint64_t version_ = 0;
   DeviceBuffer stored_;        // [partitions, capacity, R, padded_dim]

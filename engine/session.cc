@@ -104,6 +104,7 @@ Status Session::LoadPast() {
     loaded[layer] = LoadRepresentatives(static_cast<int32_t>(layer));
   });
   for (const Status& status : loaded) CAIRN_TRY(status);
+  index_->Keep();
   new_sections_.resize(2 * static_cast<size_t>(shape_.layers));
   return Ok();
 }
@@ -203,6 +204,7 @@ Status Session::Commit(const std::string& properties) {
   committed_tail_ = std::move(commit.tail);
   committed_chain_ = chain_;
   committed_blocks_ = blocks_;
+  index_->Keep();
   new_tokens_.clear();
   replacing_.reset();
   for (SummarySection& section : new_sections_) section = {};

@@ -128,6 +128,10 @@ class Session {
                   const float* q, float* o);
 
   bool certifies() const { return mass_log_ != nullptr || options_.mass_target > 0; }
+  /// The first row of the open step that the mass log takes.
+  int32_t FirstLogged() const;
+  /// The first row of the open step that is measured, for the log or for a mass target.
+  int32_t FirstMeasured() const;
   bool keeps_sketches() const {
     return options_.keep_sketches && shape_.mode == AttentionMode::kUnmodified;
   }

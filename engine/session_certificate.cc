@@ -91,6 +91,13 @@ int32_t Session::Room() const {
   return plan_.choose + static_cast<int32_t>((shape_.context_rows - reach) / b);
 }
 
+int32_t Session::FirstLogged() const {
+  const int64_t logged = mass_log_ == nullptr ? step_rows_ : mass_log_->from_row - rows_;
+  return static_cast<int32_t>(std::clamp<int64_t>(logged, 0, step_rows_));
+}
+
+int32_t Session::FirstMeasured() const { return options_.mass_target > 0 ? 0 : FirstLogged(); }
+
 bool Session::MissesTooMuch() const {
   const float most = 1 - options_.mass_target;
   return std::ranges::any_of(certifier_.missed(), [&](const MissedMass& missed) {
@@ -100,9 +107,7 @@ bool Session::MissesTooMuch() const {
 
 Status Session::CertifyRead(int32_t layer, const float* q, const StepLog::Mark& before, float* o) {
   const bool aims = options_.mass_target > 0;
-  const int64_t logged = mass_log_ == nullptr ? step_rows_ : mass_log_->from_row - rows_;
-  const auto first_logged = static_cast<int32_t>(std::clamp<int64_t>(logged, 0, step_rows_));
-  const int32_t first = aims ? 0 : first_logged;
+  const int32_t first_logged = FirstLogged(), first = FirstMeasured();
   if (first == step_rows_) return Ok();
   StepPlan plan = plan_;
   SessionOptions options = options_;

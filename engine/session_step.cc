@@ -80,6 +80,7 @@ Status Session::BeginStep(int32_t rows) {
   }
   step_rows_ = rows;
   attention_.BeginStep(rows_);
+  attention_.WeighFrom(FirstMeasured());
   return Ok();
 }
 

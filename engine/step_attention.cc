@@ -99,7 +99,7 @@ void StepAttention::ListBlocks(const Call& call, int32_t first_group, int32_t gr
 
 void StepAttention::AttendRows(const Call& call, int32_t head, int32_t first_row, int32_t rows,
                                std::span<const BlockRef> refs, const BlockShape& shape, float* o,
-                               float* lse) {
+                               float* lse, bool bf16) {
   const int32_t dim = shape_.block.head_dim, group = shape_.group();
   const int64_t stride = static_cast<int64_t>(shape_.query_heads) * dim;
   const int64_t offset = first_row * stride + static_cast<int64_t>(head) * group * dim;
@@ -108,7 +108,7 @@ void StepAttention::AttendRows(const Call& call, int32_t head, int32_t first_row
   params.mode =
       shape_.mode == AttentionMode::kLandmark ? SoftmaxMode::kGrouped : SoftmaxMode::kPlain;
   params.scale = shape_.scale > 0 ? shape_.scale : 1.0f / std::sqrt(static_cast<float>(dim));
-  params.bf16 = true;
+  params.bf16 = bf16;
   params.rope = &rope_;
   params.rows = rows;
   params.group = group;
@@ -139,10 +139,11 @@ void StepAttention::AttendLocal(const Call& call, const LocalRows& local) {
     const auto head = static_cast<int32_t>(task % shape_.kv_heads);
     // Later tiles see more keys: start with them.
     const int32_t first = (tiles - 1 - static_cast<int32_t>(task / shape_.kv_heads)) * kRowsPerTask;
-    AttendRows(
-        call, head, first, std::min(kRowsPerTask, call.rows - first),
-        {local_refs_.data() + static_cast<int64_t>(head) * count, static_cast<size_t>(count)},
-        shape_.block.open(), call.o, lse_.data());
+    const int32_t tile = std::min(kRowsPerTask, call.rows - first);
+    const std::span<const BlockRef> refs(local_refs_.data() + static_cast<int64_t>(head) * count,
+                                         static_cast<size_t>(count));
+    AttendRows(call, head, first, tile, refs, shape_.block.open(), call.o, lse_.data());
+    WeighRows(call, head, first, tile, refs, shape_.block.open());
   });
 }
 
@@ -166,9 +167,11 @@ void StepAttention::AttendOnHost(const Call& call, int32_t first_row, int32_t ro
     const int32_t from = static_cast<int32_t>(task / shape_.kv_heads) * tile;
     const int32_t count = std::min(tile, rows - from);
     const int64_t list = (shared ? 0 : static_cast<int64_t>(from)) * shape_.kv_heads + head;
-    AttendRows(call, head, first_row + from, count,
-               {refs_.data() + list * per_list, static_cast<size_t>(per_list)}, shape_.block,
-               fetched_o_.data(), fetched_lse_.data());
+    const std::span<const BlockRef> refs(refs_.data() + list * per_list,
+                                         static_cast<size_t>(per_list));
+    AttendRows(call, head, first_row + from, count, refs, shape_.block, fetched_o_.data(),
+               fetched_lse_.data());
+    WeighRows(call, head, first_row + from, count, refs, shape_.block);
     MergeFetched(call, head, first_row + from, count);
   });
 }
@@ -196,7 +199,7 @@ Status StepAttention::AttendOnDevice(const Call& call, int32_t first_row, int32_
     }
     MergeFetched(call, head, first_row, rows);
   }
-  return Ok();
+  return weighs_ ? WeighOnHost(call, first_row, rows) : Ok();
 }
 
 Status StepAttention::AttendFetched(const Call& call, int32_t first_group, int32_t groups,
@@ -225,6 +228,7 @@ Status StepAttention::Run(const StepPlan& plan, int32_t layer, const float* q, i
   lse_.resize(static_cast<size_t>(shape_.query_heads) * rows);
   fetched_lse_.resize(lse_.size());
   fetched_o_.resize(lse_.size() * shape_.block.head_dim);
+  BeginWeighing(call);
 
   const int32_t step = GroupsPerFetch(call);
   const bool fetches = !plan.fixed.empty() || choice.k > 0;
@@ -256,6 +260,7 @@ Status StepAttention::Run(const StepPlan& plan, int32_t layer, const float* q, i
       CAIRN_TRY(LogGroups(call, group, groups));
     }
   }
+  if (weighs_) EndWeighing(call);
   if (fetches && store_.reads_ahead()) steady_[layer].Note(ids_);
   return Ok();
 }

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -40,9 +41,12 @@ class StepAttention {
   /// that the next step begins with.
   void Observe(StepLog* log) { log_ = log; }
   void BeginStep(int64_t first_row) { first_row_ = first_row; }
+  /// From row `row` of a step on lse() is to be that of products in f32, also where attention is of
+  /// numbers rounded to bf16; what Run gives stays the same bits.
+  void WeighFrom(int32_t row) { weigh_from_ = row; }
 
   /// Of the last Run: log-sum-exp of all that each row and head read, [Hkv, rows, G].
-  const float* lse() const { return lse_.data(); }
+  const float* lse() const { return weighs_ ? weighed_lse_.data() : lse_.data(); }
   /// log of what the candidates weigh that row `row` of the last Run did not read, where they were
   /// scored: [Hq]. Arguments as of that Run. Reads them all: for audits.
   Status WeighUnread(const StepPlan& plan, int32_t layer, const float* q, int32_t rows,
@@ -76,7 +80,16 @@ class StepAttention {
     return static_cast<int32_t>(call.plan.fixed.size()) + call.choice.k;
   }
   void AttendRows(const Call& call, int32_t head, int32_t first_row, int32_t rows,
-                  std::span<const BlockRef> refs, const BlockShape& shape, float* o, float* lse);
+                  std::span<const BlockRef> refs, const BlockShape& shape, float* o, float* lse,
+                  bool bf16 = true);
+  void BeginWeighing(const Call& call);
+  /// Adds what a head's rows read of these blocks to weighed_lse_, for rows from weigh_from_ on.
+  void WeighRows(const Call& call, int32_t head, int32_t first_row, int32_t rows,
+                 std::span<const BlockRef> refs, const BlockShape& shape);
+  /// The blocks listed, for rows that a device has attended.
+  Status WeighOnHost(const Call& call, int32_t first_row, int32_t rows);
+  /// Rows before weigh_from_ have the lse that they were attended with.
+  void EndWeighing(const Call& call);
   Result<Pins> WaitFor(TieredStore::Ticket& ticket);
   /// Where the listed blocks are, before they are asked for.
   void LogTiers();
@@ -102,8 +115,12 @@ class StepAttention {
   StepLog* log_ = nullptr;
   int64_t first_row_ = 0;
   std::vector<StoreTier> tiers_;  // of ids_, while there is a log
-  std::vector<float> part_o_;     // [rows, Hq, D], of one block
-  std::vector<float> part_lse_;   // [Hkv, rows, G], of one block
+  std::vector<float> part_o_;     // [rows, Hq, D], of one block, or of what is weighed
+  std::vector<float> part_lse_;   // [Hkv, rows, G], of the same
+
+  int32_t weigh_from_ = std::numeric_limits<int32_t>::max();
+  bool weighs_ = false;             // in the last Run
+  std::vector<float> weighed_lse_;  // [Hkv, rows, G]
 };
 
 }  // namespace cairn

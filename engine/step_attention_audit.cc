@@ -1,6 +1,9 @@
-// What StepAttention reads for audits: the blocks that a row left unread.
+// What StepAttention does for certificates and audits: it weighs what rows have read in f32, and
+// the blocks that a row left unread.
 #include <algorithm>
+#include <limits>
 
+#include "base/parallel.h"
 #include "engine/log_sum.h"
 #include "engine/step_attention.h"
 
@@ -10,6 +13,53 @@ namespace {
 constexpr size_t kBlocksAtOnce = 256;
 
 }  // namespace
+
+void StepAttention::BeginWeighing(const Call& call) {
+  const bool rounds = AttendHasBf16() || store_.device() != nullptr;
+  weighs_ = weigh_from_ < call.rows && rounds && shape_.block.dtype != DType::kF32 &&
+            call.rows * shape_.group() > kExactQueries;
+  if (!weighs_) return;
+  weighed_lse_.assign(lse_.size(), -std::numeric_limits<float>::infinity());
+  part_o_.resize(fetched_o_.size());
+  part_lse_.resize(lse_.size());
+}
+
+void StepAttention::WeighRows(const Call& call, int32_t head, int32_t first_row, int32_t rows,
+                              std::span<const BlockRef> refs, const BlockShape& shape) {
+  const int32_t begin = std::max(first_row, weigh_from_), end = first_row + rows;
+  if (!weighs_ || begin >= end) return;
+  AttendRows(call, head, begin, end - begin, refs, shape, part_o_.data(), part_lse_.data(), false);
+  const int64_t of_head = static_cast<int64_t>(head) * call.rows;
+  for (int64_t i = (of_head + begin) * shape_.group(); i < (of_head + end) * shape_.group(); ++i) {
+    LogSum sum;
+    sum.Add(weighed_lse_[i]);
+    sum.Add(part_lse_[i]);
+    weighed_lse_[i] = static_cast<float>(sum.value());
+  }
+}
+
+Status StepAttention::WeighOnHost(const Call& call, int32_t first_row, int32_t rows) {
+  CAIRN_TRY(const Pins pins, store_.FetchToHost(ids_));
+  for (size_t i = 0; i < refs_.size(); ++i) refs_[i].payload = pins.payloads()[i];
+  const int64_t per_list = BlocksPerList(call);
+  const bool shared = call.choice.groups == 1;
+  ParallelFor(shape_.kv_heads, [&](int64_t head) {
+    for (int32_t row = 0; row < (shared ? 1 : rows); ++row) {
+      WeighRows(
+          call, static_cast<int32_t>(head), first_row + row, shared ? rows : 1,
+          {refs_.data() + (row * shape_.kv_heads + head) * per_list, static_cast<size_t>(per_list)},
+          shape_.block);
+    }
+  });
+  return Ok();
+}
+
+void StepAttention::EndWeighing(const Call& call) {
+  for (int64_t head = 0; head < shape_.kv_heads; ++head) {
+    const int64_t at = head * call.rows * shape_.group();
+    std::copy_n(lse_.begin() + at, weigh_from_ * shape_.group(), weighed_lse_.begin() + at);
+  }
+}
 
 Status StepAttention::WeighUnread(const StepPlan& plan, int32_t layer, const float* q, int32_t rows,
                                   const Choice& choice, const BlockMap& blocks, int32_t row,

@@ -46,7 +46,7 @@ void EncodeNumbersOn(const float* HWY_RESTRICT vector, float scale, const CodeSt
   const DF d;
   const DI di;
   const hn::Rebind<uint8_t, DF> d8;
-  const float per_half = scale > 0 ? 2.0f / scale : 0.0f;
+  const float per_half = scale < 1e-36f ? 0.0f : 2.0f / scale;  // times 1 / step it is finite
   const auto half = hn::Set(d, 0.5f);
   int64_t i = 0;
   for (; i + kLanes <= steps.dim; i += kLanes) {

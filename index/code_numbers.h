@@ -18,7 +18,7 @@ struct CodeSteps {
 /// most 3e38.
 float LeastScale(const float* vector, const CodeSteps& steps);
 
-/// The nearest codes, within 128 ± 127; all 128 for a scale of 0.
+/// The nearest codes, within 128 ± 127; all 128 for a scale of less than 1e-36.
 void EncodeNumbers(const float* vector, float scale, const CodeSteps& steps, uint8_t* codes);
 
 /// The numbers of codes [dim].

@@ -78,9 +78,18 @@ void CodeStore::Seal() {
     chunk.scale.mean[static_cast<size_t>(d)] =
         static_cast<uint8_t>((sum + chunk_vectors() / 2) / chunk_vectors());
   }
+  const int64_t uncoded = kept_ - coded_blocks();
+  if (uncoded > 0 && uncoded < chunk_blocks_) {
+    kept_tail_.assign(tail_.data(), tail_.data() + static_cast<size_t>(uncoded) * block_floats());
+  }
   chunks_.push_back(std::move(chunk));
   tail_.clear();
   tail_blocks_ = 0;
+}
+
+void CodeStore::Keep() {
+  kept_ = size();
+  kept_tail_ = std::vector<float>();
 }
 
 void CodeStore::Truncate(int64_t size) {
@@ -93,12 +102,17 @@ void CodeStore::Truncate(int64_t size) {
     for (int64_t b = 0; b < kept; ++b) {
       Read(chunk * chunk_blocks_ + b, tail.data() + static_cast<size_t>(b) * block_floats());
     }
+    if (chunk == kept_ / chunk_blocks_) {
+      std::copy_n(kept_tail_.data(), std::min(tail.size(), kept_tail_.size()), tail.data());
+    }
     chunks_.resize(static_cast<size_t>(chunk));
     tail_ = std::move(tail);
   }
   tail_.resize(static_cast<size_t>(kept) * block_floats());
   tail_blocks_ = kept;
   if (kept == 0) tail_ = std::vector<float>();
+  kept_ = std::min(kept_, size);
+  if (coded_blocks() <= kept_) kept_tail_ = std::vector<float>();
 }
 
 void CodeStore::Read(int64_t block, float* vectors) const {
@@ -126,7 +140,7 @@ void CodeStore::Read(int64_t block, float* vectors) const {
 }
 
 uint64_t CodeStore::memory_bytes() const {
-  uint64_t bytes = tail_.capacity() * sizeof(float);
+  uint64_t bytes = (tail_.capacity() + kept_tail_.capacity()) * sizeof(float);
   for (const Chunk& chunk : chunks_) {
     bytes += chunk.codes.capacity() * sizeof(Line) +
              (sizeof(float) + sizeof(uint16_t) + 1) * chunk.scale.low.size();

@@ -4,8 +4,9 @@
 // Vectors are coded by chunks: of every dimension the range within the chunk is cut into 255 steps.
 // A chunk that is not full keeps its vectors as they came, so codes depend on the vectors and their
 // order alone, not on how many were appended at once. Truncate into a coded chunk is the exception:
-// what is left of it is what the codes say.
-// Owns its memory. One writer or any number of readers at a time.
+// what is left of it is what the codes say, but for the blocks that were not coded at the last
+// Keep, which are kept as they came. Owns its memory. One writer or any number of readers at a
+// time.
 #pragma once
 
 #include <cstddef>
@@ -31,6 +32,8 @@ class CodeStore {
 
   /// Appends `count` blocks; `vectors` is [count, representatives, dim] f32, finite as bf16.
   void Append(int64_t count, const float* vectors);
+  /// What is held now is what Truncate comes back to, whatever is appended meanwhile.
+  void Keep();
   /// Forgets blocks with ordinal ≥ size.
   void Truncate(int64_t size);
 
@@ -78,6 +81,8 @@ class CodeStore {
   int64_t tail_blocks_ = 0;
   std::vector<Chunk> chunks_;
   std::vector<float> tail_;
+  int64_t kept_ = 0;              // blocks at the last Keep
+  std::vector<float> kept_tail_;  // the tail then, if its chunk was coded since
 };
 
 }  // namespace cairn

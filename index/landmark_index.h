@@ -88,7 +88,12 @@ class LandmarkIndex {
   /// Does what Load left, for up to so many partitions, as if the blocks had come by Add. Beside
   /// nothing else.
   virtual void Settle(int32_t /*partitions*/) {}
-  /// Forgets blocks with ordinal ≥ size.
+  /// What is held now is what Truncate comes back to, bit for bit, whatever is added meanwhile.
+  /// Where Load left something to Settle, it comes back to what Settle makes of it. Beside nothing
+  /// else.
+  virtual void Keep() {}
+  /// Forgets blocks with ordinal ≥ size. An index that keeps codes may find them a little otherwise
+  /// afterwards, unless all partitions come to what they held at the last Keep.
   virtual void Truncate(int32_t first_partition, int32_t partition_count, int64_t size) = 0;
   virtual int64_t size(int32_t partition) const = 0;
 

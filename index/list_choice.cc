@@ -72,7 +72,8 @@ void Group::Choose() {
     return int64_t{found[i].number} / store_.representatives();
   };
   scratch.top.Reset(k_);
-  for (size_t i = 0; i < found.size();) {
+  int64_t blocks = 0;
+  for (size_t i = 0; i < found.size(); ++blocks) {
     const int64_t block = block_of(i);
     float weight = kEmpty;
     for (; i < found.size() && block_of(i) == block; ++i) {
@@ -81,6 +82,14 @@ void Group::Choose() {
     scratch.top.Offer(weight, block);
   }
   scratch.top.Write(0, ordinals_, weights_);
+  // Where scores are beyond f32 nothing may be found: k blocks are chosen all the same.
+  int64_t* const end = ordinals_ + k_;
+  int64_t* next = ordinals_ + std::min<int64_t>(blocks, k_);
+  for (int64_t block = low_ / store_.representatives(); next != end; ++block) {
+    if (std::find(ordinals_, next, block) != next) continue;
+    weights_[next - ordinals_] = kEmpty;
+    *next++ = block;
+  }
 }
 
 }  // namespace cairn::list_search

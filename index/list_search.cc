@@ -16,7 +16,9 @@ namespace {
 
 /// z: how far beyond its spread a list is still looked into.
 constexpr float kOptimism = 3.5f;
-/// How far a score may be above what exponentials are taken relative to.
+/// Of products with a list's vectors, as it is estimated: what is added to it stays finite.
+constexpr float kWidest = 1e37f;
+/// How far scores may be from what exponentials are taken relative to.
 constexpr float kFar = 60.0f;
 /// Lists with the largest bounds come first, to learn what the others must reach.
 constexpr size_t kFirstLists = 8;
@@ -98,7 +100,7 @@ void Group::Rank() {
                      scratch.scores.data());
       float most = kEmpty;
       for (int64_t j = 0; j < lists; ++j) {
-        const float width = query_width * spreads[j];
+        const float width = std::min(query_width * spreads[j], kWidest);
         // The sum of exponentials of n normal variables: while they spread little each adds what
         // is to be expected, half of the variance; then the largest of them is all.
         const float extreme = std::min(width, extremes[j]);
@@ -110,7 +112,8 @@ void Group::Rank() {
       const float lse = JoinLse(estimate, lse_[r]);
       scratch.lse[static_cast<size_t>(r)] = lse;
       for (int64_t j = 0; j < lists; ++j) {
-        const float bound = scores[j] + kOptimism * query_width * spreads[j] - lse;
+        const float width = std::min(query_width * spreads[j], kWidest);
+        const float bound = scores[j] + kOptimism * width - lse;
         bounds[j] = bounds[j] < bound ? bound : bounds[j];
       }
     }
@@ -159,8 +162,10 @@ float Group::ScorePiece(const Piece& piece, const VectorList* next) {
       };
       MaxAndSum& taken = scratch.taken[at];
       FoldedSums found = fold(taken.max);
-      if (!(found.max < taken.max + kFar)) {  // the estimate was no measure for these
-        taken = {found.max, taken.sum * std::exp(taken.max - found.max)};
+      const bool beneath = taken.sum == 0 && found.max < taken.max - kFar;
+      if (!(found.max < taken.max + kFar) || beneath) {  // the estimate was no measure for these
+        const float sum = beneath ? 0.0f : taken.sum * std::exp(taken.max - found.max);
+        taken = {found.max, sum};
         found = fold(taken.max);
       }
       taken.sum += times * found.sum;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "base/check.h"
@@ -35,10 +36,8 @@ float Extreme(int64_t n) {
                             0.15);
 }
 
-// Of a list of so many vectors: from any of these on a tile of scales can be read.
-size_t PaddedScales(int64_t count) {
-  return static_cast<size_t>((count + kTileVectors - 1) / kTileVectors * kTileVectors +
-                             kTileVectors);
+float Clamped(double number) {
+  return static_cast<float>(std::min(number, double{std::numeric_limits<float>::max()}));
 }
 
 float Widen(uint16_t bf16) { return std::bit_cast<float>(uint32_t{bf16} << 16); }
@@ -62,9 +61,7 @@ void ListStore::Append(int64_t count, const float* vectors, bool later) {
     count -= added;
     waits_ = waits_ || (later && vectors_ >= listed_from_);
     if (vectors_ < listed_from_ || waits_) return;
-    const std::vector<float> plain = ReadUnlisted();
-    unlisted_.Truncate(0);
-    MakeLists(plain);
+    MakeLists(TakeUnlisted());
   }
   AppendToLists(count, vectors);
 }
@@ -72,8 +69,7 @@ void ListStore::Append(int64_t count, const float* vectors, bool later) {
 void ListStore::Settle() {
   if (!waits_) return;
   waits_ = false;
-  const std::vector<float> plain = ReadUnlisted();
-  unlisted_.Truncate(0);
+  const std::vector<float> plain = TakeUnlisted();
   const int64_t size = this->size();
   // Lists begin with as many as if they had not waited.
   const int64_t begun = (listed_from_ + representatives_ - 1) / representatives_;
@@ -147,12 +143,12 @@ void ListStore::MakeLists(const std::vector<float>& vectors) {
   }
 }
 
-void ListStore::NoteDirection(const float* vector, const float* centre, float squared_distance) {
-  if (!(squared_distance > 0) || !std::isfinite(squared_distance)) return;
-  const float per_length = 1.0f / std::sqrt(squared_distance);
+void ListStore::NoteDirection(const float* vector, const float* centre, double squared_distance) {
+  if (!(squared_distance > 0)) return;
+  const double per_length = 1.0 / std::sqrt(squared_distance);
   std::vector<float> direction(static_cast<size_t>(dim_));
   for (size_t d = 0; d < direction.size(); ++d) {
-    direction[d] = (vector[d] - centre[d]) * per_length;
+    direction[d] = static_cast<float>((double{vector[d]} - double{centre[d]}) * per_length);
   }
   float* sums = directions_.data();
   for (const float element : direction) {
@@ -170,7 +166,9 @@ float ListStore::Width(const float* query) const {
   const float square = std::inner_product(query, query + dim_, query, 0.0f);
   // As if as many more had been noted as there are dimensions, in all directions alike.
   const auto dim = static_cast<float>(dim_);
-  return std::sqrt(std::max((along + square) * dim / (directions_noted_ + dim), 0.0f));
+  const float squared = (along + square) * dim / (directions_noted_ + dim);
+  constexpr float kWidest = 1e18f;
+  return squared < kWidest * kWidest ? std::sqrt(std::max(squared, 0.0f)) : kWidest;
 }
 
 // All vectors [vectors, D] before there are lists.
@@ -208,12 +206,15 @@ void ListStore::Put(VectorList* list, const uint8_t* codes, uint16_t scale, uint
   const int64_t padded = padded_dim();
   if (place % kTileVectors == 0) {
     const size_t lines = list->codes.size() + static_cast<size_t>(TileBytes(padded)) / 64;
-    // Tile by tile: there are many lists, and none grows long.
-    list->codes.reserve(lines);
+    if (place < kShortList) {
+      // Tile by tile: there are many lists, and few grow long. Those that do, as of equal vectors,
+      // grow by what they have.
+      list->codes.reserve(lines);
+      list->scales.reserve(VectorList::PaddedScales(place + 1));
+      list->numbers.reserve(static_cast<size_t>(place + kTileVectors));
+    }
     list->codes.resize(lines);
-    list->scales.reserve(PaddedScales(place + 1));
-    list->scales.resize(PaddedScales(place + 1));
-    list->numbers.reserve(static_cast<size_t>(place + kTileVectors));
+    list->scales.resize(VectorList::PaddedScales(place + 1));
   }
   Write(list, place, codes);
   if (place > 0 && list->equal) {
@@ -254,13 +255,15 @@ int64_t ListStore::NearestList(const float* vector) {
 }
 
 void ListStore::AppendVector(const float* vector, uint32_t number) {
+  if (number >= kept_.vectors) RememberLists();
   const int64_t nearest = NearestList(vector);
+  Remember(nearest);
   VectorList& list = lists_[static_cast<size_t>(nearest)];
   const uint16_t scale = Encode(vector, codes_.data());
   Put(&list, codes_.data(), scale, number);
   std::vector<float> centre(static_cast<size_t>(dim_));
   Read(centres_, nearest, centre.data());
-  const float squared_distance = SquaredDistance(vector, centre.data(), dim_);
+  const double squared_distance = SquaredDistance(vector, centre.data(), dim_);
   list.squares += squared_distance;
   if (number % kNotedEvery == 0) NoteDirection(vector, centre.data(), squared_distance);
   SetSpread(nearest);
@@ -277,10 +280,10 @@ void ListStore::Part(int64_t index) {
   while (!open.empty()) {
     const int64_t now = open.back();
     open.pop_back();
-    const VectorList list = lists_[static_cast<size_t>(now)].count() > LongestList() &&
-                                    !lists_[static_cast<size_t>(now)].equal
-                                ? std::move(lists_[static_cast<size_t>(now)])
-                                : VectorList();
+    VectorList list = lists_[static_cast<size_t>(now)].count() > LongestList() &&
+                              !lists_[static_cast<size_t>(now)].equal
+                          ? std::move(lists_[static_cast<size_t>(now)])
+                          : VectorList();
     if (list.count() == 0) continue;
     std::vector<float> vectors(static_cast<size_t>(list.count() * dim_));
     for (int64_t v = 0; v < list.count(); ++v) Read(list, v, vectors.data() + v * dim_);
@@ -295,6 +298,7 @@ void ListStore::Part(int64_t index) {
       Put(&lists_[static_cast<size_t>(parting.side[at] != 0 ? other : now)], codes.data(),
           list.scales[at], list.numbers[at]);
     }
+    RememberParted(now, std::move(list));
     SetCentre(now, parting.means[0]);
     SetCentre(other, parting.means[1]);
     open.push_back(other);
@@ -316,7 +320,7 @@ void ListStore::SetCentre(int64_t index, const std::vector<float>& centre) {
     centres_.scales[at] = scale;
   }
   const std::vector<float> zero(centre.size());
-  squares_[at] = SquaredDistance(centre.data(), zero.data(), dim_);
+  squares_[at] = Clamped(SquaredDistance(centre.data(), zero.data(), dim_));
   Measure(index);
 }
 
@@ -337,7 +341,7 @@ void ListStore::SetSpread(int64_t index) {
   const VectorList& list = lists_[static_cast<size_t>(index)];
   const double elements = static_cast<double>(list.count()) * dim_;
   spreads_[static_cast<size_t>(index)] =
-      elements == 0 ? 0.0f : static_cast<float>(std::sqrt(list.squares / elements));
+      elements == 0 ? 0.0f : Clamped(std::sqrt(list.squares / elements));
   logs_[static_cast<size_t>(index)] = std::log(static_cast<float>(list.count()));
   extremes_[static_cast<size_t>(index)] = Extreme(list.count());
 }
@@ -356,32 +360,6 @@ void ListStore::Read(const VectorList& list, int64_t place, float* vector) const
   DecodeNumbers(codes, Widen(list.scales[static_cast<size_t>(place)]), steps(), vector);
 }
 
-void ListStore::Truncate(int64_t size) {
-  CAIRN_CHECK(size >= 0);
-  if (size >= this->size()) return;
-  const int64_t kept = size * representatives_;
-  if (!listed() || size == 0) {
-    if (listed()) *this = ListStore(unlisted_.type(), dim_, representatives_, listed_from_);
-    unlisted_.Truncate(size);
-    vectors_ = kept;
-    waits_ = waits_ && vectors_ >= listed_from_;
-    return;
-  }
-  for (size_t j = 0; j < lists_.size(); ++j) {
-    VectorList& list = lists_[j];
-    const auto end = std::lower_bound(list.numbers.begin(), list.numbers.end(), kept);
-    if (end == list.numbers.end()) continue;
-    const auto left = static_cast<size_t>(end - list.numbers.begin());
-    list.numbers.resize(left);
-    list.scales.resize(PaddedScales(static_cast<int64_t>(left)));
-    if (left > 0) list.last = list.numbers.back();
-    list.codes.resize((left + kTileVectors - 1) / kTileVectors *
-                      static_cast<size_t>(TileBytes(padded_dim())) / 64);
-    Measure(static_cast<int64_t>(j));
-  }
-  vectors_ = kept;
-}
-
 uint64_t ListStore::memory_bytes() const {
   uint64_t bytes = (centre_.capacity() + directions_.capacity() + wide_step_.capacity() +
                     inverse_step_.capacity() + squares_.capacity() + spreads_.capacity() +
@@ -390,6 +368,12 @@ uint64_t ListStore::memory_bytes() const {
                    step_.capacity() * sizeof(uint16_t) + lists_.capacity() * sizeof(VectorList) +
                    MemoryOf(centres_) + unlisted_.memory_bytes();
   for (const VectorList& list : lists_) bytes += MemoryOf(list);
+  bytes += kept_.directions.capacity() * sizeof(float);
+  if (kept_.unlisted.has_value()) bytes += kept_.unlisted->memory_bytes();
+  for (const auto& [number, was] : kept_.was) {
+    bytes += sizeof(number) + sizeof(was) + was.centre.capacity();
+    if (was.parted.has_value()) bytes += MemoryOf(*was.parted);
+  }
   return bytes;
 }
 

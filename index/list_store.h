@@ -7,11 +7,14 @@
 // with a scale of each vector's own; a list that is parted takes its codes along as they are.
 // Before there are so many vectors that lists are worth having, they stay as they came. What is
 // held depends on the vectors and their order alone, not on how many were appended at once;
-// Truncate is the exception: lists stay parted as they were. Owns its memory. One writer or any
-// number of readers at a time.
+// Truncate is the exception: lists stay parted as they were, unless it comes back to what was held
+// at the last Keep. For that a store remembers what lists were that have changed since. Owns its
+// memory. One writer or any number of readers at a time.
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -34,6 +37,11 @@ struct VectorList {
   double squares = 0;  ///< Σ |vector − centre|²
   bool equal = true;   ///< all codes and scales are the same
 
+  /// How long `scales` is for so many vectors: from any of these on a tile can be read.
+  static size_t PaddedScales(int64_t count) {
+    return static_cast<size_t>((count + kTileVectors - 1) / kTileVectors * kTileVectors +
+                               kTileVectors);
+  }
   int64_t count() const { return static_cast<int64_t>(numbers.size()); }
   const uint8_t* tiles() const { return codes.data()->bytes; }
 };
@@ -56,6 +64,9 @@ class ListStore {
   bool waits() const { return waits_; }
   /// Makes the lists that wait; they are what they would be if none had waited.
   void Settle();
+  /// What is held now is what Truncate comes back to, whatever is appended meanwhile; of lists that
+  /// wait, what Settle makes of them if it comes before.
+  void Keep();
   /// Forgets blocks with ordinal ≥ size.
   void Truncate(int64_t size);
 
@@ -79,7 +90,7 @@ class ListStore {
   const float* spreads() const { return spreads_.data(); }
 
   /// The deviation of a query's products with the vectors of a list, over the list's spread: lists
-  /// are wider in some directions than in others, and all of them in about the same.
+  /// are wider in some directions than in others, and all of them in about the same. At most 1e18.
   float Width(const float* query) const;
 
   /// Element d of a vector is centre()[d] + scale·step()[d]·(code − 128); step is bf16.
@@ -92,10 +103,48 @@ class ListStore {
   CodeSteps steps() const {
     return {centre_.data(), wide_step_.data(), inverse_step_.data(), dim_};
   }
+  /// What a list was.
+  struct KeptList {
+    int64_t count;
+    uint32_t first, last;
+    double squares;
+    bool equal;
+    float centre_squares, spread, log, extreme;
+    std::optional<VectorList> parted;  // all of it and more, if it was parted since
+    std::vector<uint8_t> centre;       // then its centre's codes
+    uint16_t centre_scale;
+  };
+  /// What is remembered since Keep.
+  struct Kept {
+    int64_t vectors = 0;                          // that were held
+    std::optional<RepresentativeStore> unlisted;  // if lists were made since
+    bool changed = false;                         // lists that were there have; then also:
+    size_t lists = 0;
+    std::map<int64_t, KeptList> was;  // those that changed
+    std::vector<float> directions;
+    float directions_noted = 0;
+  };
+
   void AppendVector(const float* vector, uint32_t number);
   void AppendToLists(int64_t count, const float* vectors);
   void MakeLists(const std::vector<float>& vectors);
   std::vector<float> ReadUnlisted() const;
+  /// Leaves none unlisted, and remembers them if they are what was kept.
+  std::vector<float> TakeUnlisted();
+  /// Before the first vector behind what was kept comes to the lists.
+  void RememberLists();
+  /// Before list `list` changes.
+  void Remember(int64_t list);
+  /// Before a list whose vectors were taken out gets another centre.
+  void RememberParted(int64_t list, VectorList vectors);
+  /// Comes back to what was kept, from what is remembered of it.
+  void Restore();
+  void RestoreList(int64_t number, KeptList* was);
+  /// Forgets all lists.
+  void DropLists();
+  /// Takes vectors from `left` on out of the lists.
+  void CutLists(int64_t left);
+  void CutList(VectorList* list, int64_t left) const;
   /// Codes [padded_dim] of a vector, in `codes`; returns the scale.
   uint16_t Encode(const float* vector, uint8_t* codes) const;
   void Put(VectorList* list, const uint8_t* codes, uint16_t scale, uint32_t number) const;
@@ -106,7 +155,7 @@ class ListStore {
   /// Makes room for it if `list` is a new one.
   void SetCentre(int64_t list, const std::vector<float>& centre);
   /// Takes note of the direction in which a vector lies from its list's centre.
-  void NoteDirection(const float* vector, const float* centre, float squared_distance);
+  void NoteDirection(const float* vector, const float* centre, double squared_distance);
   /// Sums a list's squares anew.
   void Measure(int64_t list);
   void SetSpread(int64_t list);
@@ -131,6 +180,7 @@ class ListStore {
   std::vector<float> extremes_;
   std::vector<float> directions_;  // [D, D]: sums of products of their elements
   float directions_noted_ = 0;
+  Kept kept_;
 
   // Of the vector that is appended.
   std::vector<uint8_t> codes_;

@@ -127,6 +127,7 @@ class StoreIndex final : public LandmarkIndex {
     return Append(first_partition, partition_count, count, vectors, true);
   }
   void Settle(int32_t partitions) override;
+  void Keep() override;
   void Truncate(int32_t first_partition, int32_t partition_count, int64_t size) override;
   int64_t size(int32_t partition) const override {
     CAIRN_CHECK(partition >= 0 && partition < options_.partitions);
@@ -187,13 +188,24 @@ void StoreIndex<Kind>::Settle([[maybe_unused]] int32_t partitions) {
 }
 
 template <class Kind>
+void StoreIndex<Kind>::Keep() {
+  for ([[maybe_unused]] Store& store : stores_) {
+    if constexpr (requires { store.Keep(); }) {
+      const uint64_t before = store.memory_bytes();
+      store.Keep();
+      memory_bytes_ -= before - store.memory_bytes();
+    }
+  }
+}
+
+template <class Kind>
 void StoreIndex<Kind>::Truncate(int32_t first_partition, int32_t partition_count, int64_t size) {
   for (int32_t i = 0; i < partition_count; ++i) {
     CAIRN_CHECK(first_partition >= 0 && first_partition + i < options_.partitions);
     Store& store = stores_[static_cast<size_t>(first_partition + i)];
     const uint64_t before = store.memory_bytes();
     store.Truncate(size);
-    memory_bytes_ -= before - store.memory_bytes();
+    memory_bytes_ += store.memory_bytes() - before;  // what was kept may have been less compact
   }
 }
 

@@ -42,9 +42,9 @@ struct Halves {
 std::vector<float> Farthest(const std::vector<float>& vectors, const std::vector<float>& from) {
   const auto dim = static_cast<int32_t>(from.size());
   const float* best = vectors.data();
-  float most = -1;
+  double most = -1;
   for (size_t at = 0; at < vectors.size(); at += from.size()) {
-    const float distance = SquaredDistance(vectors.data() + at, from.data(), dim);
+    const double distance = SquaredDistance(vectors.data() + at, from.data(), dim);
     if (distance > most) {
       most = distance;
       best = vectors.data() + at;
@@ -85,19 +85,22 @@ std::vector<uint8_t> Sides(const std::vector<float>& vectors, const std::vector<
 
 }  // namespace
 
-// In 16 sums side by side.
-float SquaredDistance(const float* a, const float* b, int32_t dim) {
+// In 16 sums side by side; in double, as squares of what f32 holds may be beyond it.
+double SquaredDistance(const float* a, const float* b, int32_t dim) {
   constexpr int32_t kSums = 16;
-  float sums[kSums] = {};
+  double sums[kSums] = {};
   int32_t d = 0;
   for (; d + kSums <= dim; d += kSums) {
     for (int32_t i = 0; i < kSums; ++i) {
-      const float difference = a[d + i] - b[d + i];
+      const double difference = double{a[d + i]} - double{b[d + i]};
       sums[i] += difference * difference;
     }
   }
-  for (; d < dim; ++d) sums[d % kSums] += (a[d] - b[d]) * (a[d] - b[d]);
-  return std::accumulate(sums, sums + kSums, 0.0f);
+  for (; d < dim; ++d) {
+    const double difference = double{a[d]} - double{b[d]};
+    sums[d % kSums] += difference * difference;
+  }
+  return std::accumulate(sums, sums + kSums, 0.0);
 }
 
 Parting TwoMeans(const std::vector<float>& vectors, int32_t dim) {

@@ -7,7 +7,7 @@
 namespace cairn {
 
 /// |a − b|² of two vectors of `dim` elements.
-float SquaredDistance(const float* a, const float* b, int32_t dim);
+double SquaredDistance(const float* a, const float* b, int32_t dim);
 
 struct Parting {
   std::vector<uint8_t> side;    ///< 0 or 1 for each vector; there are some of both

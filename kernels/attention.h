@@ -27,6 +27,8 @@ struct BlockRef {
   int32_t rows = 0;                    ///< rows written so far, in [0, B]
 };
 
+inline constexpr int32_t kExactQueries = 16;
+
 /// Query row i stands at q_positions[i] and sees the key rows at positions ≤ its own.
 ///
 /// kGrouped: the block with position ≤ q_position < position + B is the row's own section: its
@@ -37,8 +39,8 @@ struct AttendParams {
   BlockShape shape;
   SoftmaxMode mode = SoftmaxMode::kPlain;
   float scale = 1.0f;  ///< multiplies q·k, usually 1/√D
-  /// Where the CPU has instructions for it, products of many queries with 16-bit payloads and codes
-  /// may be of numbers rounded to bf16, summed in f32.
+  /// Where the CPU has instructions for it, products of more than kExactQueries queries (T·G) with
+  /// 16-bit payloads and codes may be of numbers rounded to bf16, summed in f32.
   bool bf16 = false;
   const RopeTable* rope = nullptr;  ///< covers every q_position − block position that is seen
   int32_t rows = 0;                 ///< T

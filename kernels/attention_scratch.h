@@ -16,7 +16,8 @@ namespace cairn {
 inline constexpr int32_t kTileVectors = 3;    // vectors side by side in a tile
 inline constexpr int32_t kMaxTileLanes = 48;  // kTileVectors vectors of 16 floats
 inline constexpr int32_t kRowPadding = 8;     // rows and columns of products come in eights
-inline constexpr int32_t kFewQueries = 16;    // up to here a query is worked on along D
+/// Up to here a query is worked on along D.
+inline constexpr int32_t kFewQueries = kExactQueries;
 inline constexpr int64_t kPassBytes = 512 << 10;
 
 constexpr int64_t RoundUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }

@@ -20,8 +20,10 @@ AnswerCertificate::AnswerCertificate(const Flags& flags, Workspace& workspace,
 void AnswerCertificate::Report(const Answer& answer, nlohmann::json* json) const {
   if (!wanted_) return;
   const Session& session = workspace_.session();
-  const CertificateReport report = MakeCertificate(log_, session.shape(), session.options(),
-                                                   answer.first_token, answer.answer_tokens);
+  const AnswerPlace place{answer.first_token - answer.question_tokens, answer.first_token,
+                          std::vector<double>(static_cast<size_t>(answer.answer_tokens), 1.0),
+                          workspace_.model().predicts_from_landmarks()};
+  const CertificateReport report = MakeCertificate(log_, session.shape(), session.options(), place);
   if (json == nullptr) {
     Tell("{}", DescribeCertificate(report, answer.texts));
   } else {

@@ -92,7 +92,8 @@ Result<AnswerSources> AskForSources(Workspace& workspace, Conversation& conversa
   sources.texts = sources.answer.texts;
   const Answer& answer = sources.answer;
   sources.place = {answer.first_token - answer.question_tokens, answer.first_token,
-                   TokenWeights(sources.texts, sources.question)};
+                   TokenWeights(sources.texts, sources.question),
+                   workspace.model().predicts_from_landmarks()};
   sources.passages = RankPassages(sources.log, sources.shape, sources.place);
   return sources;
 }
@@ -127,7 +128,8 @@ std::string DescribeToken(const AnswerSources& sources, int64_t token) {
                        "blocks, and their share of the attention", "runner-up", "blocks from");
   uint64_t search_ns = 0, fetch_ns = 0, wait_ns = 0;
   for (const HeadLog& head : sources.log.heads) {
-    if (TokenOfRow(sources.shape, head.row) == row_token) shown += HeadLine(sources.log, head);
+    if (AnswerTokenOf(sources.shape, sources.place, head.row) == token)
+      shown += HeadLine(sources.log, head);
   }
   for (const LayerLog& layer : sources.log.layers) {
     const int64_t last = TokenOfRow(sources.shape, layer.first_row + layer.rows - 1);

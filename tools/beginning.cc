@@ -20,10 +20,14 @@ int64_t NextStepEnd(const SessionProfile& profile, int64_t first) {
 
 }  // namespace
 
-std::string ReadingText(const SessionProfile& profile, const SessionOptions& options) {
+std::string ReadingText(const SessionProfile& profile, const SessionOptions& options,
+                        std::optional<int32_t> device) {
   nlohmann::json json{{"retrieve", options.retrieve},
                       {"query_stride", options.query_stride},
                       {"index", IndexKindName(options.index)},
+                      {"mass_target", options.mass_target},
+                      {"mass_by", options.mass_by == MassBy::kBound ? "bound" : "estimate"},
+                      {"device", device.has_value() ? nlohmann::json(*device) : "cpu"},
                       {"threads", Threads()}};
   if (profile.mode == AttentionMode::kUnmodified) {
     json["sinks"] = options.sinks;

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "engine/options.h"
@@ -21,8 +22,10 @@ struct Beginning {
   std::string reading;  ///< how, as ReadingText says it; empty while there are no tokens
 };
 
-/// What the bytes of a step depend on beside model and profile: options of a command, and cores.
-std::string ReadingText(const SessionProfile& profile, const SessionOptions& options);
+/// What the bytes of a step depend on beside model and profile: options of a command, the device
+/// (nullopt: the CPU), and cores.
+std::string ReadingText(const SessionProfile& profile, const SessionOptions& options,
+                        std::optional<int32_t> device);
 
 /// The last token count at or below `most_tokens` where a full step ends, of those that a reading
 /// from the first token takes; with `behind_block` one where a block ends too. 0 always does.

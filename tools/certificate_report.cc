@@ -100,18 +100,17 @@ std::string Percent(double share) { return fmt::format("{:.1f} %", 100 * share);
 }  // namespace
 
 CertificateReport MakeCertificate(const MassLog& log, const SessionShape& shape,
-                                  const SessionOptions& options, int64_t first_token,
-                                  int64_t answer_tokens) {
+                                  const SessionOptions& options, const AnswerPlace& answer) {
   CertificateReport report{
       .mode = shape.mode, .target = options.mass_target, .by = options.mass_by};
   Cases all;
-  std::vector<Cases> tokens(static_cast<size_t>(answer_tokens));
+  std::vector<Cases> tokens(answer.weights.size());
   std::vector<Cases> layers(static_cast<size_t>(shape.layers));
   for (const MissedMass& missed : log.heads) {
-    const int64_t token = TokenOfRow(shape, missed.row) + 1 - first_token;
-    if (token < 0 || token >= answer_tokens) continue;
+    const auto token = AnswerTokenOf(shape, answer, missed.row);
+    if (!token.has_value()) continue;
     all.push_back(&missed);
-    tokens[static_cast<size_t>(token)].push_back(&missed);
+    tokens[static_cast<size_t>(*token)].push_back(&missed);
     layers[static_cast<size_t>(missed.layer)].push_back(&missed);
   }
   report.answer = Summarize(all, report);

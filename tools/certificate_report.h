@@ -9,6 +9,7 @@
 
 #include "engine/certificate.h"
 #include "engine/options.h"
+#include "tools/passages.h"
 
 namespace cairn {
 
@@ -40,10 +41,9 @@ struct CertificateReport {
   std::vector<MissedSummary> layers{};
 };
 
-/// `answer_tokens` tokens were answered from `first_token` of the session on.
+/// `answer` has a weight, whatever it is, for each token.
 CertificateReport MakeCertificate(const MassLog& log, const SessionShape& shape,
-                                  const SessionOptions& options, int64_t first_token,
-                                  int64_t answer_tokens);
+                                  const SessionOptions& options, const AnswerPlace& answer);
 
 /// `texts` are of the answer's tokens.
 nlohmann::json CertificateJson(const CertificateReport& report,

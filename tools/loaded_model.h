@@ -39,6 +39,8 @@ class LoadedModel {
   const AdapterSet& adapters() const { return adapters_; }
   /// Null for models without trained landmarks.
   const LandmarkInfo* landmark() const { return adapters_.landmark(); }
+  /// Whether what follows a block's last token is predicted from the landmark behind it.
+  bool predicts_from_landmarks() const { return landmark() != nullptr && landmark()->in_loss; }
   const Tokenizer& tokenizer() const { return tokenizer_; }
   /// kUnsupported if the model has no template cairn knows.
   Result<ChatTemplate> Template() const { return ChatTemplate::FromGguf(file_, tokenizer_); }

@@ -47,7 +47,8 @@ std::map<Place, double> Background(const StepLog& log, const SessionShape& shape
   std::map<Place, double> sums;
   std::set<int64_t> rows;
   for (const HeadLog& head : log.heads) {
-    if (TokenOfRow(shape, head.row) + 1 >= answer.first_token) continue;
+    const auto token = PredictedBy(shape, answer.from_landmarks, head.row);
+    if (!token.has_value() || *token >= answer.first_token) continue;
     rows.insert(head.row);
     for (const ReadBlock& read : log.Of(head)) {
       sums[{head.layer, head.head, read.block}] += read.top_share;
@@ -70,6 +71,23 @@ int64_t TokenOfRow(const SessionShape& shape, int64_t row) {
   if (shape.mode != AttentionMode::kLandmark) return row;
   const int64_t rows = shape.block.block_rows;
   return row - row / rows - (row % rows == rows - 1 ? 1 : 0);
+}
+
+std::optional<int64_t> PredictedBy(const SessionShape& shape, bool from_landmarks, int64_t row) {
+  if (shape.mode == AttentionMode::kLandmark) {
+    const int64_t rows = shape.block.block_rows;
+    const int64_t silent = from_landmarks ? rows - 2 : rows - 1;
+    if (row % rows == silent) return std::nullopt;
+  }
+  return TokenOfRow(shape, row) + 1;
+}
+
+std::optional<int64_t> AnswerTokenOf(const SessionShape& shape, const AnswerPlace& answer,
+                                     int64_t row) {
+  const auto token = PredictedBy(shape, answer.from_landmarks, row);
+  const int64_t end = answer.first_token + std::ssize(answer.weights);
+  if (!token.has_value() || *token < answer.first_token || *token >= end) return std::nullopt;
+  return *token - answer.first_token;
 }
 
 std::vector<double> TokenWeights(const std::vector<std::string>& texts,
@@ -107,14 +125,14 @@ std::vector<double> TokenWeights(const std::vector<std::string>& texts,
 std::vector<Passage> RankPassages(const StepLog& log, const SessionShape& shape,
                                   const AnswerPlace& answer) {
   const std::map<Place, double> background = Background(log, shape, answer);
-  const auto count = std::ssize(answer.weights);
   std::map<int64_t, Passage> passages;                   // by block
   std::map<int64_t, double> peaks;                       // by block
   std::map<std::pair<int64_t, int64_t>, double> beyond;  // by token and block: the most of a head
   std::set<int64_t> rows;
   for (const HeadLog& head : log.heads) {
-    const int64_t token = TokenOfRow(shape, head.row) + 1 - answer.first_token;
-    if (token < 0 || token >= count) continue;
+    const auto of_answer = AnswerTokenOf(shape, answer, head.row);
+    if (!of_answer.has_value()) continue;
+    const int64_t token = *of_answer;
     rows.insert(head.row);
     for (const ReadBlock& read : log.Of(head)) {
       Passage& passage = passages[read.block];

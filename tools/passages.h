@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@ struct AnswerPlace {
   int64_t first_asked = 0;      ///< the question's first token in the session
   int64_t first_token = 0;      ///< in the session; it follows from the row before
   std::vector<double> weights;  ///< of each token of the answer: how much it says, 0 to 1
+  bool from_landmarks = false;  ///< see PredictedBy
 };
 
 struct Passage {
@@ -32,9 +34,15 @@ struct Passage {
   double top_share = 0;
 };
 
-/// The session's token whose successor is predicted by `row`; a landmark counts to the token in
-/// front of it.
+/// The session's token that `row` is of; a landmark counts to the token in front of it.
 int64_t TokenOfRow(const SessionShape& shape, int64_t row);
+/// The session's token that is predicted from `row`. Of the last token of a block and the landmark
+/// behind it, it is the landmark if the model was trained so (LandmarkInfo::in_loss), or else the
+/// token; nothing is predicted from the other: nullopt.
+std::optional<int64_t> PredictedBy(const SessionShape& shape, bool from_landmarks, int64_t row);
+/// Of the answer's tokens the one that is predicted from `row`, or nullopt.
+std::optional<int64_t> AnswerTokenOf(const SessionShape& shape, const AnswerPlace& answer,
+                                     int64_t row);
 
 /// How much each token of an answer says, given their texts: 1 for numbers and words that begin in
 /// upper case, less for other words, next to nothing for words of the question, 0 for signs.

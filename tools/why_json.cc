@@ -49,14 +49,11 @@ json LayerJson(const LayerLog& layer) {
 
 /// What was read for each token of the answer: a list of layers each.
 std::map<int64_t, json> LayersByToken(const AnswerSources& sources) {
-  const auto token_of = [&](int64_t row) {
-    return TokenOfRow(sources.shape, row) + 1 - sources.place.first_token;
-  };
   std::map<std::pair<int64_t, int32_t>, json> layers;  // by token and layer
   for (const HeadLog& head : sources.log.heads) {
-    const int64_t token = token_of(head.row);
-    if (token < 0 || token >= std::ssize(sources.texts)) continue;
-    json& layer = layers[{token, head.layer}];
+    const auto token = AnswerTokenOf(sources.shape, sources.place, head.row);
+    if (!token.has_value()) continue;
+    json& layer = layers[{*token, head.layer}];
     if (layer.is_null()) {
       for (const LayerLog& step : sources.log.layers) {
         const bool holds = head.row >= step.first_row && head.row < step.first_row + step.rows;

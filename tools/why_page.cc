@@ -47,12 +47,12 @@ TextHeat HeatOf(const AnswerSources& sources, const SessionText& text) {
   Cells all;
   std::vector<Cells> tokens(sources.texts.size());
   for (const HeadLog& head : sources.log.heads) {
-    const int64_t token = TokenOfRow(sources.shape, head.row) + 1 - sources.place.first_token;
-    if (token < 0 || token >= std::ssize(tokens)) continue;
+    const auto token = AnswerTokenOf(sources.shape, sources.place, head.row);
+    if (!token.has_value()) continue;
     for (const ReadBlock& read : sources.log.Of(head)) {
-      Raise(&tokens[static_cast<size_t>(token)], read.block, head.layer, read.top_share);
+      Raise(&tokens[static_cast<size_t>(*token)], read.block, head.layer, read.top_share);
       Raise(&all, read.block, head.layer,
-            read.top_share * sources.place.weights[static_cast<size_t>(token)]);
+            read.top_share * sources.place.weights[static_cast<size_t>(*token)]);
       TextHeat::Passage& passage = heat.passages[read.block];
       if (!passage.text.empty()) continue;
       passage = {text.Begin(read.block), text.End(read.block) - 1, text.BlockText(read.block)};

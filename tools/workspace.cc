@@ -110,8 +110,8 @@ Status Workspace::CheckModel(const RunOptions& run) const {
 
 Result<SessionShape> Workspace::Prepare(const RunOptions& run) {
   CAIRN_TRY(options_, run.ToSessionOptions(profile_));
-  reading_ = ReadingText(profile_, options_);
   CAIRN_TRY(const auto engine_options, run.ToEngineOptions());
+  reading_ = ReadingText(profile_, options_, engine_options.device);
   CAIRN_TRY(model_->LoadWeights(engine_options.device));
   model_->llama().Observe(run.timeline());
   return profile_.Shape(model_->llama().config(), model_->landmark());

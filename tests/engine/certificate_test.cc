@@ -322,6 +322,53 @@ TEST_P(CertificateTest, ReachesItsTarget) {
   }
 }
 
+// Steps of many rows, whose attention may be of numbers rounded to bf16. Keys are such as f16 holds
+// and bf16 does not, and nothing is rotated, so the oracle sees what is stored.
+TEST(CertificateOfManyRows, HoldsAndChangesNothing) {
+  constexpr int64_t kManyRows = 60, kBegin = 180;
+  for (const float times : {1.0f, 8.0f}) {
+    SessionShape shape =
+        test::MakeShape(AttentionMode::kLandmark, 2, 4, 2, {kBlockRows, 64, DType::kF16});
+    std::ranges::fill(shape.inverse_frequencies, 1e-30);
+    Problem problem(shape, kBegin + kManyRows, 94);
+    for (float& key : problem.k) key = std::round(std::clamp(key, -3.0f, 3.0f) * 256) / 256;
+    for (float& query : problem.q) query *= times;
+    SessionOptions options = Options(Selection::kPerToken);
+    options.max_step_rows = kManyRows;
+    const auto engine = test::MemoryEngine();
+    const auto run = [&](const std::string& name, float target, MassLog* log) {
+      options.mass_target = target;
+      Trace trace(problem);
+      auto session = engine->CreateSession(name, shape, options, "{}");
+      EXPECT_TRUE(session.has_value()) << session.error().message;
+      session.value()->Certify(log);
+      EXPECT_TRUE(RunSteps(*session.value(), problem, problem.rows, kManyRows, &trace).has_value());
+      return trace;
+    };
+    MassLog log{.from_row = kBegin + 5, .audit = true};
+    const Trace trace = run("certified", 0, &log);
+    EXPECT_TRUE(run("plain", 0, nullptr).o == trace.o);
+    ASSERT_EQ(log.heads.size(), size_t{kManyRows - 5} * 2 * 4);
+    int64_t missing = 0;
+    for (const MissedMass& missed : log.heads) {
+      const Choice& choice = trace.choices.back()[static_cast<size_t>(missed.layer)];
+      const auto chosen =
+          choice.Of(missed.head / shape.group(), static_cast<int32_t>(missed.row - kBegin));
+      const double truth = MissedOracle(problem, missed.layer, missed.head,
+                                        SeenByRow(shape, options, chosen, kBegin, missed.row),
+                                        Unread(problem, options, chosen, kBegin))
+                               .all;
+      ASSERT_GE(missed.bound, truth * (1 - 1e-6)) << missed.row;
+      ASSERT_LE(missed.bound, truth * (1 + 2e-3) + 1e-7) << missed.row;
+      ASSERT_NEAR(missed.truth, truth, 5e-4 * truth + 1e-7) << missed.row;
+      missing += truth > 0.01 ? 1 : 0;
+    }
+    EXPECT_GT(missing, std::ssize(log.heads) / 20) << "there was nothing to miss";
+    MassLog aimed;
+    EXPECT_TRUE(run("logged", 0.7f, &aimed).o == run("unlogged", 0.7f, nullptr).o);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Modes, CertificateTest,
     testing::Values(CertificateCase{AttentionMode::kLandmark, Selection::kPerToken, DType::kF32},

@@ -180,6 +180,51 @@ TEST_F(DeviceCodesTest, ATruncationLeavesCodesInUseUntilTheChunkIsCompleteAgain)
   }
 }
 
+TEST_F(DeviceCodesTest, ATruncationComesBackToWhatWasKept) {
+  ASSERT_TRUE(Add(0, kPartitions, kChunk + 200, 9));
+  index_->Keep();
+  const uint64_t plain = static_cast<DeviceIndex&>(*index_).version();
+  const std::vector<float> before = Scores(0, kChunk + 200);
+  for (const int64_t more : {30, 56, 2 * kChunk}) {
+    ASSERT_TRUE(Add(0, kPartitions, more, 10));
+    if (more > kChunk) Truncate(kChunk + 220);
+    Truncate(kChunk + 200);
+    EXPECT_EQ(Scores(0, kChunk + 200), before);
+  }
+  EXPECT_NE(static_cast<DeviceIndex&>(*index_).version(), plain);
+  // The chunk is coded from what came, as if nothing else had.
+  ASSERT_TRUE(Add(0, kPartitions, kChunk, 11));
+  const std::vector<float> asked = Scores(0, 2 * kChunk + 200);
+  Open();
+  ASSERT_TRUE(Add(0, kPartitions, kChunk + 200, 9));
+  ASSERT_TRUE(Add(0, kPartitions, kChunk, 11));
+  EXPECT_EQ(Scores(0, 2 * kChunk + 200), asked);
+}
+
+// Where what was kept cannot be put back, its codes are in use.
+TEST_F(DeviceCodesTest, ATruncationThatFailsLeavesCodes) {
+  for (int call = 1, failures = 0;; ++call) {
+    Open();
+    ASSERT_TRUE(Add(0, kPartitions, 200, 12));
+    index_->Keep();
+    ASSERT_TRUE(Add(0, kPartitions, 100, 13));
+    cuda_on_cpu::FailCall(call);
+    Truncate(200);
+    const bool past = cuda_on_cpu::FailureIsDue();
+    cuda_on_cpu::FailCall(0);
+    const std::vector<float> scores = Scores(0, 200);
+    for (int32_t p = 0; p < kPartitions; ++p) {
+      if (Inexact(scores, p, 0, 200, 1) > 0) ++failures;
+    }
+    ASSERT_TRUE(Add(0, kPartitions, 100, 13));
+    const std::vector<float> again = Scores(0, 300);
+    for (int32_t p = 0; p < kPartitions; ++p) Inexact(again, p, 0, 300, 2);
+    if (!past) continue;
+    EXPECT_GT(failures, 0);
+    break;
+  }
+}
+
 // Whatever call fails, blocks that were there are there, and adding goes on.
 TEST_F(DeviceCodesTest, AnAddThatFailsAddsNothing) {
   constexpr int64_t kHeld = kChunk - 5, kAdded = 2 * kChunk;

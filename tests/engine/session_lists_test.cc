@@ -88,5 +88,37 @@ TEST_F(SessionOfLists, GoOnWhereTheyWereOpenedAsIfTheyHadNotBeen) {
   EXPECT_EQ(Rest(*opened.value()), whole);
 }
 
+// Whatever a question adds to an index, and does to what was there.
+TEST_F(SessionOfLists, AreAfterAQuestionThatIsTakenBackWhatTheyWere) {
+  const Problem question(Shape(), kRows, 92);
+  for (const IndexKind kind : {IndexKind::kAuto, IndexKind::kLists, IndexKind::kInt8,
+                               IndexKind::kExact, IndexKind::kFaiss}) {
+    SCOPED_TRACE(IndexKindName(kind));
+    options_.index = kind;
+    const std::string name(IndexKindName(kind));
+    const std::vector<float> unasked = Rest(*Make(name));
+    auto session = Make("asked-" + name);
+    const uint64_t bytes = session->index_bytes();
+    for (int times = 0; times < 2; ++times) {
+      ASSERT_GOOD(ReadSteps(*session, question, kRows, kManyRows));
+      ASSERT_GOOD(session->Revert());
+    }
+    EXPECT_LT(session->index_bytes(), bytes + bytes / 10);
+    EXPECT_TRUE(Rest(*session) == unasked);
+  }
+}
+
+// An opening leaves lists to the first question.
+TEST_F(SessionOfLists, AreAfterAQuestionWhatAnOpeningComesTo) {
+  const std::vector<float> unasked = Rest(*Make("unasked"));
+  (void)Make("opened");
+  auto opened = engine_->OpenSession("opened", problem_.shape, options_);
+  ASSERT_GOOD(opened);
+  const Problem question(Shape(), kRows, 93);
+  ASSERT_GOOD(ReadSteps(*opened.value(), question, kRows, kManyRows));
+  ASSERT_GOOD(opened.value()->Revert());
+  EXPECT_TRUE(Rest(*opened.value()) == unasked);
+}
+
 }  // namespace
 }  // namespace cairn

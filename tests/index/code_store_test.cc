@@ -65,6 +65,36 @@ TEST(CodeStore, ExtremesAndEqualNumbers) {
   }
 }
 
+TEST(CodeStore, ComesBackToWhatWasKept) {
+  TestRandom random(6);
+  CodeStore asked(8, 2);
+  CodeStore unasked(8, 2);
+  const int64_t chunk = asked.chunk_blocks();
+  const std::vector<float> given = random.Normals(static_cast<size_t>(4 * chunk) * 16);
+  const int64_t kept = chunk + 40;
+  for (CodeStore* store : {&asked, &unasked}) store->Append(kept, given.data());
+  asked.Keep();
+  const std::vector<float> held = ReadAll(asked);
+  for (const int64_t more : {chunk - 41, chunk - 40, chunk, 3 * chunk}) {
+    const std::vector<float> question = random.Normals(static_cast<size_t>(more) * 16);
+    asked.Append(more, question.data());
+    if (more >= chunk) asked.Truncate(kept + 50);  // of what is coded, behind what was kept
+    asked.Truncate(kept);
+    EXPECT_EQ(ReadAll(asked), held);
+    EXPECT_LE(asked.memory_bytes(), unasked.memory_bytes());
+  }
+  // Codes that come later are of the same vectors.
+  for (CodeStore* store : {&asked, &unasked}) store->Append(2 * chunk, given.data() + kept * 16);
+  EXPECT_EQ(ReadAll(asked), ReadAll(unasked));
+  // What was kept is forgotten with a cut into it.
+  asked.Truncate(kept - 10);
+  std::vector<float> left(held.begin(), held.end() - 160);
+  EXPECT_EQ(ReadAll(asked), left);
+  asked.Append(chunk, given.data());
+  asked.Truncate(kept - 10);
+  EXPECT_EQ(ReadAll(asked), left);
+}
+
 TEST(CodeStore, TruncatesToWhatTheCodesSay) {
   CodeStore store(8, 2);
   TestRandom random(2);

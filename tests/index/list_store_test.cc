@@ -115,6 +115,97 @@ TEST(ListStore, TruncatesAndGoesOn) {
   EXPECT_EQ(store.unlisted().size(), 100);
 }
 
+// A long list is not copied for every tile that it grows by.
+TEST(ListStore, LongListsGrowByWhatTheyHave) {
+  ListStore store(DType::kBF16, 16, 1, kFrom);
+  const std::vector<float> one = TestRandom(8).Normals(16);
+  int64_t copies = 0;
+  size_t codes = 0, scales = 0, numbers = 0;
+  for (int v = 0; v < 20'000; ++v) {
+    store.Append(1, one.data());
+    if (!store.listed()) continue;
+    ASSERT_EQ(store.lists().size(), 1u);
+    const VectorList& list = store.lists()[0];
+    copies += (list.codes.capacity() != codes) + (list.scales.capacity() != scales) +
+              (list.numbers.capacity() != numbers);
+    codes = list.codes.capacity();
+    scales = list.scales.capacity();
+    numbers = list.numbers.capacity();
+  }
+  EXPECT_LT(copies, 3 * 16);
+}
+
+void ExpectSame(const ListStore& found, const ListStore& expected, const float* query) {
+  ASSERT_EQ(found.size(), expected.size());
+  ASSERT_EQ(found.listed(), expected.listed());
+  ASSERT_EQ(found.lists().size(), expected.lists().size());
+  if (!found.listed()) return;
+  const auto dim = static_cast<size_t>(found.dim());
+  std::vector<float> a(dim), b(dim);
+  for (size_t j = 0; j < found.lists().size(); ++j) {
+    const VectorList& one = found.lists()[j];
+    const VectorList& other = expected.lists()[j];
+    EXPECT_EQ(one.numbers, other.numbers);
+    EXPECT_EQ(one.first, other.first);
+    EXPECT_EQ(one.last, other.last);
+    EXPECT_EQ(one.equal, other.equal);
+    EXPECT_EQ(one.squares, other.squares);
+    EXPECT_EQ(found.spreads()[j], expected.spreads()[j]);
+    EXPECT_EQ(found.logs()[j], expected.logs()[j]);
+    EXPECT_EQ(found.extremes()[j], expected.extremes()[j]);
+    found.Read(found.centres(), static_cast<int64_t>(j), a.data());
+    expected.Read(expected.centres(), static_cast<int64_t>(j), b.data());
+    EXPECT_EQ(a, b);
+  }
+  EXPECT_EQ(ReadAll(found), ReadAll(expected));
+  EXPECT_EQ(found.Width(query), expected.Width(query));
+}
+
+// Lists that were parted, made or only added to meanwhile are what they were, and go on so.
+TEST(ListStore, ComesBackToWhatWasKept) {
+  const std::vector<float> given = Grouped(6000, 16, 20, 6);
+  const auto at = [&](int64_t block) { return given.data() + block * 2 * 16; };
+  for (const int64_t kept : {1200, 128, 127, 50, 0}) {
+    SCOPED_TRACE(kept);
+    ListStore asked(DType::kBF16, 16, 2, kFrom);
+    ListStore unasked(DType::kBF16, 16, 2, kFrom);
+    for (ListStore* store : {&asked, &unasked}) store->Append(kept, given.data());
+    asked.Keep();
+    for (const int64_t more : {1, 40, 1500}) {
+      const std::vector<float> question = Grouped(2 * more, 16, 7, static_cast<uint64_t>(more));
+      asked.Append(more, question.data());
+      if (more > 40) asked.Truncate(kept + 45);
+      asked.Truncate(kept);
+      ExpectSame(asked, unasked, given.data());
+      if (HasFatalFailure()) return;
+    }
+    for (ListStore* store : {&asked, &unasked}) store->Append(800, at(kept));
+    ExpectSame(asked, unasked, given.data());
+    EXPECT_GE(asked.memory_bytes(), unasked.memory_bytes());
+    asked.Keep();
+    for (ListStore* store : {&asked, &unasked}) store->Append(800, at(kept + 800));
+    ExpectSame(asked, unasked, given.data());
+  }
+}
+
+// And if they waited when they were kept, they come back to what they would have been.
+TEST(ListStore, ComesBackToWhatWaited) {
+  const std::vector<float> given = Grouped(3000, 16, 20, 7);
+  ListStore late(DType::kBF16, 16, 2, kFrom);
+  ListStore eager(DType::kBF16, 16, 2, kFrom);
+  late.Append(900, given.data(), true);
+  eager.Append(900, given.data());
+  late.Keep();
+  late.Append(10, given.data() + 900 * 32);
+  late.Truncate(900);
+  EXPECT_TRUE(late.waits());
+  late.Append(300, given.data() + 1000 * 32);
+  late.Settle();
+  late.Append(200, given.data() + 1300 * 32);
+  late.Truncate(900);
+  ExpectSame(late, eager, given.data());
+}
+
 // What waited comes to what it would have been.
 TEST(ListStore, SettlesWhatWaited) {
   const std::vector<float> given = Grouped(3000, 16, 20, 5);

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "tools/session_profile.h"
@@ -69,6 +72,29 @@ TEST(BeginningTest, ItGrowsByFullStepsReadInOneWayOnly) {
   EXPECT_EQ(tokens(128, 192, "b"), 128) << "read otherwise";
   EXPECT_EQ(tokens(192, 256, "a"), 128) << "behind what was read otherwise";
   EXPECT_EQ(tokens(128, 150, "a"), 128) << "the end of the text";
+}
+
+// Whatever steps depend on tells one reading from another.
+TEST(BeginningTest, AReadingIsAllThatStepsDependOn) {
+  const SessionProfile profile = ProfileOf(AttentionMode::kUnmodified, 16, 64);
+  const SessionOptions plain;
+  std::vector<SessionOptions> others(8, plain);
+  others[0].retrieve = 9;
+  others[1].query_stride = 2;
+  others[2].index = IndexKind::kInt8;
+  others[3].sinks = 2;
+  others[4].recent_tokens = 100;
+  others[5].mass_target = 0.9f;
+  others[6].mass_target = 0.8f;
+  others[7].mass_target = 0.8f;
+  others[7].mass_by = MassBy::kBound;
+  std::set<std::string> texts = {ReadingText(profile, plain, std::nullopt),
+                                 ReadingText(profile, plain, 0), ReadingText(profile, plain, 1)};
+  for (const SessionOptions& options : others) {
+    texts.insert(ReadingText(profile, options, std::nullopt));
+  }
+  EXPECT_EQ(texts.size(), others.size() + 3);
+  EXPECT_TRUE(texts.contains(ReadingText(profile, plain, std::nullopt)));
 }
 
 TEST(BeginningTest, ACutInsideAStepEndsIt) {

@@ -31,32 +31,40 @@ MassLog Log(bool audited) {
   return log;
 }
 
+AnswerPlace Place(int64_t first_token, size_t tokens, bool from_landmarks = false) {
+  return {first_token, first_token, std::vector<double>(tokens, 1.0), from_landmarks};
+}
+
 TEST(CertificateReportTest, CountsRowsThatTheAnswerFollowsFrom) {
-  // Two tokens from token 6 on: predicted by tokens 5 and 6, rows 6, 7 and 8.
-  const auto report = MakeCertificate(Log(false), Shape(), {}, 6, 2);
+  // Two tokens from token 6 on: predicted by tokens 5 and 6, rows 6 and 8, or 7 and 8.
+  const auto report = MakeCertificate(Log(false), Shape(), {}, Place(6, 2));
   ASSERT_EQ(report.tokens.size(), 2u);
-  EXPECT_EQ(report.tokens[0].cases, 4);
+  EXPECT_EQ(report.tokens[0].cases, 2);
   EXPECT_EQ(report.tokens[1].cases, 2);
-  EXPECT_EQ(report.answer.cases, 6);
-  EXPECT_EQ(report.layers[0].cases, 3);
-  EXPECT_NEAR(report.layers[0].bound_median, 0.3, 1e-6);
+  EXPECT_EQ(report.answer.cases, 4);
+  EXPECT_EQ(report.layers[0].cases, 2);
+  EXPECT_NEAR(report.layers[0].bound_mean, 0.3, 1e-6);
   EXPECT_NEAR(report.layers[1].bound_mean, 0.7, 1e-6);
   EXPECT_NEAR(report.layers[1].estimate_mean, 0.35, 1e-6);
   EXPECT_NEAR(report.answer.bound_below_half, 0.5, 1e-9);
   EXPECT_EQ(report.answer.bound_below_tenth, 0);
   EXPECT_EQ(report.answer.chosen_median, 2);
   EXPECT_FALSE(report.answer.audit.has_value());
+  const auto landmarks = MakeCertificate(Log(false), Shape(), {}, Place(6, 2, true));
+  EXPECT_EQ(landmarks.tokens[0].cases, 2);
+  EXPECT_EQ(landmarks.answer.cases, 4);
+  EXPECT_NEAR(landmarks.layers[0].bound_mean, 0.35, 1e-6);
 }
 
 TEST(CertificateReportTest, HoldsTheBoundAgainstTheTruth) {
   SessionOptions options;
   options.mass_target = 0.5f;
   options.mass_by = MassBy::kBound;
-  const auto report = MakeCertificate(Log(true), Shape(), options, 5, 4);
-  EXPECT_EQ(report.answer.cases, 10);
+  const auto report = MakeCertificate(Log(true), Shape(), options, Place(5, 4));
+  EXPECT_EQ(report.answer.cases, 8);
   ASSERT_TRUE(report.answer.audit.has_value());
   EXPECT_EQ(report.answer.audit->broken, 2) << "both layers of row 9";
-  EXPECT_NEAR(report.answer.target_reached, 0.6, 1e-9);
+  EXPECT_NEAR(report.answer.target_reached, 0.625, 1e-9);
   EXPECT_NEAR(report.answer.audit->target_reached, 0.5, 1e-9) << "of row 9, not in truth";
   const auto json = CertificateJson(report, {"a", "b", "c", "d"});
   EXPECT_EQ(json["bounds_broken"], 2);
@@ -66,14 +74,14 @@ TEST(CertificateReportTest, HoldsTheBoundAgainstTheTruth) {
 }
 
 TEST(CertificateReportTest, OfNothingIsEmpty) {
-  const auto report = MakeCertificate({}, Shape(), {}, 6, 0);
+  const auto report = MakeCertificate({}, Shape(), {}, Place(6, 0));
   EXPECT_EQ(report.answer.cases, 0);
   EXPECT_EQ(report.answer.bound_median, 0);
   EXPECT_TRUE(CertificateJson(report, {})["tokens"].empty());
 }
 
 TEST(CertificateReportTest, TokensAreHarmlessOnATerminal) {
-  const auto report = MakeCertificate(Log(false), Shape(), {}, 6, 2);
+  const auto report = MakeCertificate(Log(false), Shape(), {}, Place(6, 2));
   const std::string shown = DescribeCertificate(report, {"\x1b[2J", "fine"});
   EXPECT_EQ(shown.find('\x1b'), std::string::npos);
   EXPECT_NE(shown.find("fine"), std::string::npos);

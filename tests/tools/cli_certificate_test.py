@@ -54,6 +54,7 @@ class Certificate(CliTest):
                     self.check(part)
                 self.assertEqual(sum(layer["cases"] for layer in certificate["layers"]),
                                  certificate["cases"])
+                self.assertEqual(len({token["cases"] for token in certificate["tokens"]}), 1)
                 self.assertEqual(answer["answers"][0]["certificate"], certificate)
 
     def check(self, part):

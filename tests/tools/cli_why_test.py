@@ -57,7 +57,7 @@ class Why(CliTest):
             for layer in token["layers"]:
                 for timed in ("search_us", "fetch_us", "wait_us"):
                     self.assertGreaterEqual(layer[timed], 0)
-                self.assertEqual({head["head"] for head in layer["heads"]}, set(range(HEADS)))
+                self.assertEqual([head["head"] for head in layer["heads"]], list(range(HEADS)))
                 for head in layer["heads"]:
                     self.check_head(head)
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,37 @@ TEST(PassagesTest, RowsOfLandmarksCountToTheTokenInFront) {
   SessionShape unmodified = shape;
   unmodified.mode = AttentionMode::kUnmodified;
   EXPECT_EQ(TokenOfRow(unmodified, 7), 7);
+}
+
+TEST(PassagesTest, EveryTokenIsPredictedFromOneRow) {
+  SessionShape shape = Shape();
+  const auto predicted = [&](bool from_landmarks) {
+    std::vector<int64_t> tokens;
+    for (int64_t row = 0; row < 9; ++row) {
+      tokens.push_back(PredictedBy(shape, from_landmarks, row).value_or(-1));
+    }
+    return tokens;
+  };
+  EXPECT_EQ(predicted(false), (std::vector<int64_t>{1, 2, 3, -1, 4, 5, 6, -1, 7}));
+  EXPECT_EQ(predicted(true), (std::vector<int64_t>{1, 2, -1, 3, 4, 5, -1, 6, 7}));
+  shape.mode = AttentionMode::kUnmodified;
+  EXPECT_EQ(predicted(true), (std::vector<int64_t>{1, 2, 3, 4, 5, 6, 7, 8, 9}));
+  shape = Shape();
+  const AnswerPlace answer{0, 3, {1, 1}, false};
+  EXPECT_EQ(AnswerTokenOf(shape, answer, 1), std::nullopt) << "in front of the answer";
+  EXPECT_EQ(AnswerTokenOf(shape, answer, 2), 0);
+  EXPECT_EQ(AnswerTokenOf(shape, answer, 3), std::nullopt) << "a landmark";
+  EXPECT_EQ(AnswerTokenOf(shape, answer, 4), 1);
+  EXPECT_EQ(AnswerTokenOf(shape, answer, 5), std::nullopt) << "behind it";
+}
+
+TEST(PassagesTest, WhatALandmarkLooksAtIsNoSource) {
+  StepLog log;
+  Add(&log, 42, 0, {{1, 0.2f}});
+  Add(&log, 43, 0, {{2, 0.9f}});
+  const AnswerPlace answer{80, TokenOfRow(Shape(), 42) + 1, {1}, false};
+  const auto passages = RankPassages(log, Shape(), answer);
+  EXPECT_EQ(BlocksOf(passages), (std::vector<int64_t>{1}));
 }
 
 TEST(PassagesTest, WeightsAreOfWordsThatTell) {
