@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "model/eos_templates.h"
+#include "model/jinja_text.h"
 #include "model/system_turn.h"
 
 namespace cairn {
@@ -134,13 +135,6 @@ class TurnMaker {
   std::optional<uint32_t> opened_;
 };
 
-std::string_view WithoutSpaces(std::string_view text) {
-  constexpr std::string_view kSpaces = " \t\n\v\f\r";
-  const size_t first = text.find_first_not_of(kSpaces);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kSpaces) + 1 - first);
-}
-
 void Append(const std::vector<uint32_t>& more, std::vector<uint32_t>& ids) {
   ids.insert(ids.end(), more.begin(), more.end());
 }
@@ -197,7 +191,7 @@ Result<ChatTemplate> ChatTemplate::FromGguf(const GgufFile& file, const Tokenize
 std::vector<uint32_t> ChatTemplate::AnswerText(const Tokenizer& tokenizer,
                                                std::string_view text) const {
   const TurnContent& answer = frames_.answer;
-  std::vector<uint32_t> ids = answer.Encode(tokenizer, answer.trimmed ? WithoutSpaces(text) : text);
+  std::vector<uint32_t> ids = answer.Encode(tokenizer, answer.trimmed ? TrimmedJinja(text) : text);
   if (answer.space_behind) Append(tokenizer.Encode(" "), ids);
   return ids;
 }
@@ -209,7 +203,7 @@ std::string ChatTemplate::WithSystem(const std::string& system, const std::strin
 }
 
 std::string_view ChatTemplate::Trimmed(std::string_view text) const {
-  return frames_.user.trimmed ? WithoutSpaces(text) : text;
+  return frames_.user.trimmed ? TrimmedJinja(text) : text;
 }
 
 }  // namespace cairn

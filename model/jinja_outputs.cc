@@ -3,59 +3,18 @@
 #include <cctype>
 #include <utility>
 
+#include "model/jinja_text.h"
+
 namespace cairn {
 namespace {
 
 bool IsSpace(char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; }
-bool IsQuote(char c) { return c == '\'' || c == '"'; }
-
-std::string_view Trimmed(std::string_view text) {
-  while (!text.empty() && IsSpace(text.front())) text.remove_prefix(1);
-  while (!text.empty() && IsSpace(text.back())) text.remove_suffix(1);
-  return text;
-}
-
-/// Length of the string literal that `text` begins with, quotes included; all of it if none ends.
-size_t LiteralSize(std::string_view text) {
-  for (size_t i = 1; i < text.size(); ++i) {
-    if (text[i] == '\\') {
-      ++i;
-    } else if (text[i] == text[0]) {
-      return i + 1;
-    }
-  }
-  return text.size();
-}
-
-/// Where in `text` the first `end` outside of strings is; its size if there is none.
-size_t FindOutside(std::string_view text, std::string_view end) {
-  for (size_t i = 0; i < text.size();) {
-    if (text.substr(i).starts_with(end)) return i;
-    i += IsQuote(text[i]) ? LiteralSize(text.substr(i)) : 1;
-  }
-  return text.size();
-}
-
-/// What stands between the quotes of a literal.
-std::string Unescaped(std::string_view text) {
-  std::string made;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '\\' || i + 1 == text.size()) {
-      made += text[i];
-      continue;
-    }
-    const char c = text[++i];
-    made += c == 'n' ? '\n' : c == 't' ? '\t' : c == 'r' ? '\r' : c;
-  }
-  return made;
-}
 
 JinjaOutput::Term TermOf(std::string_view text) {
-  text = Trimmed(text);
-  const bool quoted = text.size() >= 2 && IsQuote(text.front()) && text.back() == text.front();
-  if (quoted && LiteralSize(text) == text.size()) {
-    return {true, Unescaped(text.substr(1, text.size() - 2))};
-  }
+  text = TrimmedJinja(text);
+  std::string_view rest = text;
+  auto literal = TakeJinjaLiteral(rest);
+  if (literal && rest.empty()) return {true, std::move(*literal)};
   JinjaOutput::Term term;
   for (const char c : text) {
     if (!IsSpace(c)) term.text += c == '"' ? '\'' : c;
@@ -75,7 +34,7 @@ std::vector<JinjaOutput::Term> TermsOf(std::string_view expression) {
       terms.push_back(TermOf(expression.substr(begin, i - begin)));
       begin = i + 1;
     }
-    i += IsQuote(c) ? LiteralSize(expression.substr(i)) : 1;
+    i += JinjaStep(expression.substr(i));
   }
   terms.push_back(TermOf(expression.substr(begin)));
   return terms;
@@ -110,9 +69,9 @@ std::vector<JinjaOutput> JinjaOutputs(std::string_view source) {
     const char kind = source[open + 1];
     source.remove_prefix(open + (kind == '{' || kind == '%' || kind == '#' ? 2 : 1));
     if (kind == '#') source.remove_prefix(std::min(source.find("#}"), source.size()));
-    if (kind == '%') source.remove_prefix(FindOutside(source, "%}"));
+    if (kind == '%') source.remove_prefix(FindOutsideLiterals(source, "%}"));
     if (kind != '{') continue;
-    const size_t end = FindOutside(source, "}}");
+    const size_t end = FindOutsideLiterals(source, "}}");
     std::string_view expression = source.substr(0, end);
     source.remove_prefix(std::min(end + 2, source.size()));
     const bool closes = expression.ends_with('-');

@@ -5,6 +5,8 @@
 #include <map>
 #include <optional>
 
+#include "model/jinja_text.h"
+
 namespace cairn {
 namespace {
 
@@ -14,31 +16,6 @@ constexpr std::array<std::string_view, 4> kOfTools{
     "tools is not none", "builtin_tools is defined",
     "builtin_tools is defined or tools is not none",
     "tools is not none and not tools_in_user_message"};
-
-std::string_view Trimmed(std::string_view text) {
-  const size_t begin = text.find_first_not_of(kBlanks);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kBlanks) + 1 - begin);
-}
-
-/// Takes a string literal off `text`, with its escapes undone.
-std::optional<std::string> TakeLiteral(std::string_view& text) {
-  if (text.empty() || (text.front() != '"' && text.front() != '\'')) return std::nullopt;
-  std::string literal;
-  for (size_t i = 1; i < text.size(); ++i) {
-    char c = text[i];
-    if (c == text.front()) {
-      text.remove_prefix(i + 1);
-      return literal;
-    }
-    if (c == '\\') {
-      if (++i == text.size()) break;
-      c = text[i] == 'n' ? '\n' : text[i] == 't' ? '\t' : text[i] == 'r' ? '\r' : text[i];
-    }
-    literal += c;
-  }
-  return std::nullopt;
-}
 
 struct Statement {
   char kind = 0;            ///< '{' writes, '%' does, '#' is a comment
@@ -54,26 +31,18 @@ std::optional<Statement> TakeStatement(std::string_view& source) {
     if (begin == std::string_view::npos || begin + 1 >= source.size()) return std::nullopt;
   } while (std::string_view("{%#").find(source[++begin]) == std::string_view::npos);
   Statement found{.kind = source[begin]};
-  const std::array<char, 2> end{found.kind == '{' ? '}' : found.kind, '}'};
-  char quote = 0;
-  for (size_t i = begin + 1; i + 1 < source.size(); ++i) {
-    const char c = source[i];
-    if (quote != 0) {
-      if (c == '\\') ++i;
-      if (c == quote) quote = 0;
-    } else if (found.kind != '#' && (c == '"' || c == '\'')) {
-      quote = c;
-    } else if (c == end[0] && source[i + 1] == end[1]) {
-      std::string_view inside = source.substr(begin + 1, i - begin - 1);
-      found.adjoins = inside.starts_with('-') && Trimmed(source.substr(0, begin - 1)).empty();
-      if (inside.starts_with('-')) inside.remove_prefix(1);
-      if (inside.ends_with('-')) inside.remove_suffix(1);
-      found.text = Trimmed(inside);
-      source.remove_prefix(i + 2);
-      return found;
-    }
-  }
-  return std::nullopt;
+  const std::string_view end = found.kind == '{' ? "}}" : found.kind == '%' ? "%}" : "#}";
+  std::string_view inside = source.substr(begin + 1);
+  const size_t size = found.kind == '#' ? inside.find(end) : FindOutsideLiterals(inside, end);
+  if (size >= inside.size()) return std::nullopt;
+  const std::string_view before = source.substr(0, begin - 1);
+  source = inside.substr(size + 2);
+  inside = inside.substr(0, size);
+  found.adjoins = inside.starts_with('-') && TrimmedJinja(before).empty();
+  if (inside.starts_with('-')) inside.remove_prefix(1);
+  if (inside.ends_with('-')) inside.remove_suffix(1);
+  found.text = TrimmedJinja(inside);
+  return found;
 }
 
 /// How much deeper a statement leads.
@@ -126,14 +95,14 @@ class Walk {
       const std::string set = "set " + std::string(name) + " = ";
       if (!text.starts_with(set)) continue;
       std::string_view value = text.substr(set.size());
-      if (auto literal = TakeLiteral(value)) names_[name] = std::move(*literal);
+      if (auto literal = TakeJinjaLiteral(value)) names_[name] = std::move(*literal);
     }
   }
 
   /// Goes behind the end of a condition of tools; false if it is something else.
   bool SkipTools(const Statement& statement) {
     if (!statement.text.starts_with("if ")) return false;
-    if (std::ranges::count(kOfTools, Trimmed(statement.text.substr(3))) == 0) return false;
+    if (std::ranges::count(kOfTools, TrimmedJinja(statement.text.substr(3))) == 0) return false;
     for (int depth = 1; depth > 0;) {
       const auto next = TakeStatement(rest_);
       if (!next) return false;
@@ -148,8 +117,8 @@ class Walk {
   std::optional<std::string> Value(std::string_view text) const {
     std::string value;
     while (true) {
-      text = Trimmed(text);
-      if (auto literal = TakeLiteral(text)) {
+      text = TrimmedJinja(text);
+      if (auto literal = TakeJinjaLiteral(text)) {
         value += *literal;
       } else {
         const size_t end = std::min(text.find_first_of(" +\t\r\n"), text.size());
@@ -158,7 +127,7 @@ class Walk {
         value += named->second;
         text.remove_prefix(end);
       }
-      text = Trimmed(text);
+      text = TrimmedJinja(text);
       if (text.empty()) return value;
       if (text.front() != '+') return std::nullopt;
       text.remove_prefix(1);
