@@ -48,7 +48,13 @@ void PrintText(const nlohmann::json& json, const std::string& growth) {
   fmt::print("tokens     {} in {} rows, {} sealed blocks, {}\n", json["tokens"].get<uint64_t>(),
              json["rows"].get<uint64_t>(), json["blocks"].get<uint64_t>(),
              FormatByteSize(json["payload_bytes"].get<uint64_t>()));
-  fmt::print("model      {}\n", ForTerminal(json["model"]["path"].get<std::string>()));
+  const nlohmann::json& model = json["model"];
+  if (model.contains("caller")) {
+    fmt::print("model      {}, run by another program\n",
+               ForTerminal(model["caller"].get<std::string>()));
+  } else {
+    fmt::print("model      {}\n", ForTerminal(model["path"].get<std::string>()));
+  }
   for (const auto& adapter : json["adapters"]) {
     fmt::print("adapter    {} (scale {})\n", ForTerminal(adapter["path"].get<std::string>()),
                adapter["scale"].get<double>());

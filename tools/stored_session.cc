@@ -48,6 +48,7 @@ Result<StoredSession> StoredSession::Find(const SessionCatalog& catalog, const s
 uint64_t StoredSession::ordinal_bytes() const { return GridOf(shape).bytes(); }
 
 Result<StoredText> StoredText::Open(const Flags& flags, const StoredSession& session) {
+  CAIRN_TRY(session.profile.CheckOwnModel(session.record.name));
   const std::string& path = flags.model.empty() ? session.profile.model_path : flags.model;
   auto model = LoadedModel::Open(path, {});
   if (!model.has_value()) {
