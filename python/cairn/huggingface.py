@@ -264,7 +264,7 @@ def _served(model):
     if len(scales) != 1:
         raise Unsupported(f"layers scale scores by {sorted(scales) or 'nothing that is told'}; "
                           f"cairn serves models with one scale")
-    return PastModel(name=f"{config.name_or_path or config.model_type} {_fingerprint(model)}",
+    return PastModel(name=f"{config.model_type} {_fingerprint(model)}",
                      layers=config.num_hidden_layers,
                      query_heads=heads,
                      kv_heads=getattr(config, "num_key_value_heads", None) or heads,
