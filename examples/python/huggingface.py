@@ -3,8 +3,12 @@
 What was read stays in the store: the second time only the prompt is.
 
   huggingface.py STORE SESSION MODEL TEXT_FILE PROMPT
+
+MODEL is what from_pretrained takes, or a GGUF file (which wants the packages gguf and accelerate).
 """
+import os
 import sys
+import time
 
 import cairn
 import cairn.huggingface
@@ -12,8 +16,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
 def main(directory, session, name, text_file, prompt):
-    tokenizer = AutoTokenizer.from_pretrained(name)
-    model = AutoModelForCausalLM.from_pretrained(name).eval()
+    where = {"pretrained_model_name_or_path": name}
+    if name.endswith(".gguf"):
+        folder, file = os.path.split(name)
+        where = {"pretrained_model_name_or_path": folder or ".", "gguf_file": file}
+    tokenizer = AutoTokenizer.from_pretrained(**where)
+    model = AutoModelForCausalLM.from_pretrained(**where).eval()
 
     def tokens(text):
         return tokenizer(text, add_special_tokens=False).input_ids
@@ -25,8 +33,9 @@ def main(directory, session, name, text_file, prompt):
         text = file.read()
     with cairn.Store(directory, create=True) as store, \
             cairn.huggingface.Memory(model, store, session) as memory:
+        start = time.monotonic()
         memory.read(tokens(text), tell)
-        print(file=sys.stderr)
+        print(f" in {time.monotonic() - start:.1f} s", file=sys.stderr)
         print(tokenizer.decode(memory.generate(tokens(prompt))))
 
 
