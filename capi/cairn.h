@@ -16,6 +16,9 @@
  * on it, for the calling thread. Nothing is thrown across this interface, and nothing is printed;
  * but a mistake of cairn's own ends the process with a message, as on disk only commits count.
  *
+ * Devices. What a thread has chosen of CUDA (its current device or context) is as it was when a
+ * call returns.
+ *
  * Threads. A store, its sessions and the models that these use belong to one thread at a time: the
  * caller's locks see to that. Different stores with models of their own do not know of each other.
  *

@@ -160,6 +160,7 @@ cairn_status cairn_past_open(cairn_store* store, const char* name, const cairn_o
 
 void cairn_past_close(cairn_past* past) {
   if (past == nullptr) return;
+  const cairn::DeviceScope scope;
   past->session.reset();
   past->store->open_sessions.erase(past->name);
   std::unique_ptr<cairn_past>{past};

@@ -200,6 +200,7 @@ cairn_status cairn_session_create(cairn_store* store, cairn_model* model, const 
 
 void cairn_session_close(cairn_session* session) {
   if (session == nullptr) return;
+  const cairn::DeviceScope scope;
   session->workspace.reset();
   session->store->open_sessions.erase(session->name);
   --session->model->sessions;

@@ -9,29 +9,9 @@
 #include <cmath>
 #include <random>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace cairn::test {
-
-/// Options by name; freed with it.
-class Options {
- public:
-  Options(std::initializer_list<std::pair<const char*, std::string>> values) {
-    EXPECT_EQ(cairn_options_new(&options_), CAIRN_OK);
-    for (const auto& [name, value] : values) Set(name, value);
-  }
-  ~Options() { cairn_options_free(options_); }
-  Options(const Options&) = delete;
-  Options& operator=(const Options&) = delete;
-  void Set(const char* name, const std::string& value) {
-    EXPECT_EQ(cairn_options_set(options_, name, value.c_str()), CAIRN_OK) << cairn_last_error();
-  }
-  const cairn_options* get() const { return options_; }
-
- private:
-  cairn_options* options_ = nullptr;
-};
 
 /// Queries, keys and values of a layer: [rows, heads, D].
 struct LayerRows {
