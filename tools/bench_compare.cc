@@ -48,6 +48,12 @@ class CompareBench final : public Command {
     CAIRN_TRY(const nlohmann::json before, ReadLadder(before_));
     CAIRN_TRY(const nlohmann::json after, ReadLadder(after_));
     const LadderComparison comparison = CompareLadders(before, after);
+    if (comparison.compared == 0) {
+      return Fail(Errc::kMismatch,
+                  "nothing could be compared: no figure has an interval in both {} and {}; make "
+                  "ladders of the same points, with --repetitions 5 or more",
+                  before_, after_);
+    }
     if (flags_.json) {
       PrintJson(ToJson(comparison));
     } else {
@@ -70,6 +76,11 @@ class CompareBench final : public Command {
                          {"percent", change.percent},
                          {"worse", change.worse}});
     }
+    nlohmann::json settings = nlohmann::json::array();
+    for (const LadderSetting& setting : comparison.other_settings) {
+      settings.push_back(
+          {{"name", setting.name}, {"before", setting.before}, {"after", setting.after}});
+    }
     return {{"compared", comparison.compared},
             {"changes", std::move(changes)},
             {"limit_percent", limit_},
@@ -79,7 +90,8 @@ class CompareBench final : public Command {
             {"other_rate", comparison.other_rate},
             {"speed_ratio", OrNull(comparison.speed_ratio)},
             {"memory_ratio", OrNull(comparison.memory_ratio)},
-            {"other_machine", comparison.other_machine}};
+            {"other_machine", comparison.other_machine},
+            {"other_settings", std::move(settings)}};
   }
 
   static void Print(const LadderComparison& comparison) {
@@ -95,6 +107,10 @@ class CompareBench final : public Command {
     for (const auto& [what, ratio] : {std::pair("a loop of arithmetic", comparison.speed_ratio),
                                       std::pair("reading memory", comparison.memory_ratio)}) {
       if (ratio) fmt::print("{} took {:.2f} times as long as before\n", what, *ratio);
+    }
+    for (const LadderSetting& setting : comparison.other_settings) {
+      fmt::print("the ladders were made with other settings: {} {} -> {}\n", setting.name,
+                 setting.before.dump(), setting.after.dump());
     }
     if (comparison.other_machine) fmt::print("the machines differ, or their systems do\n");
     if (!comparison.other_rate.empty()) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 #include <utility>
@@ -137,6 +138,18 @@ std::string CsvField(const json& value) {
   return "\"" + text + "\"";
 }
 
+/// Whether those who read points find the kinds of values that they take for granted.
+bool IsPoint(const json& point) {
+  if (!point.is_object() || !point.contains("name")) return false;
+  for (const char* key : {"name", "tier", "step", "variant", "loop"}) {
+    if (point.contains(key) && !point[key].is_string()) return false;
+  }
+  for (const char* key : {"block_bytes", "batch", "readers"}) {
+    if (point.contains(key) && !point[key].is_number()) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 json LadderJson(const LadderResult& result, const LadderOptions& options, const Machine& machine,
@@ -260,7 +273,8 @@ Result<json> ReadLadder(const std::string& path) {
   if (JsonIsShallow(text.view())) ladder = json::parse(text.view(), nullptr, false);
   if (!ladder.is_object() || ladder.value("format", json()) != kLadderFormat ||
       !ladder.value("version", json()).is_number_integer() ||
-      !ladder.value("points", json()).is_array()) {
+      !ladder.value("points", json()).is_array() ||
+      !std::ranges::all_of(ladder["points"], IsPoint)) {
     return Fail(Errc::kCorruption,
                 "{} is not a ladder; name a file that `cairn bench ladder --json` wrote", path);
   }

@@ -253,6 +253,22 @@ class Ladder(CliTest):
         self.assertEqual((change["point"], change["worse"]), (changed["name"], True))
         self.good("bench", "compare", ladder, slower, "--limit", "1000000")
         self.good("bench", "compare", slower, ladder)
+        self.assertEqual(same["other_settings"], [])
+        settings = {**document["settings"], "store_bytes": 1}
+        other = self.file("other.json", json.dumps({**document, "settings": settings}))
+        self.assertEqual(self.good("bench", "compare", ladder, other, "--json").json[
+            "other_settings"], [{"name": "store_bytes", "before": 8 << 20, "after": 1}])
+        self.assertIn("other settings: store_bytes 8388608 -> 1\n",
+                      self.good("bench", "compare", ladder, other).stdout)
+        wide = [{**point, **{key: {**point[key], "low": None, "high": None} for key in ESTIMATES
+                             if point[key] is not None}} for point in document["points"]]
+        for points in ([], wide):
+            empty = self.file("empty.json", json.dumps({**document, "points": points}))
+            for pair in ((empty, empty), (ladder, empty), (empty, ladder)):
+                self.refused("bench", "compare", *pair, saying="nothing could be compared")
+        for point in (7, {}, {"name": 5}, {**document["points"][0], "tier": None}):
+            bad = self.file("bad.json", json.dumps({**document, "points": [point]}))
+            self.refused("bench", "compare", ladder, bad, saying="is not a ladder")
         deep = '{"format":' + "[" * 400000 + "]" * 400000 + "}"
         for text in ("{}", "[]", "words", '{"format": "cairn ladder"}', deep):
             self.refused("bench", "compare", ladder, self.file("bad.json", text),
