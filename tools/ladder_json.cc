@@ -65,14 +65,13 @@ json PointJson(const LadderPoint& point, const LadderOptions& options) {
   // While an open loop waits it looks at the clock, so its CPU time says nothing.
   made["cpu_ns"] = point.key.load_percent ? json(nullptr) : ToJson(point.CpuNs());
   made["cold"] = point.cold;
-  made["payload_bytes"] = point.operations() * point.operation_bytes;
+  made["payload_bytes"] = point.payload_bytes();
   made["process_read_bytes"] = ToJson(point.process_read_bytes());
   made["device_read_bytes"] = ToJson(point.device_read_bytes());
   made["served_percent"] = nullptr;
-  if (!point.served_percent.empty()) {
-    made["served_percent"] = {{"compute", Rounded(point.served_percent[0])},
-                              {"host", Rounded(point.served_percent[1])},
-                              {"ssd", Rounded(point.served_percent[2])}};
+  if (const std::vector<double> served = point.ServedPercent(); !served.empty()) {
+    made["served_percent"] = {
+        {"compute", Rounded(served[0])}, {"host", Rounded(served[1])}, {"ssd", Rounded(served[2])}};
   }
   if (point.key.load_percent) {
     made["rate_per_second"] = Rounded(point.rate_per_second.value_or(0));
@@ -211,9 +210,9 @@ json GoogleBenchmarkJson(const LadderResult& result, const Machine& machine) {
                {"time_unit", "ns"},
                {"p50", static_cast<double>(turn.latency_ps.Percentile(0.5)) * 1e-3},
                {"p99", static_cast<double>(turn.latency_ps.Percentile(0.99)) * 1e-3}};
-      if (point.operation_bytes > 0) {
+      if (turn.payload_bytes > 0) {
         one["bytes_per_second"] =
-            operations * static_cast<double>(point.operation_bytes) / std::max(turn.seconds, 1e-9);
+            static_cast<double>(turn.payload_bytes) / std::max(turn.seconds, 1e-9);
       }
       benchmarks.push_back(std::move(one));
     }
