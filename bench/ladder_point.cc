@@ -81,6 +81,7 @@ double IntervalProbability(int count) {
 }
 
 std::optional<Estimate> LadderPoint::Latency(double q) const {
+  if (together > 1 && q > 0.5) return std::nullopt;
   return Quantiles(turns, &LadderTurn::latency_ps, q);
 }
 
@@ -88,7 +89,10 @@ std::optional<Estimate> LadderPoint::Service(double q) const {
   return Quantiles(turns, &LadderTurn::service_ps, q);
 }
 
-double LadderPoint::MaxNs() const { return static_cast<double>(All().max()) / kPicosecondsPerNs; }
+std::optional<double> LadderPoint::MaxNs() const {
+  if (together > 1) return std::nullopt;
+  return static_cast<double>(All().max()) / kPicosecondsPerNs;
+}
 
 Estimate LadderPoint::OperationsPerSecond() const {
   std::vector<double> rates;

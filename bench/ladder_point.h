@@ -61,10 +61,12 @@ struct LadderPoint {
   std::vector<LadderTurn> turns{};
 
   /// Nanoseconds of an operation. Over turns if each has enough operations for `q`, else from all
-  /// of them; nothing if these are too few as well.
+  /// of them; nothing if these are too few as well. Of operations timed together there are means
+  /// only: their median, and nothing above it, for means have no tails.
   std::optional<Estimate> Latency(double q) const;
   std::optional<Estimate> Service(double q) const;
-  double MaxNs() const;
+  /// Nothing of operations timed together.
+  std::optional<double> MaxNs() const;
   Estimate OperationsPerSecond() const;
   /// Payload that has moved; nothing if none has.
   std::optional<Estimate> BytesPerSecond() const;

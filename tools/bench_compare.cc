@@ -88,6 +88,7 @@ class CompareBench final : public Command {
             {"only_before", comparison.only_before},
             {"only_after", comparison.only_after},
             {"other_rate", comparison.other_rate},
+            {"other_together", comparison.other_together},
             {"speed_ratio", OrNull(comparison.speed_ratio)},
             {"memory_ratio", OrNull(comparison.memory_ratio)},
             {"other_machine", comparison.other_machine},
@@ -118,6 +119,11 @@ class CompareBench final : public Command {
           "{} open loops ran at other rates and were not compared; the later ladder with "
           "--rates A.json runs them at the same\n",
           comparison.other_rate.size());
+    }
+    if (!comparison.other_together.empty()) {
+      fmt::print(
+          "{} points were timed one by one in one ladder only; their times are not compared\n",
+          comparison.other_together.size());
     }
     for (const auto& [which, names] : {std::pair("before", &comparison.only_before),
                                        std::pair("after", &comparison.only_after)}) {

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <string_view>
 #include <utility>
 
 namespace cairn {
@@ -24,6 +25,11 @@ constexpr double kMostRateDifference = 0.02;
 struct Bounds {
   double median, low, high;
 };
+
+double Together(const json& point) {
+  const json together = point.value("timed_together", json());
+  return together.is_number() ? together.get<double>() : 1;
+}
 
 /// Nothing if the estimate is absent or has no interval.
 std::optional<Bounds> BoundsOf(const json& point, const char* metric) {
@@ -125,8 +131,14 @@ LadderComparison CompareLadders(const json& before, const json& after) {
       comparison.other_rate.push_back(name);
       continue;
     }
+    const double together = Together(*point), others_together = Together(*other->second);
+    const bool other_means = (together > 1) != (others_together > 1);
+    if (other_means) comparison.other_together.push_back(name);
     for (const Metric& metric : kMetrics) {
       if (rate > 0 && !metric.more_is_worse) continue;
+      // A median of means is no median, and how far the tails of means reach depends on how many.
+      const bool tail = metric.name == std::string_view("p99_ns");
+      if (metric.more_is_worse && (other_means || (tail && together != others_together))) continue;
       CompareMetric(name, metric, *point, *other->second, comparison);
     }
   }

@@ -27,8 +27,10 @@ struct LadderComparison {
   std::vector<LadderChange> changes{};  ///< the worst first: by times as long as before
   std::vector<std::string> only_before{}, only_after{};
   std::vector<std::string> other_rate{};  ///< open loops at rates more than 2 % apart: not compared
-  std::optional<double> speed_ratio{};    ///< calibration loop: time after over time before
-  std::optional<double> memory_ratio{};   ///< reading memory: the same; older ladders have none
+  /// Points timed one by one in one ladder and together in the other: times are not compared.
+  std::vector<std::string> other_together{};
+  std::optional<double> speed_ratio{};   ///< calibration loop: time after over time before
+  std::optional<double> memory_ratio{};  ///< reading memory: the same; older ladders have none
   bool other_machine = false;
   std::vector<LadderSetting> other_settings{};  ///< by name
 
@@ -40,7 +42,8 @@ struct LadderComparison {
 double OpenRate(const nlohmann::json& point);
 
 /// Compares p50, p99 and bandwidth of the points that both have; of open loops p50 and p99, as
-/// their bandwidth is their rate. Where `compared` is 0 the result says nothing.
+/// their bandwidth is their rate. Of operations timed together, in older ladders, p99 is compared
+/// where equally many were. Where `compared` is 0 the result says nothing.
 LadderComparison CompareLadders(const nlohmann::json& before, const nlohmann::json& after);
 
 }  // namespace cairn

@@ -57,7 +57,8 @@ json PointJson(const LadderPoint& point, const LadderOptions& options) {
   for (size_t i = 0; i < std::size(kQuantiles); ++i) {
     made[kQuantileNames[i]] = ToJson(point.Latency(kQuantiles[i]));
   }
-  made["max_ns"] = Rounded(point.MaxNs());
+  made["max_ns"] = nullptr;
+  if (const auto max_ns = point.MaxNs()) made["max_ns"] = Rounded(*max_ns);
   made["operations"] = point.operations();
   made["operations_per_second"] = ToJson(point.OperationsPerSecond());
   made["bytes_per_second"] = ToJson(point.BytesPerSecond());
@@ -78,7 +79,7 @@ json PointJson(const LadderPoint& point, const LadderOptions& options) {
     made["service_p50_ns"] = ToJson(point.Service(0.5));
     made["service_p99_ns"] = ToJson(point.Service(0.99));
   }
-  if (HasCurve(point.key, options)) {
+  if (point.together == 1 && HasCurve(point.key, options)) {
     json curve = json::array();
     for (const auto& [ps, share] : point.All().Curve(kCurvePoints)) {
       curve.push_back({Rounded(static_cast<double>(ps) * 1e-3), Rounded(share)});
@@ -208,8 +209,10 @@ json GoogleBenchmarkJson(const LadderResult& result, const Machine& machine) {
                {"real_time", turn.latency_ps.mean() * 1e-3},
                {"cpu_time", turn.cpu_seconds * 1e9 / operations},
                {"time_unit", "ns"},
-               {"p50", static_cast<double>(turn.latency_ps.Percentile(0.5)) * 1e-3},
-               {"p99", static_cast<double>(turn.latency_ps.Percentile(0.99)) * 1e-3}};
+               {"p50", static_cast<double>(turn.latency_ps.Percentile(0.5)) * 1e-3}};
+      if (point.together == 1) {
+        one["p99"] = static_cast<double>(turn.latency_ps.Percentile(0.99)) * 1e-3;
+      }
       if (turn.payload_bytes > 0) {
         one["bytes_per_second"] =
             static_cast<double>(turn.payload_bytes) / std::max(turn.seconds, 1e-9);

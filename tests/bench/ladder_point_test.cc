@@ -51,6 +51,17 @@ TEST(LadderPoint, PercentilesNeedEnoughOperations) {
   EXPECT_FALSE(point.Service(0.5).has_value());
 }
 
+TEST(LadderPoint, MeansHaveNoTails) {
+  LadderPoint point;
+  for (int i = 0; i < 5; ++i) point.turns.push_back(TurnOf(4000, 1'000'000));
+  EXPECT_TRUE(point.Latency(0.999).has_value());
+  EXPECT_TRUE(point.MaxNs().has_value());
+  point.together = 2;
+  EXPECT_TRUE(point.Latency(0.5).has_value());
+  for (const double q : {0.9, 0.99, 0.999}) EXPECT_FALSE(point.Latency(q).has_value()) << q;
+  EXPECT_FALSE(point.MaxNs().has_value());
+}
+
 TEST(LadderPoint, RatesComeFromTheTurns) {
   LadderPoint point;
   for (const uint64_t count : {100, 200, 300, 400, 500}) {

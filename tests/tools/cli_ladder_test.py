@@ -113,7 +113,12 @@ class Ladder(CliTest):
                         self.assertLessEqual(point[key]["median"], point[key]["high"])
                     last = point[key]["median"]
                 self.assertGreater(last, 0)
-                self.assertGreater(point["max_ns"], 0)
+                if point["timed_together"] > 1:
+                    self.assertEqual({point[key] for key in ("p90_ns", "p99_ns", "p999_ns",
+                                                             "max_ns")}, {None})
+                    self.assertNotIn("cdf", point)
+                else:
+                    self.assertGreater(point["max_ns"], 0)
                 self.assertGreaterEqual(point["operations"], 1)
                 self.assertEqual(point["load_percent"] is not None, point["loop"] == "open")
 
@@ -169,6 +174,24 @@ class Ladder(CliTest):
             self.assertIn("--direct=1", one["command"])
             self.assertIsInstance(one["agrees"], bool)
 
+    def test_an_older_ladder_shows_no_tails_of_means(self):
+        if chromium() is None:
+            self.skipTest("chromium is not installed")
+        document = json.loads(json.dumps(self.done.json))
+        settings = document["settings"]
+        older = [p for p in document["points"]
+                 if p["loop"] == "closed" and p["tier"] == "SSD direct" and p["step"] == "fetch" and
+                 p["batch"] == settings["base_batch"]]
+        self.assertTrue(older)
+        for point in older:
+            point["timed_together"] = 4
+        text = (self.made / "l.html").read_text()
+        (data,) = re.findall(r'<script [^>]*id="ladder">(.*?)</script>', text, re.DOTALL)
+        page = self.drawn(self.file("older.html", text.replace(data, json.dumps(document))))
+        for point in older:
+            self.assertEqual([y for n, _, y in page.plots["rungs"] if n == point["name"]], ["p50"])
+        self.assertNotIn("SSD direct: fetch", {n for n, _, _ in page.plots["cdf"]})
+
     def test_table_and_google_benchmark_have_the_points(self):
         points = self.done.json["points"]
         rows = list(csv.DictReader(io.StringIO((self.made / "l.csv").read_text())))
@@ -212,11 +235,13 @@ class Ladder(CliTest):
             wanted = {(p["name"], float(p[key]["median"]), quantile) for p in points
                       for key, quantile in zip(ESTIMATES, ("p50", "p90", "p99", "p99.9"))
                       if p[key] is not None}
-            wanted |= {(p["name"], float(p["max_ns"]), "max") for p in points}
+            wanted |= {(p["name"], float(p["max_ns"]), "max") for p in points
+                       if p["max_ns"] is not None}
             self.assertEqual({(n, float(x), y) for n, x, y in page.plots[plot]}, wanted)
         curves = [(float(x), float(y)) for _, x, y in page.plots["cdf"]]
         self.assertEqual(sorted(curves), sorted(
-            (float(x), float(y)) for p in fetches if p["tier"] != "mix" for x, y in p["cdf"]))
+            (float(x), float(y)) for p in fetches if p["tier"] != "mix"
+            for x, y in p.get("cdf", ())))
         self.assertEqual(sorted(float(y) for _, _, y in page.plots["bandwidth"]), sorted(
             float(p["bytes_per_second"]["median"]) for p in self.points(
                 loop="closed", readers=settings["base_readers"],

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace cairn {
 namespace {
 
@@ -100,6 +102,28 @@ TEST(CompareLadders, OpenLoopsAreComparedAtEqualRatesAndByTheirTimes) {
     const LadderComparison apart = CompareLadders(before, after);
     EXPECT_EQ(apart.compared, 0u);
     EXPECT_EQ(apart.other_rate, std::vector<std::string>{"SSD direct/fetch"});
+  }
+}
+
+TEST(CompareLadders, TailsOfMeansAreComparedWhereEquallyManyWereTimedTogether) {
+  json before = Ladder(100, 100), after = Ladder(150, 100);
+  before["points"][0]["p99_ns"] = Estimate(200, 5);
+  after["points"][0]["p99_ns"] = Estimate(300, 5);
+  struct Case {
+    json before, after;
+    std::vector<std::string> metrics;
+  };
+  for (const Case& one : {Case{json(), 1, {"p50_ns", "p99_ns"}}, Case{7, 7, {"p50_ns", "p99_ns"}},
+                          Case{7, 9, {"p50_ns"}}, Case{1, 2, {}}, Case{2, json(), {}}}) {
+    before["points"][0]["timed_together"] = one.before;
+    after["points"][0]["timed_together"] = one.after;
+    const LadderComparison comparison = CompareLadders(before, after);
+    std::vector<std::string> metrics;
+    for (const LadderChange& change : comparison.changes) metrics.push_back(change.metric);
+    std::ranges::sort(metrics);
+    EXPECT_EQ(metrics, one.metrics) << one.before << one.after;
+    EXPECT_EQ(comparison.compared, one.metrics.size() + 1) << "bandwidth is not of a clock";
+    EXPECT_EQ(comparison.other_together.size(), one.metrics.empty() ? 1u : 0u);
   }
 }
 
