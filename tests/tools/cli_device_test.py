@@ -122,7 +122,7 @@ class Device(CliTest):
     def test_the_bench_measures_everything(self):
         little = {"--layers": 2, "--kv-heads": 2, "--group": 2, "--head-dim": 16,
                   "--block-rows": 8, "--tokens": 800, "--retrieve": 3, "--pool": "64KiB",
-                  "--rounds": 1}
+                  "--rounds": 1, "--replays": 3, "--recent": 16}
 
         def words(**changed):
             options = {**little, **{"--" + name.replace("_", "-"): changed[name]
@@ -134,12 +134,37 @@ class Device(CliTest):
         for key, value in found.items():
             if key.endswith(("_seconds", "_per_second")) or "share" in key:
                 self.assertGreater(value, 0, key)
-        self.assertIn("2 layers, 2 KV heads of 16 numbers", self.good_on_device(*words()).stdout)
+        # By the stand-in's clock a launch or a copy takes a microsecond.
+        for key, launches in (("scan", 2), ("coded_scan", 2), ("coded_scan_overlapped", 2),
+                              ("attend", 2), ("attend_one_launch", 1)):
+            self.assertAlmostEqual(found[f"{key}_seconds"] * 1e6, launches, 4, key)
+        self.assertGreater(found["coded_scan_apart_seconds"], found["coded_scan_seconds"])
+        memory = 2 * 65536 * 1e6
+        self.assertAlmostEqual(found["memory_bytes_per_second"] / memory, 1, 6)
+        # Of 128 blocks of 512 bytes 42 lists can be made; 36 are 6 for each of 2 multiprocessors.
+        token, lists = 2 * 2 * 3 * 512, 36 * 3 * 512
+        self.assertAlmostEqual(found["attend_share_of_memory"], token * 1e6 / 2 / memory, 6)
+        self.assertEqual((found["attend_one_launch_lists"], found["attend_one_launch_bytes"]),
+                         (36, lists))
+        self.assertAlmostEqual(found["attend_one_launch_share_of_memory"], lists * 1e6 / memory, 6)
+        # A step has the first block and 16 tokens in 3 more besides; 2 parts are a step's own.
+        for key, parts in (("attend_by_parts", [(3, 1), (3, 2), (3, 3), (7, 2), (7, 3), (7, 4),
+                                                (7, 7)]),
+                           ("attend_one_launch_by_parts", [(3, 1), (3, 2)])):
+            self.assertEqual([(time["blocks"], time["parts"]) for time in found[key]], parts)
+        for time in found["attend_by_parts"]:
+            self.assertAlmostEqual(time["share_of_memory"],
+                                   2 * 2 * time["blocks"] * 512 / time["seconds"] / memory, 6)
+        said = self.good_on_device(*words()).stdout
+        self.assertIn("2 layers, 2 KV heads of 16 numbers", said)
+        self.assertIn("\n36 such lists of 54.0 KiB attended in one launch 0.001 ms, ", said)
         for changed, said in (({"layers": 0}, "--layers 0: use 1 or more"),
                               ({"head_dim": 12}, "--head-dim 12: use a multiple of 8"),
                               ({"head_dim": 512}, "heads of 512 numbers are not"),
                               ({"tokens": 10}, "--tokens 10: use 24 or more"),
                               ({"pool": "512"}, "--pool 512: use 1024 or more"),
+                              ({"replays": 0}, "--replays 0: use 1 or more"),
+                              ({"recent": -1}, "--recent -1: use 0 or more"),
                               ({"pool": "much"}, "--pool: .*much"),
                               ({"device": "cpu"}, "this measures a GPU; use cuda:N")):
             self.refused(*words(**changed), saying=said)
