@@ -47,8 +47,10 @@ struct LaunchResult {
 
 /// Medians. Bytes per second are of what was asked for, not of lines that came along.
 struct DeviceBenchResult {
-  double wait_seconds = 0;             ///< a few bytes back and the host's wait for them
-  double memory_bytes_per_second = 0;  ///< a copy on the device, read and written
+  double wait_seconds = 0;  ///< a few bytes back and the host's wait for them
+  /// A copy on the device, read and written: the faster of that before all else and behind it.
+  double memory_bytes_per_second = 0;
+  double memory_bytes_per_second_first = 0, memory_bytes_per_second_last = 0;
   double copy_bytes_per_second = 0;    ///< one long copy from pinned memory
   double batch_bytes_per_second = 0;   ///< scattered blocks, one call
   double gather_bytes_per_second = 0;  ///< the same by a kernel that reads pinned memory

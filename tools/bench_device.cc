@@ -79,6 +79,8 @@ class DeviceBenchCommand final : public Command {
                                {"replays", options_.replays},
                                {"wait_seconds", r.wait_seconds},
                                {"memory_bytes_per_second", r.memory_bytes_per_second},
+                               {"memory_bytes_per_second_first", r.memory_bytes_per_second_first},
+                               {"memory_bytes_per_second_last", r.memory_bytes_per_second_last},
                                {"copy_bytes_per_second", r.copy_bytes_per_second},
                                {"batch_bytes_per_second", r.batch_bytes_per_second},
                                {"batch_share_of_copy", r.batch_share},
@@ -118,7 +120,9 @@ class DeviceBenchCommand final : public Command {
     fmt::print("{}, {}: {} layers, {} KV heads of {} numbers, {} query heads each\n", device.Name(),
                device.model(), options_.layers, options_.kv_heads, options_.block.head_dim,
                options_.group);
-    fmt::print("memory of the device          {:8.1f} GB/s\n", r.memory_bytes_per_second / 1e9);
+    fmt::print("memory of the device          {:8.1f} GB/s; first {:.1f}, last {:.1f}\n",
+               r.memory_bytes_per_second / 1e9, r.memory_bytes_per_second_first / 1e9,
+               r.memory_bytes_per_second_last / 1e9);
     fmt::print("a long copy there             {:8.1f} GB/s\n", r.copy_bytes_per_second / 1e9);
     fmt::print("blocks of {:>9}, a batch    {:8.1f} GB/s, {:.2f} of it\n",
                FormatByteSize(options_.block.payload_bytes()), r.batch_bytes_per_second / 1e9,

@@ -140,7 +140,8 @@ class Device(CliTest):
             self.assertAlmostEqual(found[f"{key}_seconds"] * 1e6, launches, 4, key)
         self.assertGreater(found["coded_scan_apart_seconds"], found["coded_scan_seconds"])
         memory = 2 * 65536 * 1e6
-        self.assertAlmostEqual(found["memory_bytes_per_second"] / memory, 1, 6)
+        for key in ("", "_first", "_last"):
+            self.assertAlmostEqual(found["memory_bytes_per_second" + key] / memory, 1, 6)
         # Of 128 blocks of 512 bytes 42 lists can be made; 36 are 6 for each of 2 multiprocessors.
         token, lists = 2 * 2 * 3 * 512, 36 * 3 * 512
         self.assertAlmostEqual(found["attend_share_of_memory"], token * 1e6 / 2 / memory, 6)
