@@ -265,6 +265,11 @@ Result<DeviceBenchResult> DeviceBench::Run() {
   CAIRN_TRY(MeasureLayerWaits(scan));
   CAIRN_TRY(result_.memory_bytes_per_second_last, MemoryRate());
   AddShares();
+  if (options_.faiss) {
+    CAIRN_TRY(result_.faiss, TimeFaiss(rig_, options_, scan.landmarks()));
+  } else {
+    result_.faiss.problem = "not asked for; use --faiss";
+  }
   return result_;
 }
 

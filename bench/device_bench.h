@@ -11,6 +11,7 @@
 #include "base/parallel.h"
 #include "bench/device_rig.h"
 #include "bench/device_shape.h"
+#include "bench/token_faiss.h"
 
 namespace cairn {
 
@@ -20,6 +21,7 @@ struct DeviceBenchOptions : DeviceShape {
   uint64_t pool_bytes = 1ull << 30;  ///< memory on either side over which blocks are strewn
   int rounds = 5;                    ///< of which medians are taken
   int replays = 10;                  ///< of a token between two readings of the device's clock
+  bool faiss = false;                ///< also time FAISS on the GPU, last of all
 
   /// kInvalidArgument naming what cannot be.
   Status Validate() const;
@@ -70,6 +72,7 @@ struct DeviceBenchResult {
   std::vector<AttendTime> attend_by_parts;
   LaunchResult attend_one_launch;
   double layer_waits_seconds = 0;  ///< scan of codes and attention, a wait for each, all layers
+  FaissTimes faiss;
 };
 
 /// kInterrupted if `stop`, asked now and then with a line about progress, says so; kResource if the

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,8 @@ class DeviceBenchCommand final : public Command {
     AddNumber(*command, "--rounds", options_.rounds, "Of which medians are taken");
     AddNumber(*command, "--replays", options_.replays,
               "Tokens one behind the other between two readings of the device's clock");
+    command->add_flag("--faiss", options_.faiss,
+                      "Also time FAISS's search of the landmarks on the GPU, last of all");
     flags_.AddOutput(*command);
     return command;
   }
@@ -70,6 +73,15 @@ class DeviceBenchCommand final : public Command {
     return all;
   }
 
+  static nlohmann::json NumberOrNull(const std::optional<double>& number) {
+    return number ? nlohmann::json(*number) : nlohmann::json();
+  }
+  // Of FAISS's time, a call for each head, over that of the scan of codes.
+  static std::optional<double> FlatOverScan(const DeviceBenchResult& r) {
+    if (!r.faiss.flat_seconds) return {};
+    return *r.faiss.flat_seconds / r.coded_scan.seconds;
+  }
+
   void PrintAsJson(const Device& device, const DeviceBenchResult& r) const {
     const LaunchResult& launch = r.attend_one_launch;
     nlohmann::json json = ShapeJson(device, options_);
@@ -105,7 +117,11 @@ class DeviceBenchCommand final : public Command {
                                {"attend_one_launch_bytes_per_second", launch.bytes_per_second},
                                {"attend_one_launch_share_of_memory", launch.share},
                                {"attend_one_launch_by_parts", TimesJson(launch.by_parts)},
-                               {"layer_waits_seconds", r.layer_waits_seconds}});
+                               {"layer_waits_seconds", r.layer_waits_seconds},
+                               {"faiss_search_seconds", NumberOrNull(r.faiss.search_seconds)},
+                               {"faiss_flat_seconds", NumberOrNull(r.faiss.flat_seconds)},
+                               {"faiss_flat_over_coded_scan", NumberOrNull(FlatOverScan(r))},
+                               {"faiss_problem", r.faiss.problem}});
     PrintJson(json);
   }
 
@@ -155,6 +171,19 @@ class DeviceBenchCommand final : public Command {
         launch.bytes_per_second / 1e9, launch.share);
     PrintTimes(launch.by_parts);
     fmt::print("a token: both, two waits in each layer  {:.3f} ms\n", 1e3 * r.layer_waits_seconds);
+    PrintFaiss(r);
+  }
+
+  static void PrintFaiss(const DeviceBenchResult& r) {
+    if (!r.faiss.problem.empty()) {
+      fmt::print("FAISS was not timed: {}\n", r.faiss.problem);
+      return;
+    }
+    fmt::print(
+        "a token: FAISS over the same landmarks, a call for each layer {:.3f} ms, for each head "
+        "{:.3f} ms, {:.1f} times the scan of 8 bits\n",
+        1e3 * r.faiss.search_seconds.value_or(0), 1e3 * r.faiss.flat_seconds.value_or(0),
+        FlatOverScan(r).value_or(0));
   }
 
   DeviceBenchOptions options_;

@@ -132,6 +132,8 @@ class Device(CliTest):
         found = self.good_on_device(*words(), "--json").json
         self.assertEqual((found["device"], found["model"]), ("cuda:0", "CPU"))
         for key, value in found.items():
+            if key.startswith("faiss"):
+                continue
             if key.endswith(("_seconds", "_per_second")) or "share" in key:
                 self.assertGreater(value, 0, key)
         # By the stand-in's clock a launch or a copy takes a microsecond.
@@ -156,7 +158,19 @@ class Device(CliTest):
         for time in found["attend_by_parts"]:
             self.assertAlmostEqual(time["share_of_memory"],
                                    2 * 2 * time["blocks"] * 512 / time["seconds"] / memory, 6)
+        self.assertEqual([found[f"faiss_{key}"] for key in ("search_seconds", "flat_seconds",
+                                                            "flat_over_coded_scan")], [None] * 3)
+        self.assertEqual(found["faiss_problem"], "not asked for; use --faiss")
+        # In each layer a copy there, a call and a copy back; or a call for each of 2 heads.
+        beside = self.good_on_device(*words(), "--faiss", "--json").json
+        self.assertAlmostEqual(beside["faiss_search_seconds"] * 1e6, 2 * 3, 4)
+        self.assertAlmostEqual(beside["faiss_flat_seconds"] * 1e6, 2 * 2, 4)
+        self.assertAlmostEqual(beside["faiss_flat_over_coded_scan"], 2, 4)
+        self.assertEqual(beside["faiss_problem"], "")
+        self.assertRegex(self.good_on_device(*words(), "--faiss").stdout,
+                         r"\na token: FAISS over .* 0\.006 ms, for each head 0\.004 ms, 2\.0 times")
         said = self.good_on_device(*words()).stdout
+        self.assertIn("\nFAISS was not timed: not asked for; use --faiss\n", said)
         self.assertIn("2 layers, 2 KV heads of 16 numbers", said)
         self.assertIn("\n36 such lists of 54.0 KiB attended in one launch 0.001 ms, ", said)
         for changed, said in (({"layers": 0}, "--layers 0: use 1 or more"),
