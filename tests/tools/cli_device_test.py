@@ -296,7 +296,7 @@ class Device(CliTest):
                               ({"compute_memory": "much"}, "--compute-memory: .*much"),
                               ({"compute_memory": "1KiB"}, "the compute tier must hold"),
                               ({"host_memory": "64KiB"}, "--host-memory 64.0 KiB: .* which take"),
-                              ({"tokens": 10 ** 12}, "of the host's memory, a block in "),
+                              ({"tokens": 10 ** 12}, "a block in .* available; .*--host-limit"),
                               ({"hidden": 8192, "ffn": 8192, "vocab": 8192},
                                "weights take .* and cuda:0 has 64.0 MiB free"),
                               ({"aliased": -1}, "--aliased -1: use 0 or more"),
@@ -305,6 +305,8 @@ class Device(CliTest):
                               ({"aliased": 2, "tokens": 10 ** 12}, "retrieve 3, and below 2.31"),
                               ({"aliased": 10 ** 9, "tokens": 10 ** 9}, "limit|the host's memory"),
                               ({"device_limit": "1KiB"}, "560 tokens take .* more than --device-"),
+                              ({"host_limit": "64KiB"}, "64.0 KiB are allowed by --host-limit"),
+                              ({"host_limit": "0"}, "--host-limit 0: use more than nothing"),
                               ({"device_limit": "much"}, "--device-limit: .*much"),
                               ({"tokens": 10000, "read_seconds": 1e-9, "retrieve": 20},
                                "tokens were read in --read-seconds")):
