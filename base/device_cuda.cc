@@ -107,6 +107,13 @@ Status DeviceEvent::Wait() const {
   return Check("waiting for an event", cudaEventSynchronize(event_.get()));
 }
 
+Result<double> DeviceEvent::SecondsSince(const DeviceEvent& earlier) const {
+  float milliseconds = 0;
+  CAIRN_TRY(Check("reading the device's clock",
+                  cudaEventElapsedTime(&milliseconds, earlier.event_.get(), event_.get())));
+  return milliseconds / 1e3;
+}
+
 void DeviceStream::Count(const DeviceCounts& more) {
   if (!capturing_) {
     stream_.get_deleter().device->Count(more);
@@ -298,11 +305,14 @@ Result<DeviceStream> Device::MakeStream() {
   return stream;
 }
 
-Result<DeviceEvent> Device::MakeEvent() {
+Result<DeviceEvent> Device::MakeEvent() { return MakeEventOf(cudaEventDisableTiming); }
+Result<DeviceEvent> Device::MakeTimedEvent() { return MakeEventOf(cudaEventDefault); }
+
+Result<DeviceEvent> Device::MakeEventOf(unsigned flags) {
   CAIRN_TRY(Use());
   DeviceEvent event;
   cudaEvent_t made = nullptr;
-  CAIRN_TRY(Check("making an event", cudaEventCreateWithFlags(&made, cudaEventDisableTiming)));
+  CAIRN_TRY(Check("making an event", cudaEventCreateWithFlags(&made, flags)));
   event.event_ = {made, DeviceRelease{this}};
   return event;
 }
