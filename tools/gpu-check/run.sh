@@ -100,63 +100,9 @@ wanted_with_model() {
   }
 }
 
-# report STEP WHAT STATUS [NOTE]: a line of the summary.
-report() {
-  printf '| %s | %s | %s | %s |\n' "$1" "$2" "$3" "${4:-}" >>"$RESULTS/summary.md"
-  printf '%-10s %-28s %s %s\n' "$1" "$2" "$3" "${4:-}" >&2
-  [[ "$3" != failed ]] || FAILED=1
-}
-
-# within SECONDS COMMAND...: ends it, and all that it started, when these are over: exit code 124.
-within() {
-  local end=$((SECONDS + $1)) code stopped=0
-  shift
-  ("$@") &
-  JOB=$!
-  while kill -0 "$JOB" 2>/dev/null; do
-    if ((SECONDS >= end && stopped == 0)); then
-      kill -- "-$JOB"
-      stopped=1
-    elif ((SECONDS >= end + 3)); then
-      kill -KILL -- "-$JOB"
-    fi
-    sleep 0.2
-  done
-  wait "$JOB" 2>/dev/null
-  code=$?
-  # Programs may outlive the shell that was told to end.
-  kill -KILL -- "-$JOB" 2>/dev/null
-  JOB=""
-  ((stopped == 0)) || return 124
-  return "$code"
-}
-
-# check STEP NAME LIMIT COMMAND...: runs it for so many seconds at most, and no longer than is left;
-# its output is kept. With NOTED the last line of that is in the summary too; of a test that failed
-# it is the first failure.
-check() {
-  local step="$1" name="$2" limit="${CAIRN_CHECK_LIMIT:-$3}" left start=$SECONDS code said
-  local said_in="$RESULTS/$1-$2.txt"
-  shift 3
-  left="$(seconds_left)"
-  if ((left < 5)); then
-    report "$step" "$name" skipped "no time left"
-    return
-  fi
-  within $((limit < left ? limit : left)) "$@" >"$said_in" 2>&1
-  code=$?
-  said="$(tail -n 1 "$said_in" | tr '|' '/')"
-  case $code in
-    0) report "$step" "$name" passed "$((SECONDS - start)) s${NOTED:+; $said}" ;;
-    77) report "$step" "$name" skipped "$said" ;;
-    124) report "$step" "$name" failed "no end within $((SECONDS - start)) s; at last: $said" ;;
-    *)
-      first="$(grep -m 1 '^\[  FAILED  \]' "$said_in" | tr '|' '/')"
-      report "$step" "$name" failed "exit code $code: ${first:-$said}"
-      ;;
-  esac
-  archive
-}
+source "$HERE/checks.sh"
+source "$HERE/parity.sh"
+source "$HERE/counters.sh"
 
 {
   echo "# cairn on a GPU"
@@ -191,40 +137,6 @@ if wanted tests; then
     check tests gpu_faiss_test 90 packed gpu_faiss_test --gtest_brief=1
   fi
 fi
-
-# The same greedy tokens as the CPU, behind a text that was read by the CPU. How many words are: by
-# logits that nearly tie the two may part, and `logits` says how far apart they are.
-same_answer() {
-  local mode="$1" question="$2" expected found
-  local store=("--store" "$SCRATCH/$mode" "--session" s)
-  local ask=("--max-tokens" 24 "--json" "$question")
-  expected="$(cairn ask "${store[@]}" "${ask[@]}" | sed 's/.*"answer":"\([^"]*\)".*/\1/')"
-  found="$(cairn ask "${store[@]}" --device cuda:0 "${ask[@]}" |
-    sed 's/.*"answer":"\([^"]*\)".*/\1/')"
-  printf 'CPU: %s\nGPU: %s\n' "$expected" "$found"
-  printf '%s\n%s\n' "$expected" "$found" | awk '
-    { for (i = 1; i <= NF; ++i) word[NR, i] = $i; count[NR] = NF }
-    END {
-      while (same < count[1] && word[1, same + 1] == word[2, same + 1]) ++same
-      printf "the first %d of %d words are the same\n", same, count[1]
-      exit !(count[1] > 0 && same == count[1] && count[2] == count[1])
-    }'
-}
-
-# Logits of the model behind some hundred tokens, beside those of the CPU; how far they are off.
-logits() {
-  local log="$RESULTS/parity-logits.log" code
-  CAIRN_MODEL="$HERE/model.gguf" CAIRN_ADAPTER="$HERE/adapter.gguf" CAIRN_TEXT="$HERE/text.txt" \
-    packed gpu_model_test --gtest_brief=1 --gtest_filter='*RealModel*' >"$log" 2>&1
-  code=$?
-  cat "$log"
-  if ((code == 0)) && ! grep -q '^logits ' "$log"; then
-    echo "nothing was compared"
-    return 77
-  fi
-  ((code == 77)) || sed -n 's/^logits //p' "$log" | paste -sd ';'
-  return "$code"
-}
 
 if wanted_with_model parity; then
   NOTED=1 check parity logits 90 logits
@@ -294,67 +206,6 @@ if wanted decode; then
   limit=$(($(seconds_left) < 360 ? $(seconds_left) : 360))
   NOTED=1 check decode q8 "$limit" decode "$limit"
 fi
-
-# counters NAME KERNELS COMMAND...: what Nsight Compute says of the first launches of some kernels
-# (A|B|…) while cairn runs the command: a line of CSV for each launch, and the last one of each
-# kernel is printed, those too that were counted where others were not.
-COUNTERS=(gpu__time_duration.sum
-  dram__throughput.avg.pct_of_peak_sustained_elapsed
-  sm__throughput.avg.pct_of_peak_sustained_elapsed
-  sm__warps_active.avg.pct_of_peak_sustained_active
-  launch__registers_per_thread)
-counters() {
-  local name="$1" kernels="$2" log="$RESULTS/counters/$1.log" metrics code
-  shift 2
-  metrics="$(IFS=, && echo "${COUNTERS[*]}")"
-  ncu --csv --page raw --print-kernel-base function --print-units base --target-processes all \
-    --clock-control none --kernel-name "regex:$kernels" --launch-count 100 --log-file "$log" \
-    --metrics "$metrics" "${LOADER[0]}" --library-path "$LIBRARIES" "$HERE/bin/cairn" "$@"
-  code=$?
-  if grep -q ERR_NVGPUCTRPERM "$log" 2>/dev/null; then
-    echo "who runs this may not read the GPU's counters (ERR_NVGPUCTRPERM)"
-    return 77
-  fi
-  ((code == 0)) || return "$code"
-  # Every field is in quotes; numbers may have commas.
-  awk -F '","' -v csv="$RESULTS/counters/$name.csv" -v kernels="$kernels" -v metrics="$metrics" '
-    function field(name) {
-      if (name in at) return $at[name]
-      print "ncu has no column " name
-      exit failed = 1
-    }
-    /^"ID"/ {
-      gsub(/^"|"$/, "")
-      for (i = 1; i <= NF; ++i) at[$i] = i
-      print "kernel,grid,block,nanoseconds,dram_percent,sm_percent,occupancy_percent,registers" >csv
-    }
-    /^"[0-9]+"/ {
-      gsub(/^"|"$/, "")
-      kernel = field("Kernel Name")
-      gsub(/[<(].*$|^.*::/, "", kernel)
-      line = kernel ",\"" field("Grid Size") "\",\"" field("Block Size") "\""
-      split(metrics, names, ",")
-      for (i = 1; i in names; ++i) {
-        number[i] = field(names[i])
-        gsub(/,/, "", number[i])
-        line = line "," number[i]
-      }
-      print line >csv
-      last[kernel] = sprintf("%s DRAM %.0f %%, SM %.0f %%, occupancy %.0f %%, %d registers",
-                             kernel, number[2], number[3], number[4], number[5])
-    }
-    END {
-      if (failed) exit 1
-      count = split(kernels, wanted, "|")
-      for (i = 1; i <= count; ++i) {
-        if (!(wanted[i] in last)) missing = missing " " wanted[i]
-        else text = text (text == "" ? "" : "; ") last[wanted[i]]
-      }
-      if (missing != "") text = "no launch was counted of" missing (text == "" ? "" : "; " text)
-      print text
-      exit missing != ""
-    }' "$log"
-}
 
 if wanted counters; then
   mkdir -p "$RESULTS/counters"

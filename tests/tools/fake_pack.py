@@ -1,0 +1,60 @@
+"""A directory as pack.sh makes it, of programs that are scripts: what tests of run.sh run, without a
+build and without a GPU."""
+
+import os
+import pathlib
+import re
+import subprocess
+import tempfile
+import unittest
+
+SCRIPTS = pathlib.Path(os.environ["CAIRN_GPU_CHECK"])
+
+# Says what run.sh asks of `cairn doctor`; $FAKE_CAIRN is Python that does the rest, given words.
+CAIRN = """#!/usr/bin/env python3
+import json, os, signal, sys, time
+words = sys.argv[1:]
+def value(name, otherwise=None):
+    return words[words.index(name) + 1] if name in words else otherwise
+if words == ["doctor"]:
+    print("GPU  cuda:0, a pretence; of nothing")
+    sys.exit(0)
+with open(os.environ["FAKE_LOG"], "a") as log:
+    print(json.dumps(words), file=log)
+exec(os.environ.get("FAKE_CAIRN", ""))
+"""
+LOADER = '#!/bin/bash\nshift 2\nexec "$@"\n'
+
+
+class FakePack(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.directory = pathlib.Path(scratch.name)
+        self.pack, self.results = self.directory / "pack", self.directory / "results"
+        for name in ("bin", "lib"):
+            (self.pack / name).mkdir(parents=True)
+        for script in SCRIPTS.iterdir():
+            if script.name != "pack.sh":
+                (self.pack / script.name).symlink_to(script)
+        (self.pack / "version.txt").write_text("cairn 0\nfake\n")
+        self.put("lib/ld-linux-fake.so.2", LOADER)
+        self.put("bin/cairn", CAIRN)
+        self.log = self.directory / "log"
+        self.log.touch()
+
+    def put(self, name, text):
+        """A script of the pack."""
+        (self.pack / name).write_text(text)
+        (self.pack / name).chmod(0o755)
+
+    def run_it(self, *options, code=0, **variables):
+        """Runs run.sh; its summary, and the rows of it by "STEP | WHAT": (status, note)."""
+        done = subprocess.run(
+            [self.pack / "run.sh", self.results, *options], capture_output=True, check=False,
+            text=True, timeout=100,
+            env={**os.environ, "FAKE_LOG": str(self.log), "CAIRN_CONFIG": "/dev/null", **variables})
+        summary = (self.results / "summary.md").read_text()
+        self.assertEqual(done.returncode, code, done.stderr + summary)
+        rows = re.findall(r"^\| (\w+ \| [\w-]+) \| (\w+) \| (.*) \|$", summary, re.MULTILINE)
+        return summary, {name: (status, note) for name, status, note in rows}

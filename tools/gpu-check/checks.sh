@@ -1,0 +1,60 @@
+# Of run.sh: runs one check after the other, each within its limit, and reports what came of it.
+# shellcheck shell=bash disable=SC2154
+
+# report STEP WHAT STATUS [NOTE]: a line of the summary.
+report() {
+  printf '| %s | %s | %s | %s |\n' "$1" "$2" "$3" "${4:-}" >>"$RESULTS/summary.md"
+  printf '%-10s %-28s %s %s\n' "$1" "$2" "$3" "${4:-}" >&2
+  [[ "$3" != failed ]] || FAILED=1
+}
+
+# within SECONDS COMMAND...: ends it, and all that it started, when these are over: exit code 124.
+within() {
+  local end=$((SECONDS + $1)) code stopped=0
+  shift
+  ("$@") &
+  JOB=$!
+  while kill -0 "$JOB" 2>/dev/null; do
+    if ((SECONDS >= end && stopped == 0)); then
+      kill -- "-$JOB"
+      stopped=1
+    elif ((SECONDS >= end + 3)); then
+      kill -KILL -- "-$JOB"
+    fi
+    sleep 0.2
+  done
+  wait "$JOB" 2>/dev/null
+  code=$?
+  # Programs may outlive the shell that was told to end.
+  kill -KILL -- "-$JOB" 2>/dev/null
+  JOB=""
+  ((stopped == 0)) || return 124
+  return "$code"
+}
+
+# check STEP NAME LIMIT COMMAND...: runs it for so many seconds at most, and no longer than is left;
+# its output is kept. With NOTED the last line of that is in the summary too; of a test that failed
+# it is the first failure.
+check() {
+  local step="$1" name="$2" limit="${CAIRN_CHECK_LIMIT:-$3}" left start=$SECONDS code said
+  local said_in="$RESULTS/$1-$2.txt"
+  shift 3
+  left="$(seconds_left)"
+  if ((left < 5)); then
+    report "$step" "$name" skipped "no time left"
+    return
+  fi
+  within $((limit < left ? limit : left)) "$@" >"$said_in" 2>&1
+  code=$?
+  said="$(tail -n 1 "$said_in" | tr '|' '/')"
+  case $code in
+    0) report "$step" "$name" passed "$((SECONDS - start)) s${NOTED:+; $said}" ;;
+    77) report "$step" "$name" skipped "$said" ;;
+    124) report "$step" "$name" failed "no end within $((SECONDS - start)) s; at last: $said" ;;
+    *)
+      first="$(grep -m 1 '^\[  FAILED  \]' "$said_in" | tr '|' '/')"
+      report "$step" "$name" failed "exit code $code: ${first:-$said}"
+      ;;
+  esac
+  archive
+}
