@@ -1,18 +1,20 @@
 # Of run.sh: runs one check after the other, each within its limit, and reports what came of it.
 # shellcheck shell=bash disable=SC2154
 
-# report STEP WHAT STATUS [NOTE]: a line of the summary.
+# report STEP WHAT STATUS [NOTE]: a line of the summary. REPORTED is the last status.
 report() {
+  REPORTED="$3"
   printf '| %s | %s | %s | %s |\n' "$1" "$2" "$3" "${4:-}" >>"$RESULTS/summary.md"
   printf '%-10s %-28s %s %s\n' "$1" "$2" "$3" "${4:-}" >&2
   [[ "$3" != failed ]] || FAILED=1
 }
 
-# within SECONDS COMMAND...: ends it, and all that it started, when these are over: exit code 124.
+# within SECONDS FILE COMMAND...: what it says is in FILE. Ends it, and all that it started, when
+# these are over: exit code 124.
 within() {
-  local end=$((SECONDS + $1)) code stopped=0
-  shift
-  ("$@") &
+  local end=$((SECONDS + $1)) said_in="$2" code stopped=0
+  shift 2
+  ("$@") >"$said_in" 2>&1 &
   JOB=$!
   while kill -0 "$JOB" 2>/dev/null; do
     if ((SECONDS >= end && stopped == 0)); then
@@ -23,7 +25,7 @@ within() {
     fi
     sleep 0.2
   done
-  wait "$JOB" 2>/dev/null
+  wait "$JOB"
   code=$?
   # Programs may outlive the shell that was told to end.
   kill -KILL -- "-$JOB" 2>/dev/null
@@ -44,7 +46,7 @@ check() {
     report "$step" "$name" skipped "no time left"
     return
   fi
-  within $((limit < left ? limit : left)) "$@" >"$said_in" 2>&1
+  within $((limit < left ? limit : left)) "$said_in" "$@" 2>/dev/null
   code=$?
   said="$(tail -n 1 "$said_in" | tr '|' '/')"
   case $code in

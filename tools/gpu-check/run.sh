@@ -102,6 +102,7 @@ wanted_with_model() {
 
 source "$HERE/checks.sh"
 source "$HERE/parity.sh"
+source "$HERE/decode.sh"
 source "$HERE/counters.sh"
 
 {
@@ -162,50 +163,11 @@ if wanted bench; then
   check bench 10M-q8 60 bench 10M-q8 --kv-type q8 --tokens 10000000
 fi
 
-# figures FILE: what a decode's JSON says of its speed and memory.
-figures() {
-  local key
-  for key in past_tokens decode_tokens_per_second decode_seconds_p50 decode_seconds_p99 \
-    chosen_hit_share besides_weights_bytes; do
-    printf '%s %s ' "$key" "$(sed -n "s/.*\"$key\":\([-+.e0-9]*\).*/\1/p" "$1")"
-  done
-  printf '\n'
-}
-
-# Ten million tokens, which nobody reads: with landmarks of their own, and payloads that blocks
-# share. The shape is that of 8B.
-aliased() {
-  cairn bench decode --json --tokens "$ALIASED_TOKENS" --aliased 64 --mode landmark --index int8 \
-    >"$RESULTS/bench/decode-10M-q8-aliased.json" &&
-    figures "$RESULTS/bench/decode-10M-q8-aliased.json"
-}
-
 if wanted aliased; then
   NOTED=1 check aliased 10M-q8 120 aliased
 fi
 
-# decode SECONDS: a million tokens that are read, or as many as there is time for. Weights,
-# page-locked memory and giving it back take time too (docs/gpu.md reckons how much). Where a
-# million are too many for the machine's memory, or its time, a quarter of it.
-decode() {
-  local result="$RESULTS/bench/decode-q8.json" start=$SECONDS tokens apart reading
-  for tokens in "$READ_TOKENS" $((READ_TOKENS / 4)); do
-    apart=$((tokens / 8000 + 25))
-    reading=$(($1 - (SECONDS - start) - apart))
-    ((reading >= 20 && reading >= tokens / 16000)) || continue
-    echo "$tokens tokens, at most $reading s to read them"
-    cairn bench decode --json --tokens "$tokens" --read-seconds "$reading" >"$result" &&
-      figures "$result" && return
-  done
-  [[ -e "$result" ]] && return 1
-  echo "too little time is left"
-  return 77
-}
-
-if wanted decode; then
-  limit=$(($(seconds_left) < 360 ? $(seconds_left) : 360))
-  NOTED=1 check decode q8 "$limit" decode "$limit"
-fi
+if wanted decode; then decode; fi
 
 if wanted counters; then
   mkdir -p "$RESULTS/counters"
