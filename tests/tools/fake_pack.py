@@ -1,6 +1,7 @@
-"""A directory as pack.sh makes it, of programs that are scripts: what tests of run.sh run, without a
-build and without a GPU."""
+"""A directory as pack.sh makes it, of programs that are scripts: what tests of run.sh run, without
+a build and without a GPU."""
 
+import json
 import os
 import pathlib
 import re
@@ -22,6 +23,45 @@ if words == ["doctor"]:
 with open(os.environ["FAKE_LOG"], "a") as log:
     print(json.dumps(words), file=log)
 exec(os.environ.get("FAKE_CAIRN", ""))
+"""
+# A program of googletest with tests of which a file beside it says what becomes of them: "ok",
+# "fails", "aborts", "hangs", or "poisons" the process, in which all later ones fail with it.
+GTEST = """#!/usr/bin/env python3
+import fnmatch, json, os, sys, time
+tests = json.load(open(sys.argv[0] + ".json"))
+words = dict(word.partition("=")[::2] for word in sys.argv[1:])
+chosen = [test for test in tests if any(fnmatch.fnmatchcase(test, pattern) for pattern in
+                                        words.get("--gtest_filter", "*").split(":"))]
+if "--gtest_list_tests" in words:
+    for suite in dict.fromkeys(test.rpartition(".")[0] for test in chosen):
+        print(suite + ".  # TypeParam = int")
+        for test in chosen:
+            if test.rpartition(".")[0] == suite:
+                print("  " + test.rpartition(".")[2] + "  # GetParam() = a.b, c")
+    sys.exit(0)
+with open(os.environ["FAKE_LOG"], "a") as log:
+    print(json.dumps([os.path.basename(sys.argv[0]), len(chosen)]), file=log)
+poisoned, failed = False, []
+for test in chosen:
+    print("[ RUN      ] " + test, flush=True)
+    becomes = tests[test]
+    if becomes == "aborts":
+        os.abort()
+    if becomes == "hangs":
+        time.sleep(100)
+    poisoned |= becomes == "poisons"
+    if poisoned or becomes == "fails":
+        failed.append(test)
+        print("[  FAILED  ] " + test + ", where GetParam() = a.b | c (1 ms)")
+    else:
+        print("[       OK ] " + test + " (1 ms)")
+print(f"[==========] {len(chosen)} tests ran.")
+print(f"[  PASSED  ] {len(chosen) - len(failed)} tests.")
+if failed:
+    print(f"[  FAILED  ] {len(failed)} tests, listed below:")
+for test in failed:
+    print("[  FAILED  ] " + test + ", where GetParam() = a.b | c")
+sys.exit(1 if failed else 0)
 """
 LOADER = '#!/bin/bash\nshift 2\nexec "$@"\n'
 
@@ -48,6 +88,13 @@ class FakePack(unittest.TestCase):
         (self.pack / name).write_text(text)
         (self.pack / name).chmod(0o755)
 
+    def put_tests(self, name, **becomes):
+        """A program of tests: of each, by suite, a test a word of what becomes of it."""
+        self.put(f"bin/{name}", GTEST)
+        (self.pack / f"bin/{name}.json").write_text(json.dumps(
+            {f"Of/{suite}.Test/{number}": word for suite, words in becomes.items()
+             for number, word in enumerate(words.split())}))
+
     def run_it(self, *options, code=0, **variables):
         """Runs run.sh; its summary, and the rows of it by "STEP | WHAT": (status, note)."""
         done = subprocess.run(
@@ -56,5 +103,5 @@ class FakePack(unittest.TestCase):
             env={**os.environ, "FAKE_LOG": str(self.log), "CAIRN_CONFIG": "/dev/null", **variables})
         summary = (self.results / "summary.md").read_text()
         self.assertEqual(done.returncode, code, done.stderr + summary)
-        rows = re.findall(r"^\| (\w+ \| [\w-]+) \| (\w+) \| (.*) \|$", summary, re.MULTILINE)
+        rows = re.findall(r"^\| (\w+ \| [^|]+) \| (\w+) \| (.*) \|$", summary, re.MULTILINE)
         return summary, {name: (status, note) for name, status, note in rows}

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""The steps of tools/gpu-check/run.sh, with programs that pretend: in which order, for how long, and
-what the summary says of what came of them."""
+"""The steps of tools/gpu-check/run.sh, with programs that pretend: in which order, for how long,
+and what the summary says of what came of them."""
 
 import json
+import pathlib
+import re
 import unittest
 
-from fake_pack import FakePack
+from fake_pack import FakePack, SCRIPTS
 
 # A decode that reads 10,000 tokens a second, as it says; $HANGS tokens and more have no end.
 DECODE = """
@@ -64,7 +66,8 @@ class Decode(FakePack):
         summary, rows = self.run_it("--only", "decode", code=1, FAKE_CAIRN=DECODE,
                                     HANGS="1000000", CAIRN_CHECK_LIMIT="3")
         self.assertEqual(rows["decode | quarter"][0], "passed", summary)
-        self.assertIn("past_tokens 250000 decode_tokens_per_second 150", rows["decode | quarter"][1])
+        self.assertIn("past_tokens 250000 decode_tokens_per_second 150",
+                      rows["decode | quarter"][1])
         self.assertEqual(rows["decode | all"][0], "failed", summary)
         self.assertRegex(rows["decode | all"][1], r"no end within \d+ s; at last: 1000000 tokens, ")
 
@@ -73,6 +76,86 @@ class Decode(FakePack):
         self.assertEqual(rows["decode | quarter"], ("failed", "exit code 1: error: it cannot be"))
         self.assertEqual(rows["decode | all"][0], "skipped")
         self.assertEqual(len(self.decoded()), 1)
+
+
+class Tests(FakePack):
+    def kernels(self, code=1, **becomes):
+        self.put_tests("gpu_device_test", Device="ok")
+        self.put_tests("gpu_kernels_test", **becomes)
+        summary, rows = self.run_it("--only", "kernels", code=code, CAIRN_CHECK_LIMIT="20",
+                                    STALL="2")
+        self.assertEqual(rows["kernels | gpu_device_test"][0], "passed", summary)
+        return rows["kernels | gpu_kernels_test"]
+
+    def test_that_pass_take_one_process(self):
+        status, note = self.kernels(code=0, A="ok ok", B="ok ok ok")
+        self.assertEqual((status, note.split(",")[0]), ("passed", "5 tests"))
+        self.assertEqual(self.log.read_text().count("gpu_kernels_test"), 1)
+
+    def test_behind_an_abort_the_other_suites_are_run(self):
+        status, note = self.kernels(A="ok ok", B="ok aborts ok ok", C="ok ok", D="aborts", E="ok")
+        self.assertEqual(status, "failed")
+        self.assertRegex(note, r"^exit code (134|-6) in Of/B.Test/1, exit code (134|-6) in "
+                               r"Of/D.Test/0; 6 passed, 2 not tried, in 3 processes, \d+ s$")
+        said = (self.results / "kernels-gpu_kernels_test.txt").read_text()
+        self.assertIn("[ RUN      ] Of/B.Test/1", said)
+        self.assertIn("[       OK ] Of/E.Test/0", said)
+
+    def test_behind_one_without_end_too(self):
+        status, note = self.kernels(A="hangs ok", B="ok ok")
+        self.assertEqual(status, "failed")
+        self.assertRegex(note, r"^no end in Of/A.Test/0; 2 passed, 1 not tried, in 2 processes, ")
+
+    def test_what_one_does_to_later_ones_is_told_from_failures(self):
+        status, note = self.kernels(A="ok", B="poisons ok", C="ok fails", D="ok")
+        self.assertEqual(status, "failed")
+        self.assertRegex(note, r"^failed: Of/B.Test/0, Of/B.Test/1, Of/C.Test/1; 3 passed, "
+                               r"in 2 processes, ")
+
+    def test_a_program_without_end_is_ended_with_all_that_it_started(self):
+        pids = self.directory / "pids"
+        # Does not listen to a first request to end, nor do its children.
+        self.put("bin/gpu_device_test", "#!/bin/bash\ntrap '' TERM INT\nsleep 100 &\n"
+                                        "echo $! >$PIDS\nwait\nsleep 100\n")
+        self.put_tests("gpu_kernels_test", A="ok")
+        _, rows = self.run_it("--only", "kernels", code=1, CAIRN_CHECK_LIMIT="2", PIDS=str(pids))
+        self.assertRegex(rows["kernels | gpu_device_test"][1],
+                         r"^no end, at last: ; 0 passed, \d s")
+        self.assertEqual(rows["kernels | gpu_kernels_test"][0], "passed")
+        status = pathlib.Path(f"/proc/{int(pids.read_text())}/status")
+        self.assertTrue(not status.exists() or "State:\tZ" in status.read_text())
+
+    def test_there_is_an_end_to_processes(self):
+        status, note = self.kernels(**{f"S{number}": "aborts" for number in range(20)})
+        self.assertEqual(status, "failed")
+        self.assertRegex(note, r"; 0 passed, 12 not tried, in 8 processes, ")
+
+    def test_a_program_that_does_not_start_says_why(self):
+        self.put("bin/gpu_device_test", "#!/bin/bash\necho no library\nexit 127\n")
+        self.put("bin/gpu_kernels_test", "#!/bin/bash\necho skipped: no GPU\nexit 77\n")
+        _, rows = self.run_it("--only", "kernels", code=1)
+        self.assertEqual(rows["kernels | gpu_device_test"][0], "failed")
+        self.assertIn("exit code 127, at last: no library", rows["kernels | gpu_device_test"][1])
+        self.assertEqual(rows["kernels | gpu_kernels_test"], ("skipped", "skipped: no GPU"))
+
+    def test_of_kernels_are_first_and_the_others_behind_what_is_measured(self):
+        for name in ("kernels", "device", "index", "session", "model", "faiss"):
+            self.put_tests(f"gpu_{name}_test", A="ok")
+        asked = []
+        _, rows = self.run_it(FAKE_CAIRN=DECODE)
+        for line in self.log.read_text().splitlines():
+            words = json.loads(line)
+            asked.append(words[0] if words[0].startswith("gpu_") else words[1])
+        tests = [asked.index(f"gpu_{name}_test") for name in ("index", "session", "model", "faiss")]
+        measured = [at for at, what in enumerate(asked) if what in ("device", "decode")]
+        self.assertGreater(min(tests), max(measured))
+        self.assertLess(asked.index("gpu_kernels_test"), min(measured))
+        self.assertEqual(rows["parity | all of it"][0], "skipped")
+        # What the tests may take at most: of eight minutes, before and behind what is measured.
+        limits = re.findall(r"programs \w+ (\d+) (\d+)", (SCRIPTS / "run.sh").read_text())
+        self.assertEqual(len(limits), 2)
+        self.assertLessEqual(int(limits[0][0]), 90)
+        self.assertLessEqual(sum(int(together) for together, _ in limits), 240)
 
 
 if __name__ == "__main__":

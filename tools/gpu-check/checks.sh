@@ -10,13 +10,19 @@ report() {
 }
 
 # within SECONDS FILE COMMAND...: what it says is in FILE. Ends it, and all that it started, when
-# these are over: exit code 124.
+# these are over: exit code 124. So too if it says nothing for STALL seconds, where that is set.
 within() {
-  local end=$((SECONDS + $1)) said_in="$2" code stopped=0
+  local end=$((SECONDS + $1)) said_in="$2" code stopped=0 size=0 now heard=$SECONDS
   shift 2
   ("$@") >"$said_in" 2>&1 &
   JOB=$!
   while kill -0 "$JOB" 2>/dev/null; do
+    if [[ -n "${STALL:-}" ]] && ((stopped == 0)); then
+      now="$(wc -c <"$said_in")"
+      ((now == size)) || heard=$SECONDS
+      size=$now
+      ((SECONDS < heard + STALL && SECONDS < end)) || end=$SECONDS
+    fi
     if ((SECONDS >= end && stopped == 0)); then
       kill -- "-$JOB"
       stopped=1

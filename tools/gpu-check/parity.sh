@@ -24,9 +24,8 @@ same_answer() {
 logits() {
   local log="$RESULTS/parity-logits.log" code
   CAIRN_MODEL="$HERE/model.gguf" CAIRN_ADAPTER="$HERE/adapter.gguf" CAIRN_TEXT="$HERE/text.txt" \
-    packed gpu_model_test --gtest_brief=1 --gtest_filter='*RealModel*' >"$log" 2>&1
-  code=$?
-  cat "$log"
+    packed gpu_model_test --gtest_filter='*RealModel*' 2>&1 | tee "$log"
+  code=${PIPESTATUS[0]}
   if ((code == 0)) && ! grep -q '^logits ' "$log"; then
     echo "nothing was compared"
     return 77

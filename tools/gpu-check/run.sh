@@ -3,11 +3,11 @@
 #
 #   run.sh RESULTS [--only STEP[,STEP...]] [--minutes N] [--archive FILE]
 #
-# Steps, in their order: tests, parity, bench, aliased, decode, counters, sanitizer, ladder,
-# passkey. RESULTS gets summary.md, to be read, and a file for each step; bench/*.json is what
-# `cairn bench` says, counters/*.csv what Nsight Compute counted in hot kernels. --archive: all of
-# it as one .tar.gz too, written anew after each check, so that it is there if the machine is taken
-# away.
+# Steps, in their order: kernels, bench, aliased, decode, tests, parity, passkey, counters,
+# sanitizer, ladder: tests of kernels, then what is measured, then other tests. RESULTS gets
+# summary.md, to be read, and a file for each step; bench/*.json is what `cairn bench` says,
+# counters/*.csv what Nsight Compute counted in hot kernels. --archive: all of it as one .tar.gz
+# too, written anew after each check, so that it is there if the machine is taken away.
 #
 # Takes 8 minutes at most, or N; each check has a limit of its own, so that one which hangs does not
 # cost the others, and what there is no time left for is skipped, and says so. Together the steps
@@ -19,7 +19,7 @@ set -uo pipefail
 set -m # each step in a process group, to be ended as one
 
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-ALL_STEPS="tests,parity,bench,aliased,decode,counters,sanitizer,ladder,passkey"
+ALL_STEPS="kernels,bench,aliased,decode,tests,parity,passkey,counters,sanitizer,ladder"
 STEPS="$ALL_STEPS"
 MINUTES=8
 ARCHIVE=""
@@ -101,6 +101,7 @@ wanted_with_model() {
 }
 
 source "$HERE/checks.sh"
+source "$HERE/gtests.sh"
 source "$HERE/parity.sh"
 source "$HERE/decode.sh"
 source "$HERE/counters.sh"
@@ -130,26 +131,8 @@ fi
   echo "|---|---|---|---|"
 } >>"$RESULTS/summary.md"
 
-if wanted tests; then
-  for test in gpu_device_test gpu_kernels_test gpu_index_test gpu_session_test gpu_model_test; do
-    check tests "$test" 90 packed "$test" --gtest_brief=1
-  done
-  if [[ -e "$HERE/bin/gpu_faiss_test" ]]; then
-    check tests gpu_faiss_test 90 packed gpu_faiss_test --gtest_brief=1
-  fi
-fi
-
-if wanted_with_model parity; then
-  NOTED=1 check parity logits 90 logits
-  for mode in landmark unmodified; do
-    adapter=()
-    [[ $mode == unmodified ]] || adapter=(--adapter "$HERE/adapter.gguf")
-    check parity "$mode-reading" 60 cairn ingest --store "$SCRATCH/$mode" --session s \
-      --model "$HERE/model.gguf" ${adapter[@]+"${adapter[@]}"} --tokens 16000 --quiet \
-      "$HERE/text.txt"
-    NOTED=1 check parity "$mode-answer" 60 same_answer "$mode" "What happened in the beginning?"
-  done
-fi
+# That kernels are right comes first, but for a minute at most: then they are measured.
+if wanted kernels; then programs kernels 75 60 gpu_device_test gpu_kernels_test; fi
 
 mkdir -p "$RESULTS/bench"
 if wanted bench; then
@@ -168,6 +151,30 @@ if wanted aliased; then
 fi
 
 if wanted decode; then decode; fi
+
+if wanted tests; then
+  faiss=()
+  [[ ! -e "$HERE/bin/gpu_faiss_test" ]] || faiss=(gpu_faiss_test)
+  programs tests 120 40 gpu_index_test gpu_session_test gpu_model_test ${faiss[@]+"${faiss[@]}"}
+fi
+
+if wanted_with_model parity; then
+  NOTED=1 check parity logits 90 logits
+  for mode in landmark unmodified; do
+    adapter=()
+    [[ $mode == unmodified ]] || adapter=(--adapter "$HERE/adapter.gguf")
+    check parity "$mode-reading" 60 cairn ingest --store "$SCRATCH/$mode" --session s \
+      --model "$HERE/model.gguf" ${adapter[@]+"${adapter[@]}"} --tokens 16000 --quiet \
+      "$HERE/text.txt"
+    NOTED=1 check parity "$mode-answer" 60 same_answer "$mode" "What happened in the beginning?"
+  done
+fi
+
+if wanted_with_model passkey; then
+  check passkey 32k 120 cairn eval passkey --model "$HERE/model.gguf" \
+    --adapter "$HERE/adapter.gguf" --text "$HERE/text.txt" --lengths 32k \
+    --samples 4 --facts-per-text 5 --device cuda:0
+fi
 
 if wanted counters; then
   mkdir -p "$RESULTS/counters"
@@ -194,10 +201,10 @@ if wanted sanitizer; then
       report sanitizer "$tool" skipped "no compute-sanitizer on this machine"
       continue
     fi
-    check sanitizer "$tool" 100 env CAIRN_TEST_EXACT_MEMORY=1 compute-sanitizer --tool "$tool" \
+    FILTER='Shared/*:Cases/*:CudaFold*:CudaTransformer*:CudaGreedy*' STALL=60 \
+      gtests sanitizer "$tool" 100 env CAIRN_TEST_EXACT_MEMORY=1 compute-sanitizer --tool "$tool" \
       --error-exitcode 1 --target-processes all "${LOADER[0]}" --library-path "$LIBRARIES" \
-      "$HERE/bin/gpu_kernels_test" --gtest_brief=1 \
-      --gtest_filter='Shared/*:Cases/*:CudaFold*:CudaTransformer*:CudaGreedy*'
+      "$HERE/bin/gpu_kernels_test"
   done
 fi
 
@@ -205,12 +212,6 @@ if wanted ladder; then
   check ladder all 120 cairn bench ladder --store "$SCRATCH/ladder" --device cuda:0 --no-peers \
     --block-size 16KiB --html "$RESULTS/bench/ladder.html" --google-benchmark \
     "$RESULTS/bench/ladder.json"
-fi
-
-if wanted_with_model passkey; then
-  check passkey 32k 120 cairn eval passkey --model "$HERE/model.gguf" \
-    --adapter "$HERE/adapter.gguf" --text "$HERE/text.txt" --lengths 32k \
-    --samples 4 --facts-per-text 5 --device cuda:0
 fi
 
 exit "$FAILED"
