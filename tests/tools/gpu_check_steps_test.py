@@ -5,6 +5,7 @@ and what the summary says of what came of them."""
 import json
 import pathlib
 import re
+import subprocess
 import unittest
 
 from fake_pack import FakePack, SCRIPTS
@@ -156,6 +157,93 @@ class Tests(FakePack):
         self.assertEqual(len(limits), 2)
         self.assertLessEqual(int(limits[0][0]), 90)
         self.assertLessEqual(sum(int(together) for together, _ in limits), 240)
+
+
+SHAPE = {"layers": 32, "kv_heads": 8, "group": 4, "head_dim": 128}
+
+
+class Figures(FakePack):
+    def figures(self, files, steps="bench,decode,aliased,passkey"):
+        """By what they are of: (measured, mark, verdict)."""
+        for name, json_of in files.items():
+            (self.directory / f"{name}.json").write_text(json.dumps(json_of, separators=(",", ":")))
+        done = subprocess.run(
+            ["awk", "-v", f"steps={steps}", "-f", SCRIPTS / "figures.awk",
+             *[self.directory / f"{name}.json" for name in files]],
+            check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        self.assertEqual(done.stderr, "")
+        rows = [tuple(field.strip() for field in line.strip("|").split("|"))
+                for line in done.stdout.splitlines()]
+        self.assertEqual([len(row) for row in rows], [4] * len(rows))
+        return {row[0]: row[1:] for row in rows[2:]}
+
+    def test_each_is_beside_its_mark(self):
+        device = {**SHAPE, "tokens": 1000000, "coded_scan_seconds": 1.5e-4, "scan_seconds": 3e-4,
+                  "attend_by_parts": [{"parts": 32, "seconds": 9.0}], "attend_seconds": 2.5e-4,
+                  "attend_share_of_memory": 0.41, "attend_one_launch_share_of_memory": 0.899,
+                  "memory_bytes_per_second": 4.25e12, "faiss_search_seconds": 0.0031,
+                  "faiss_flat_seconds": 0.0018}
+        decode = {**SHAPE, "past_tokens": 1000000, "read_tokens": 1000000, "outside_share": 0.96,
+                  "decode_tokens_per_second": 151.5, "decode_seconds_p50": 0.006,
+                  "decode_seconds_p99": 0.024, "chosen_hit_share": 0.93, "waits_per_token": 12.5}
+        found = self.figures({
+            "1M-q8": device, "1M-f16": device | {"attend_one_launch_share_of_memory": 0.93},
+            "128k-f16": {**SHAPE, "tokens": 131072, "coded_scan_seconds": 2e-5,
+                         "scan_seconds": 3e-5, "attend_seconds": 1e-4},
+            "sdpa-128k": {"keys": 131072, "query_heads": 32, "kv_heads": 8, "head_dim": 128,
+                          "f16_seconds": 1.2e-4, "bf16_seconds": 1e-4},
+            "16KiB-blocks": {"gather_share_of_copy": 0.9, "batch_share_of_copy": 0.93},
+            "decode-q8": decode, "decode-quarter-q8": decode | {"decode_tokens_per_second": 9},
+            "decode-10M-q8-aliased": {**SHAPE, "past_tokens": 9999990,
+                                      "decode_tokens_per_second": 59.9,
+                                      "besides_weights_bytes": 15_999_000_000},
+            "passkey-128k": {"texts": [{"answers": [{"right": True}, {"right": False}]}]}})
+        dense = "SDPA flash at 128K, over choice by {} and attention of 2 %"
+        self.assertEqual(found, {
+            "landmarks of 1M tokens searched, 8 bits": ("0.150 ms", "≤ 0.200 ms", "holds"),
+            "FAISS flat for each head, over that": ("12.0", "≥ 10.0", "holds"),
+            "FAISS in one call a layer": ("3.100 ms", "≤ 3.000 ms", "does not hold"),
+            dense.format("8 bits"): ("26.7", "≥ 25.0", "holds"),
+            dense.format("bf16"): ("24.6", "≥ 25.0", "does not hold"),
+            "attention in one launch, of the memory, f16": ("93.0 %", "≥ 90.0 %", "holds"),
+            "attention of a token, a launch a layer, f16": ("41.0 %", "", ""),
+            "attention in one launch, of the memory, q8": ("89.9 %", "≥ 90.0 %", "does not hold"),
+            "attention of a token, a launch a layer, q8": ("41.0 %", "", ""),
+            "memory, by a copy on the device": ("4.25 TB/s", "", ""),
+            "scattered blocks of 16 KiB to the device, of a long copy":
+                ("93.0 %", "≥ 92.0 %", "holds"),
+            "decode behind 1000000 tokens": ("151.5 tokens/s", "≥ 150.0 tokens/s", "holds"),
+            "of it p99, over p50": ("4.00", "≤ 3.00", "does not hold"),
+            "of it KV outside the device": ("96.0 %", "≥ 95.0 %", "holds"),
+            "of it chosen blocks that were there": ("93.0 %", "≥ 90.0 %", "holds"),
+            "of it tokens read": ("1000000", "≥ 1000000", "holds"),
+            "of it waits of the host, a token": ("12.5", "", ""),
+            "decode behind 9999990 aliased tokens":
+                ("59.9 tokens/s", "≥ 60.0 tokens/s", "does not hold"),
+            "of it the device besides weights": ("16.00 GB", "≤ 16.00 GB", "holds"),
+            "pass keys at 128k, of 2": ("1", "", "")})
+
+    def test_what_is_not_there_was_not_measured(self):
+        found = self.figures({"decode-q8": {}}, "bench,decode,aliased")
+        self.assertEqual({verdict for _, _, verdict in found.values()}, {"not measured"})
+        self.assertEqual({value for value, _, _ in found.values()}, {""})
+        self.assertEqual(self.figures({"decode-q8": {}}, "parity"), {})
+
+    def test_of_less_than_was_asked_no_mark_holds(self):
+        quarter = {**SHAPE, "past_tokens": 250000, "decode_tokens_per_second": 200}
+        found = self.figures({"decode-quarter-q8": quarter, "decode-q8": {}}, "decode")
+        self.assertEqual(found["decode behind 250000 tokens"],
+                         ("200.0 tokens/s", "≥ 150.0 tokens/s", "not measured as asked"))
+        found = self.figures({"1M-q8": {**SHAPE, "layers": 2, "tokens": 1000000,
+                                        "coded_scan_seconds": 1e-6}}, "bench")
+        self.assertEqual(found["landmarks of 1M tokens searched, 8 bits"][2],
+                         "not measured as asked")
+
+    def test_they_are_in_the_summary(self):
+        summary, _ = self.run_it("--only", "decode", FAKE_CAIRN=DECODE)
+        self.assertIn("| decode behind 1000000 tokens | 150.0 tokens/s | ≥ 150.0 tokens/s | not "
+                      "measured as asked |\n", summary)
+        self.assertLess(summary.index("decode behind"), summary.index("| decode | all | passed"))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,26 @@
 # Of run.sh: runs one check after the other, each within its limit, and reports what came of it.
 # shellcheck shell=bash disable=SC2154
 
+# What there is of the summary: the machine, figures and their marks, and what came of each check.
+summarise() {
+  local files=("$RESULTS"/bench/*.json)
+  [[ -e "${files[0]}" ]] || files=(/dev/null)
+  {
+    cat "$SCRATCH/head"
+    echo
+    awk -v steps="$STEPS" -f "$HERE/figures.awk" "${files[@]}"
+    echo
+    echo "| step | what | status | |"
+    echo "|---|---|---|---|"
+    cat "$SCRATCH/rows"
+  } >"$SCRATCH/summary" && cp "$SCRATCH/summary" "$RESULTS/summary.md"
+}
+
 # report STEP WHAT STATUS [NOTE]: a line of the summary. REPORTED is the last status.
 report() {
   REPORTED="$3"
-  printf '| %s | %s | %s | %s |\n' "$1" "$2" "$3" "${4:-}" >>"$RESULTS/summary.md"
+  printf '| %s | %s | %s | %s |\n' "$1" "$2" "$3" "${4:-}" >>"$SCRATCH/rows"
+  summarise
   printf '%-10s %-28s %s %s\n' "$1" "$2" "$3" "${4:-}" >&2
   [[ "$3" != failed ]] || FAILED=1
 }

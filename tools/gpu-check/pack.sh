@@ -111,7 +111,7 @@ if [[ -z "$PART_SIZE" ]]; then
   chmod 755 "$TARGET"
 else
   mkdir -p "$TARGET"
-  (cd "$PACK" && tar -cz bin lib version.txt *.sh) |
+  (cd "$PACK" && tar -cz bin lib version.txt ./*.sh ./*.awk) |
     split -d -b "$PART_SIZE" - "$TARGET/programs-"
   tar -C "$PACK" -cz model.gguf adapter.gguf text.txt | split -d -b "$PART_SIZE" - "$TARGET/model-"
   count() {

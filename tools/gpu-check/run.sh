@@ -5,9 +5,10 @@
 #
 # Steps, in their order: kernels, bench, aliased, decode, tests, parity, passkey, counters,
 # sanitizer, ladder: tests of kernels, then what is measured, then other tests. RESULTS gets
-# summary.md, to be read, and a file for each step; bench/*.json is what `cairn bench` says,
-# counters/*.csv what Nsight Compute counted in hot kernels. --archive: all of it as one .tar.gz
-# too, written anew after each check, so that it is there if the machine is taken away.
+# summary.md, to be read, with each figure beside its mark, and a file for each check; bench/*.json
+# is what `cairn bench` says, counters/*.csv what Nsight Compute counted in hot kernels. --archive:
+# all of it as one .tar.gz too, written anew after each check, so that it is there if the machine is
+# taken away.
 #
 # Takes 8 minutes at most, or N; each check has a limit of its own, so that one which hangs does not
 # cost the others, and what there is no time left for is skipped, and says so. Together the steps
@@ -51,6 +52,7 @@ done
 mkdir -p "$RESULTS" || fail "cannot make $RESULTS"
 RESULTS="$(cd "$RESULTS" && pwd)"
 SCRATCH="$(mktemp -d)"
+touch "$SCRATCH/rows"
 JOB=""
 # Nothing that was started may go on using the GPU.
 finish() {
@@ -111,11 +113,12 @@ source "$HERE/counters.sh"
   echo
   echo "- date: $(date -u +%Y-%m-%d)"
   echo "- program: $(head -n 2 "$HERE/version.txt" | tr -s ' \n' ' ')"
-} >"$RESULTS/summary.md"
+} >"$SCRATCH/head"
 GPU="$(cairn doctor 2>&1 | sed -n 's/^.*GPU  *\(cuda:0, [^;]*\).*$/\1/p')"
 DRIVER="$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1)"
 if [[ -z "$GPU" ]]; then
-  echo "- no GPU: nothing was checked" >>"$RESULTS/summary.md"
+  echo "- no GPU: nothing was checked" >>"$SCRATCH/head"
+  cp "$SCRATCH/head" "$RESULTS/summary.md"
   echo "run.sh: skipped: no GPU here" >&2
   exit 77
 fi
@@ -126,15 +129,13 @@ fi
     printf "%s%.0f GiB %s", n++ ? ", " : "", $2 / 1048576, what
   }' /proc/meminfo), Linux $(uname -r)"
   echo "- cuBLASLt: ${CUBLAS:-not found}"
-  echo
-  echo "| step | what | status | |"
-  echo "|---|---|---|---|"
-} >>"$RESULTS/summary.md"
+} >>"$SCRATCH/head"
+mkdir -p "$RESULTS/bench"
+summarise
 
 # That kernels are right comes first, but for a minute at most: then they are measured.
 if wanted kernels; then programs kernels 75 60 gpu_device_test gpu_kernels_test; fi
 
-mkdir -p "$RESULTS/bench"
 if wanted bench; then
   bench() {
     local name="$1"
