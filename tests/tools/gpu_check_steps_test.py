@@ -3,6 +3,7 @@
 and what the summary says of what came of them."""
 
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -159,6 +160,40 @@ class Tests(FakePack):
         self.assertLessEqual(sum(int(together) for together, _ in limits), 240)
 
 
+class Bench(FakePack):
+    def test_each_figure_has_a_run_that_measures_it(self):
+        torch = self.directory / "modules/torch"
+        torch.mkdir(parents=True)
+        (torch / "__init__.py").write_text('raise ImportError("a pretence")')
+        _, rows = self.run_it("--only", "bench", PYTHONPATH=str(torch.parent))
+        asked = {tuple(json.loads(line)[3:]) for line in self.log.read_text().splitlines()}
+        self.assertLessEqual({("--kv-type", "q8"), (), ("--tokens", "131072", "--retrieve", "41"),
+                              ("--kv-type", "q8", "--tokens", "10000000")}, asked)
+        # Of 64 rows of keys and values, as 16 bits.
+        dims = [int(words[words.index("--head-dim") + 1]) for words in asked
+                if "--head-dim" in words]
+        self.assertEqual([64 * dim * 2 * 2 for dim in dims], [16 << 10])
+        status, note = rows["bench | sdpa-128k"]
+        self.assertEqual(status, "skipped")
+        self.assertIn("skipped: no PyTorch of 2.3 or newer (a pretence)", note)
+
+    def test_pytorch_has_the_machine_s_python_and_libraries(self):
+        programs = self.directory / "programs"
+        programs.mkdir()
+        python = programs / "python3"
+        python.write_text('#!/bin/bash\necho "$0 $* ${LD_LIBRARY_PATH:-none}" >>$FAKE_LOG\n'
+                          'echo \'{"f16_seconds":1}\'\n')
+        python.chmod(0o755)
+        self.put("bin/cairn", "#!/bin/bash\n[[ $1 == doctor ]] && echo 'GPU  cuda:0, x; y' || "
+                              "echo '{}'\n")
+        _, rows = self.run_it("--only", "bench", PATH=f"{programs}:{os.environ['PATH']}")
+        self.assertEqual(rows["bench | sdpa-128k"][0], "passed")
+        self.assertEqual(self.log.read_text().split(),
+                         [str(python), str(self.pack / "sdpa_device.py"), "none"])
+        self.assertEqual(json.loads((self.results / "bench/sdpa-128k.json").read_text()),
+                         {"f16_seconds": 1})
+
+
 SHAPE = {"layers": 32, "kv_heads": 8, "group": 4, "head_dim": 128}
 
 
@@ -192,7 +227,9 @@ class Figures(FakePack):
                          "scan_seconds": 3e-5, "attend_seconds": 1e-4},
             "sdpa-128k": {"keys": 131072, "query_heads": 32, "kv_heads": 8, "head_dim": 128,
                           "f16_seconds": 1.2e-4, "bf16_seconds": 1e-4},
-            "16KiB-blocks": {"gather_share_of_copy": 0.9, "batch_share_of_copy": 0.93},
+            "16KiB-blocks": {"head_dim": 64, "block_rows": 64,
+                             "gather_share_of_copy": 0.9,
+                             "batch_share_of_copy": 0.93},
             "decode-q8": decode, "decode-quarter-q8": decode | {"decode_tokens_per_second": 9},
             "decode-10M-q8-aliased": {**SHAPE, "past_tokens": 9999990,
                                       "decode_tokens_per_second": 59.9,

@@ -110,7 +110,8 @@ class GpuCheck(CliTest):
         self.assertTrue(all(part.stat().st_size <= 20 << 20 for part in packed))
         pack = self.directory / "unpacked"
         self.assertEqual(self.script(parts / "unpack.sh", pack).returncode, 0)
-        self.assertTrue((pack / "model.gguf").is_file())
+        for name in ("model.gguf", "figures.awk", "sdpa_device.py"):
+            self.assertTrue((pack / name).is_file())
         # The tiny adapter was trained on little.
         config = self.file("config", "chunk = 64\nretrieve = 3\nhost-memory = 64MiB\n" +
                            LITTLE_DECODE)

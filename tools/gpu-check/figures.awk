@@ -92,12 +92,13 @@ function attention(   kind, file) {
       "%.2f TB/s", "")
 }
 
-function gathers(   kernel, batch) {
+function gathers(   kernel, batch, asked) {
   kernel = of("16KiB-blocks", "gather_share_of_copy")
   batch = of("16KiB-blocks", "batch_share_of_copy")
   if (kernel == "" || (batch != "" && batch > kernel)) kernel = batch
+  asked = of("16KiB-blocks", "head_dim") * of("16KiB-blocks", "block_rows") == 4096
   row("scattered blocks of 16 KiB to the device, of a long copy", scaled(kernel, 100), "%.1f %%",
-      "≥", 92, 1)
+      "≥", 92, asked)
 }
 
 function read_past(   file, past, asked, behind) {

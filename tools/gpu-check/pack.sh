@@ -104,6 +104,7 @@ fi
 for script in "$ROOT"/tools/gpu-check/*; do
   [[ "$script" == */pack.sh ]] || cp "$script" "$PACK/"
 done
+cp "$ROOT/bench/sdpa_device.py" "$PACK/"
 "$CAIRN" --version >"$PACK/version.txt"
 
 if [[ -z "$PART_SIZE" ]]; then
@@ -111,7 +112,7 @@ if [[ -z "$PART_SIZE" ]]; then
   chmod 755 "$TARGET"
 else
   mkdir -p "$TARGET"
-  (cd "$PACK" && tar -cz bin lib version.txt ./*.sh ./*.awk) |
+  (cd "$PACK" && tar -cz bin lib version.txt ./*.sh ./*.awk ./*.py) |
     split -d -b "$PART_SIZE" - "$TARGET/programs-"
   tar -C "$PACK" -cz model.gguf adapter.gguf text.txt | split -d -b "$PART_SIZE" - "$TARGET/model-"
   count() {
