@@ -194,6 +194,45 @@ class Bench(FakePack):
                          {"f16_seconds": 1})
 
 
+# Pass keys in texts, of which each 32k takes $TAKES seconds; one of five answers is wrong.
+PASSKEY = """
+if words[:2] == ["eval", "passkey"]:
+    length, texts = value("--lengths"), int(value("--samples"))
+    tokens = int(length.rstrip("kM")) * {"k": 1024, "M": 1048576}.get(length[-1], 1)
+    time.sleep(float(os.environ.get("TAKES", 0)) * texts * tokens / 32768)
+    answers = [{"question": "?", "answer": str(n), "right": n > 0} for n in range(5)]
+    print(json.dumps({"texts": [{"text": n, "answers": answers} for n in range(texts)]}))
+"""
+
+
+class Passkey(FakePack):
+    def setUp(self):
+        super().setUp()
+        (self.pack / "model.gguf").touch()
+
+    def asked(self):
+        found = [json.loads(line) for line in self.log.read_text().splitlines()]
+        return [(words[words.index("--lengths") + 1], words[words.index("--samples") + 1])
+                for words in found if words[:2] == ["eval", "passkey"]]
+
+    def test_lengths_are_those_of_docs_and_answers_are_kept(self):
+        summary, rows = self.run_it("--only", "passkey", FAKE_CAIRN=PASSKEY)
+        self.assertEqual(self.asked(), [("32k", "4"), ("128k", "2"), ("256k", "1"), ("512k", "1"),
+                                        ("1M", "1")])
+        self.assertRegex(rows["passkey | 32k"][1], r"^\d+ s; 16 of 20 right$")
+        kept = json.loads((self.results / "bench/passkey-01048576.json").read_text())
+        self.assertEqual([answer["answer"] for answer in kept["texts"][0]["answers"]],
+                         list("01234"))
+        self.assertIn("| pass keys behind 131072 tokens, of 10 | 8 |  |  |", summary)
+
+    def test_longer_ones_only_if_there_is_time(self):
+        _, rows = self.run_it("--only", "passkey", "--minutes", "1", "--passkey-lengths",
+                              "8192,1M", FAKE_CAIRN=PASSKEY, TAKES="3")
+        self.assertEqual(self.asked(), [("8192", "4")])
+        self.assertEqual(rows["passkey | 1M"][0], "skipped")
+        self.assertRegex(rows["passkey | 1M"][1], r"it would take \d+ s, more than are left")
+
+
 SHAPE = {"layers": 32, "kv_heads": 8, "group": 4, "head_dim": 128}
 
 
@@ -234,7 +273,7 @@ class Figures(FakePack):
             "decode-10M-q8-aliased": {**SHAPE, "past_tokens": 9999990,
                                       "decode_tokens_per_second": 59.9,
                                       "besides_weights_bytes": 15_999_000_000},
-            "passkey-128k": {"texts": [{"answers": [{"right": True}, {"right": False}]}]}})
+            "passkey-00131072": {"texts": [{"answers": [{"right": True}, {"right": False}]}]}})
         dense = "SDPA flash at 128K, over choice by {} and attention of 2 %"
         self.assertEqual(found, {
             "landmarks of 1M tokens searched, 8 bits": ("0.150 ms", "≤ 0.200 ms", "holds"),
@@ -258,7 +297,7 @@ class Figures(FakePack):
             "decode behind 9999990 aliased tokens":
                 ("59.9 tokens/s", "≥ 60.0 tokens/s", "does not hold"),
             "of it the device besides weights": ("16.00 GB", "≤ 16.00 GB", "holds"),
-            "pass keys at 128k, of 2": ("1", "", "")})
+            "pass keys behind 131072 tokens, of 2": ("1", "", "")})
 
     def test_what_is_not_there_was_not_measured(self):
         found = self.figures({"decode-q8": {}}, "bench,decode,aliased")

@@ -114,10 +114,11 @@ class GpuCheck(CliTest):
             self.assertTrue((pack / name).is_file())
         # The tiny adapter was trained on little.
         config = self.file("config", "chunk = 64\nretrieve = 3\nhost-memory = 64MiB\n" +
-                           LITTLE_DECODE)
+                           LITTLE_DECODE + settings("eval passkey", max_tokens=1))
         results = self.directory / "results"
         done = self.script(pack / "run.sh", results, "--only",
-                           "kernels,tests,parity,aliased,decode,counters,sanitizer",
+                           "kernels,tests,parity,aliased,decode,passkey,counters,sanitizer",
+                           "--passkey-lengths", "600",
                            "--archive", self.directory / "results.tar.gz",
                            CAIRN_CONFIG=str(config),
                            CAIRN_CHECK_READ_TOKENS="2000", CAIRN_CHECK_ALIASED_TOKENS="7000")
@@ -137,6 +138,8 @@ class GpuCheck(CliTest):
         self.assertEqual((decoded["past_tokens"], decoded["aliased"]), (7000, 64))
         for key in ("decode_tokens_per_second", "besides_weights_bytes"):
             self.assertIn(f"{key} {decoded[key]} ", summary)
+        self.assertEqual(rows["passkey | 600"], "passed", summary)
+        self.assertRegex(summary, r"\| pass keys behind 600 tokens, of 20 \| \d+ \|")
         for step, names in (("kernels", ("device", "kernels")),
                             ("tests", ("index", "session", "model"))):
             for name in names:
@@ -224,7 +227,9 @@ class GpuCheck(CliTest):
                 ((SCRIPTS / "run.sh", self.directory / "r", "--only", "tests,nonsense"),
                  "no step nonsense"),
                 ((SCRIPTS / "run.sh", self.directory / "r", "--minutes", "soon"),
-                 "--minutes soon")):
+                 "--minutes soon"),
+                ((SCRIPTS / "run.sh", self.directory / "r", "--passkey-lengths", "32k,long"),
+                 "--passkey-lengths 32k,long")):
             done = self.script(*command)
             self.assertEqual(done.returncode, 1, command)
             self.assertIn(said, done.stderr)

@@ -129,12 +129,13 @@ function aliased_past(   file, past, asked, behind) {
       "%.2f GB", "≤", 16, asked)
 }
 
-function passkeys(   lengths, count, i, name, asked) {
-  count = split("32k 128k 256k 512k 1M", lengths, " ")
-  for (i = 1; i <= count; ++i) {
-    name = "passkey-" lengths[i]
+function passkeys(   i, name, asked) {
+  for (i = 1; i < ARGC; ++i) {
+    name = ARGV[i]
+    gsub(/^.*\/|\.json$/, "", name)
     asked = right[name] + wrong[name]
-    if (asked > 0) row("pass keys at " lengths[i] ", of " asked, right[name], "%d", "")
+    if (name !~ /^passkey-/ || asked == 0) continue
+    row("pass keys behind " substr(name, 9) + 0 " tokens, of " asked, right[name], "%d", "")
   }
 }
 

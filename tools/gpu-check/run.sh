@@ -2,6 +2,7 @@
 # Checks and measures cairn on this machine's GPU, from the directory that pack.sh made.
 #
 #   run.sh RESULTS [--only STEP[,STEP...]] [--minutes N] [--archive FILE]
+#                  [--passkey-lengths LENGTH[,LENGTH...]]
 #
 # Steps, in their order: kernels, bench, aliased, decode, tests, parity, passkey, counters,
 # sanitizer, ladder: tests of kernels, then what is measured, then other tests. RESULTS gets
@@ -24,6 +25,7 @@ ALL_STEPS="kernels,bench,aliased,decode,tests,parity,passkey,counters,sanitizer,
 STEPS="$ALL_STEPS"
 MINUTES=8
 ARCHIVE=""
+PASSKEY_LENGTHS="32k,128k,256k,512k,1M"
 READ_TOKENS="${CAIRN_CHECK_READ_TOKENS:-1000000}"
 ALIASED_TOKENS="${CAIRN_CHECK_ALIASED_TOKENS:-10000000}"
 
@@ -41,11 +43,14 @@ while (($# > 0)); do
     --only) STEPS="$2" ;;
     --minutes) MINUTES="$2" ;;
     --archive) ARCHIVE="$2" ;;
+    --passkey-lengths) PASSKEY_LENGTHS="$2" ;;
     *) fail "no option $1" ;;
   esac
   shift 2
 done
 [[ "$MINUTES" =~ ^[1-9][0-9]*$ ]] || fail "--minutes $MINUTES: give a whole number"
+[[ ",$PASSKEY_LENGTHS" =~ ^(,[1-9][0-9]*[kM]?)+$ ]] ||
+  fail "--passkey-lengths $PASSKEY_LENGTHS: give lengths as 32k,1M"
 for step in ${STEPS//,/ }; do
   [[ ",$ALL_STEPS," == *",$step,"* ]] || fail "no step $step"
 done
@@ -106,6 +111,7 @@ source "$HERE/checks.sh"
 source "$HERE/gtests.sh"
 source "$HERE/parity.sh"
 source "$HERE/decode.sh"
+source "$HERE/passkey.sh"
 source "$HERE/counters.sh"
 
 {
@@ -180,11 +186,7 @@ if wanted_with_model parity; then
   done
 fi
 
-if wanted_with_model passkey; then
-  check passkey 32k 120 cairn eval passkey --model "$HERE/model.gguf" \
-    --adapter "$HERE/adapter.gguf" --text "$HERE/text.txt" --lengths 32k \
-    --samples 4 --facts-per-text 5 --device cuda:0
-fi
+if wanted_with_model passkey; then passkeys; fi
 
 if wanted counters; then
   mkdir -p "$RESULTS/counters"
