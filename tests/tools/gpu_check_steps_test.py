@@ -30,7 +30,7 @@ class Decode(FakePack):
         """(tokens, seconds to read them in) of each decode that was asked for."""
         asked = [json.loads(line) for line in self.log.read_text().splitlines()]
         return [tuple(int(words[words.index(name) + 1]) for name in ("--tokens", "--read-seconds"))
-                for words in asked if words[:2] == ["bench", "decode"]]
+                for words in asked if words[:2] == ["bench", "decode"] and "--aliased" not in words]
 
     def test_a_quarter_is_first_and_then_all(self):
         summary, rows = self.run_it("--only", "decode", FAKE_CAIRN=DECODE)
@@ -72,6 +72,15 @@ class Decode(FakePack):
                       rows["decode | quarter"][1])
         self.assertEqual(rows["decode | all"][0], "failed", summary)
         self.assertRegex(rows["decode | all"][1], r"no end within \d+ s; at last: 1000000 tokens, ")
+
+    def test_a_limit_of_memory_is_handed_on(self):
+        for options, expected in (((), []), (("--host-memory-limit", "120GiB"), ["120GiB"] * 3)):
+            self.log.write_text("")
+            self.run_it("--only", "aliased,decode", *options, FAKE_CAIRN=DECODE)
+            asked = [json.loads(line) for line in self.log.read_text().splitlines()]
+            self.assertEqual(len(asked), 3)
+            self.assertEqual([words[words.index("--host-limit") + 1] for words in asked
+                              if "--host-limit" in words], expected)
 
     def test_behind_a_quarter_that_fails_no_more_is_tried(self):
         _, rows = self.run_it("--only", "decode", code=1, FAKE_CAIRN=DECODE, FAILS="1")

@@ -19,7 +19,7 @@ figures() {
 aliased() {
   local result="$RESULTS/bench/decode-10M-q8-aliased.json"
   cairn bench decode --json --tokens "$ALIASED_TOKENS" --aliased 64 --mode landmark --index int8 \
-    >"$result" && figures "$result"
+    ${HOST_LIMIT[@]+"${HOST_LIMIT[@]}"} >"$result" && figures "$result"
 }
 
 # plan SECONDS MOST [FILE ELAPSED]: how many tokens, MOST at most, can be read and decoded behind in
@@ -54,7 +54,8 @@ plan() {
 # decode_behind FILE TOKENS SECONDS: behind so many tokens, or as many as are read by then.
 decode_behind() {
   echo "$2 tokens, at most $3 s to read them"
-  cairn bench decode --json --tokens "$2" --read-seconds "$3" >"$1" && figures "$1"
+  cairn bench decode --json --tokens "$2" --read-seconds "$3" \
+    ${HOST_LIMIT[@]+"${HOST_LIMIT[@]}"} >"$1" && figures "$1"
 }
 
 # A quarter of the tokens first, in two fifths of the time or 150 s, and then all of them, or as

@@ -2,7 +2,7 @@
 # Checks and measures cairn on this machine's GPU, from the directory that pack.sh made.
 #
 #   run.sh RESULTS [--only STEP[,STEP...]] [--minutes N] [--archive FILE]
-#                  [--passkey-lengths LENGTH[,LENGTH...]]
+#                  [--passkey-lengths LENGTH[,LENGTH...]] [--host-memory-limit SIZE]
 #
 # Steps, in their order: kernels, bench, aliased, decode, tests, parity, passkey, counters,
 # sanitizer, ladder: tests of kernels, then what is measured, then other tests. RESULTS gets
@@ -10,6 +10,9 @@
 # is what `cairn bench` says, counters/*.csv what Nsight Compute counted in hot kernels. --archive:
 # all of it as one .tar.gz too, written anew after each check, so that it is there if the machine is
 # taken away.
+#
+# --host-memory-limit: what decodes may take of the host's memory where more can be had than is said
+# to be available, as on virtual machines whose memory grows.
 #
 # Takes 8 minutes at most, or N; each check has a limit of its own, so that one which hangs does not
 # cost the others, and what there is no time left for is skipped, and says so. Together the steps
@@ -26,6 +29,7 @@ STEPS="$ALL_STEPS"
 MINUTES=8
 ARCHIVE=""
 PASSKEY_LENGTHS="32k,128k,256k,512k,1M"
+HOST_LIMIT=()
 READ_TOKENS="${CAIRN_CHECK_READ_TOKENS:-1000000}"
 ALIASED_TOKENS="${CAIRN_CHECK_ALIASED_TOKENS:-10000000}"
 
@@ -44,6 +48,7 @@ while (($# > 0)); do
     --minutes) MINUTES="$2" ;;
     --archive) ARCHIVE="$2" ;;
     --passkey-lengths) PASSKEY_LENGTHS="$2" ;;
+    --host-memory-limit) HOST_LIMIT=(--host-limit "$2") ;;
     *) fail "no option $1" ;;
   esac
   shift 2
