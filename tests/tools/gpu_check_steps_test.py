@@ -174,10 +174,13 @@ class Bench(FakePack):
         torch = self.directory / "modules/torch"
         torch.mkdir(parents=True)
         (torch / "__init__.py").write_text('raise ImportError("a pretence")')
-        _, rows = self.run_it("--only", "bench", PYTHONPATH=str(torch.parent))
+        _, rows = self.run_it("--only", "bench", PYTHONPATH=str(torch.parent),
+                              FAKE_CAIRN="print('{\"faiss_problem\":\"not built in\"}')")
         asked = {tuple(json.loads(line)[3:]) for line in self.log.read_text().splitlines()}
         self.assertLessEqual({("--kv-type", "q8"), (), ("--tokens", "131072", "--retrieve", "41"),
-                              ("--kv-type", "q8", "--tokens", "10000000")}, asked)
+                              ("--kv-type", "q8", "--tokens", "10000000"),
+                              ("--kv-type", "q8", "--faiss")}, asked)
+        self.assertRegex(rows["bench | 1M-q8-faiss"][1], r"s; not built in$")
         # Of 64 rows of keys and values, as 16 bits.
         dims = [int(words[words.index("--head-dim") + 1]) for words in asked
                 if "--head-dim" in words]
@@ -270,7 +273,8 @@ class Figures(FakePack):
                   "decode_tokens_per_second": 151.5, "decode_seconds_p50": 0.006,
                   "decode_seconds_p99": 0.024, "chosen_hit_share": 0.93, "waits_per_token": 12.5}
         found = self.figures({
-            "1M-q8": device, "1M-f16": device | {"attend_one_launch_share_of_memory": 0.93},
+            "1M-q8": device, "1M-q8-faiss": device,
+            "1M-f16": device | {"attend_one_launch_share_of_memory": 0.93},
             "128k-f16": {**SHAPE, "tokens": 131072, "coded_scan_seconds": 2e-5,
                          "scan_seconds": 3e-5, "attend_seconds": 1e-4},
             "sdpa-128k": {"keys": 131072, "query_heads": 32, "kv_heads": 8, "head_dim": 128,

@@ -165,6 +165,12 @@ if wanted bench; then
   check bench sdpa-128k 60 sdpa
   check bench 16KiB-blocks 45 bench 16KiB-blocks --tokens 131072 --layers 2 --head-dim 64
   check bench 10M-q8 45 bench 10M-q8 --kv-type q8 --tokens 10000000
+  # By itself: FAISS ends the process where CUDA fails under it.
+  faiss() {
+    bench 1M-q8-faiss --kv-type q8 --faiss || return
+    sed -n 's/.*"faiss_problem":"\([^"]*\)".*/\1/p' "$RESULTS/bench/1M-q8-faiss.json"
+  }
+  NOTED=1 check bench 1M-q8-faiss 45 faiss
 fi
 
 if wanted aliased; then
