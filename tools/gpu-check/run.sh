@@ -202,7 +202,7 @@ if wanted_with_model passkey; then passkeys; fi
 if wanted counters; then
   mkdir -p "$RESULTS/counters"
   for run in device-f16 device-q8 prefill-f16 prefill-q8; do
-    command=(bench device --layers 2 --rounds 1 --kv-type "${run##*-}")
+    command=(bench device --layers 1 --rounds 1 --kv-type "${run##*-}")
     kernels="TensorDecodeKernel|ScanKernel|ScoreCodesKernel|PartKernel|ShareKernel|ListKernel"
     kernels+="|GatherKernel"
     if [[ $run == prefill-* ]]; then
