@@ -66,7 +66,7 @@ class Decode(FakePack):
 
     def test_all_of_it_that_has_no_end_leaves_the_quarter(self):
         summary, rows = self.run_it("--only", "decode", code=1, FAKE_CAIRN=DECODE,
-                                    HANGS="1000000", CAIRN_CHECK_LIMIT="3")
+                                    HANGS="1000000", CAIRN_CHECK_LIMIT="6")
         self.assertEqual(rows["decode | quarter"][0], "passed", summary)
         self.assertIn("past_tokens 250000 decode_tokens_per_second 150",
                       rows["decode | quarter"][1])
@@ -93,8 +93,8 @@ class Tests(FakePack):
     def kernels(self, code=1, **becomes):
         self.put_tests("gpu_device_test", Device="ok")
         self.put_tests("gpu_kernels_test", **becomes)
-        summary, rows = self.run_it("--only", "kernels", code=code, CAIRN_CHECK_LIMIT="20",
-                                    STALL="2")
+        summary, rows = self.run_it("--only", "kernels", code=code, CAIRN_CHECK_LIMIT="60",
+                                    STALL="6")
         self.assertEqual(rows["kernels | gpu_device_test"][0], "passed", summary)
         return rows["kernels | gpu_kernels_test"]
 
@@ -129,9 +129,9 @@ class Tests(FakePack):
         self.put("bin/gpu_device_test", "#!/bin/bash\ntrap '' TERM INT\nsleep 100 &\n"
                                         "echo $! >$PIDS\nwait\nsleep 100\n")
         self.put_tests("gpu_kernels_test", A="ok")
-        _, rows = self.run_it("--only", "kernels", code=1, CAIRN_CHECK_LIMIT="2", PIDS=str(pids))
+        _, rows = self.run_it("--only", "kernels", code=1, CAIRN_CHECK_LIMIT="6", PIDS=str(pids))
         self.assertRegex(rows["kernels | gpu_device_test"][1],
-                         r"^no end, at last: ; 0 passed, \d s")
+                         r"^no end, at last: ; 0 passed, \d+ s")
         self.assertEqual(rows["kernels | gpu_kernels_test"][0], "passed")
         status = pathlib.Path(f"/proc/{int(pids.read_text())}/status")
         self.assertTrue(not status.exists() or "State:\tZ" in status.read_text())

@@ -73,7 +73,7 @@ sys.exit(code)
 class GpuCheck(CliTest):
     def script(self, *command, **variables):
         return subprocess.run([str(word) for word in command], capture_output=True, check=False,
-                              text=True, timeout=200, env={**os.environ, **variables})
+                              text=True, timeout=400, env={**os.environ, **variables})
 
     def pack(self, cairn, *options):
         target = self.directory / "pack"
