@@ -69,6 +69,9 @@ class DeviceEvent {
   Result<bool> Passed() const;
   /// The host waits, counted. kIo with the reason if something before it failed.
   Status Wait() const;
+  /// By the device's clock, from the last Record of `earlier` to that of this one; both events are
+  /// timed and have passed, else kIo.
+  Result<double> SecondsSince(const DeviceEvent& earlier) const;
 
  private:
   friend class Device;
@@ -185,6 +188,8 @@ class Device {
   Result<PinnedBuffer> AllocatePinned(size_t bytes);
   Result<DeviceStream> MakeStream();
   Result<DeviceEvent> MakeEvent();
+  /// One that also knows when it passed.
+  Result<DeviceEvent> MakeTimedEvent();
 
   DeviceCounts Counts() const;
   /// Kernels that the calling thread launches from here on run on this device.
@@ -201,6 +206,7 @@ class Device {
   const int32_t number_;
   const std::string model_;
   const int32_t multiprocessors_;
+  Result<DeviceEvent> MakeEventOf(unsigned flags);
   void Count(const DeviceCounts& more);
   std::atomic<uint64_t> copies_ = 0, batched_blocks_ = 0, bytes_to_device_ = 0, bytes_to_host_ = 0,
                         waits_ = 0, launches_ = 0;

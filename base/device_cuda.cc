@@ -120,6 +120,7 @@ void PinnedRelease::operator()(std::byte* memory) const {
 }
 
 Result<bool> DeviceEvent::Passed() const {
+  CAIRN_TRY(event_.get_deleter().device->Use());
   const cudaError_t error = cudaEventQuery(event_.get());
   if (error == cudaErrorNotReady) {
     (void)cudaGetLastError();
@@ -130,11 +131,20 @@ Result<bool> DeviceEvent::Passed() const {
 }
 
 Status DeviceEvent::Wait() const {
+  CAIRN_TRY(event_.get_deleter().device->Use());
   ++event_.get_deleter().device->waits_;
   return Check("waiting for an event", cudaEventSynchronize(event_.get()));
 }
 
 Status DeviceStream::Use() const { return stream_.get_deleter().device->Use(); }
+
+Result<double> DeviceEvent::SecondsSince(const DeviceEvent& earlier) const {
+  CAIRN_TRY(event_.get_deleter().device->Use());
+  float milliseconds = 0;
+  CAIRN_TRY(Check("reading the device's clock",
+                  cudaEventElapsedTime(&milliseconds, earlier.event_.get(), event_.get())));
+  return milliseconds / 1e3;
+}
 
 void DeviceStream::Count(const DeviceCounts& more) {
   if (!capturing_) {
@@ -352,11 +362,14 @@ Result<DeviceStream> Device::MakeStream() {
   return stream;
 }
 
-Result<DeviceEvent> Device::MakeEvent() {
+Result<DeviceEvent> Device::MakeEvent() { return MakeEventOf(cudaEventDisableTiming); }
+Result<DeviceEvent> Device::MakeTimedEvent() { return MakeEventOf(cudaEventDefault); }
+
+Result<DeviceEvent> Device::MakeEventOf(unsigned flags) {
   CAIRN_TRY(Use());
   DeviceEvent event;
   cudaEvent_t made = nullptr;
-  CAIRN_TRY(Check("making an event", cudaEventCreateWithFlags(&made, cudaEventDisableTiming)));
+  CAIRN_TRY(Check("making an event", cudaEventCreateWithFlags(&made, flags)));
   event.event_ = {made, DeviceRelease{this}};
   return event;
 }

@@ -21,6 +21,7 @@ void PinnedRelease::operator()(std::byte*) const {}
 
 Result<bool> DeviceEvent::Passed() const { return NoCuda(); }
 Status DeviceEvent::Wait() const { return NoCuda(); }
+Result<double> DeviceEvent::SecondsSince(const DeviceEvent&) const { return NoCuda(); }
 
 Status DeviceStream::CopyToDevice(std::byte*, const std::byte*, size_t) { return NoCuda(); }
 Status DeviceStream::CopyToHost(std::byte*, const std::byte*, size_t) { return NoCuda(); }
@@ -57,6 +58,7 @@ Result<DeviceBuffer> Device::Allocate(size_t) { return NoCuda(); }
 Result<PinnedBuffer> Device::AllocatePinned(size_t) { return NoCuda(); }
 Result<DeviceStream> Device::MakeStream() { return NoCuda(); }
 Result<DeviceEvent> Device::MakeEvent() { return NoCuda(); }
+Result<DeviceEvent> Device::MakeTimedEvent() { return NoCuda(); }
 DeviceCounts Device::Counts() const { return {}; }
 Status Device::Use() const { return NoCuda(); }
 

@@ -38,6 +38,7 @@ struct Turn {
   double bytes_per_second = 0;
   double p99_seconds = 0;
   double cpu_seconds_per_gb = 0;
+  double from_disk = 0;
 };
 
 class ColdBench {
@@ -57,10 +58,11 @@ class ColdBench {
   struct Side {  // of reading
     BlockReads reads = BlockReads::kAuto;
     std::unique_ptr<RocksColdStore> cold;
-    std::unique_ptr<TieredStore> tiers;
     std::vector<Turn> turns;
   };
   using FetchBatch = FunctionRef<Status(std::span<const uint32_t>)>;
+  /// What the disk has served of so many blocks that were asked for.
+  using CountRead = FunctionRef<uint64_t(uint64_t)>;
 
   static uint32_t OrdinalsOfStep(const ColdBenchOptions& options) {
     const uint64_t rounds = static_cast<uint64_t>(options.rounds);
@@ -78,9 +80,9 @@ class ColdBench {
   Status WriteStep(TieredStore& tiers, SessionCatalog& catalog, SessionRecord& record,
                    double* seconds);
   void FillStep();
-  Result<Turn> ReadTurn(int in_flight, FetchBatch fetch);
+  Result<Turn> ReadTurn(int in_flight, FetchBatch fetch, CountRead read_of);
   Result<Turn> ReadRaw(const RawFile& raw, BatchReader& reader, int in_flight);
-  Result<Turn> ReadStore(Side& side, int in_flight);
+  Result<Turn> ReadStore(const Side& side, int in_flight);
   static ReadRow Summarize(const Side& side, const std::vector<Turn>& raw);
 
   const ColdBenchOptions options_;
@@ -197,12 +199,14 @@ Result<IngestRow> ColdBench::Ingest(RawFile& raw) {
   return row;
 }
 
-/// Batches of blocks that were not read for long, from `in_flight` threads.
-Result<Turn> ColdBench::ReadTurn(int in_flight, FetchBatch fetch) {
+/// Batches of blocks from `in_flight` threads, until the time is over or each block was asked for
+/// once.
+Result<Turn> ColdBench::ReadTurn(int in_flight, FetchBatch fetch, CountRead read_of) {
   std::mutex mutex;
   std::vector<double> latencies;
   Status status = Ok();
   std::atomic<bool> over = false;
+  uint64_t left = order_.size() / kBatchBlocks;
   const double cpu_before = ProcessUsage::Now().cpu_seconds;
   const Stopwatch turn;
   const auto work = [&] {
@@ -210,6 +214,8 @@ Result<Turn> ColdBench::ReadTurn(int in_flight, FetchBatch fetch) {
       std::vector<uint32_t> batch;
       {
         const std::lock_guard lock(mutex);
+        if (left == 0) return;
+        --left;
         if (next_read_ + kBatchBlocks > order_.size()) next_read_ = 0;
         const auto first = order_.begin() + static_cast<std::ptrdiff_t>(next_read_);
         batch.assign(first, first + kBatchBlocks);
@@ -230,16 +236,18 @@ Result<Turn> ColdBench::ReadTurn(int in_flight, FetchBatch fetch) {
   for (std::thread& thread : threads) thread.join();
   const double seconds = turn.Seconds();
   CAIRN_TRY(status);
-  const double bytes =
-      static_cast<double>(latencies.size() * kBatchBlocks * options_.payload_bytes);
+  const uint64_t asked = latencies.size() * kBatchBlocks;
+  const uint64_t read = read_of(asked);
+  const auto bytes = static_cast<double>(read * options_.payload_bytes);
   const double cpu_seconds = ProcessUsage::Now().cpu_seconds - cpu_before;
   return Turn{.bytes_per_second = bytes / seconds,
               .p99_seconds = Quantile(std::move(latencies), 0.99),
-              .cpu_seconds_per_gb = cpu_seconds / bytes * 1e9};
+              .cpu_seconds_per_gb = cpu_seconds / bytes * 1e9,
+              .from_disk = static_cast<double>(read) / static_cast<double>(asked)};
 }
 
 Result<Turn> ColdBench::ReadRaw(const RawFile& raw, BatchReader& reader, int in_flight) {
-  return ReadTurn(in_flight, [&](std::span<const uint32_t> batch) -> Status {
+  const auto fetch = [&](std::span<const uint32_t> batch) -> Status {
     std::vector<FilePlace> places;
     for (const uint32_t index : batch) {
       places.push_back({raw.fd(), uint64_t{index} * options_.payload_bytes,
@@ -251,16 +259,24 @@ Result<Turn> ColdBench::ReadRaw(const RawFile& raw, BatchReader& reader, int in_
     });
     if (failed) return Fail(Errc::kIo, "the plain file cannot be read; check the disk");
     return Ok();
-  });
+  };
+  return ReadTurn(in_flight, fetch, [](uint64_t asked) { return asked; });
 }
 
-Result<Turn> ColdBench::ReadStore(Side& side, int in_flight) {
-  return ReadTurn(in_flight, [&](std::span<const uint32_t> batch) -> Status {
+/// With tiers of its own, which hold nothing yet: what is asked for once is not there.
+Result<Turn> ColdBench::ReadStore(const Side& side, int in_flight) {
+  TieredStoreOptions tier_options;
+  tier_options.payload_bytes = options_.payload_bytes;
+  // Room for what is pinned.
+  tier_options.host_bytes = 8 * kBatchBlocks * (options_.payload_bytes + kKiB);
+  CAIRN_TRY(const auto tiers, TieredStore::Open(tier_options, *side.cold));
+  const auto fetch = [&](std::span<const uint32_t> batch) -> Status {
     std::vector<BlockId> ids;
     for (const uint32_t index : batch) ids.push_back(IdOf(index));
-    CAIRN_TRY(const Pins pins, side.tiers->Fetch(ids));
+    CAIRN_TRY(const Pins pins, tiers->Fetch(ids));
     return Ok();
-  });
+  };
+  return ReadTurn(in_flight, fetch, [&](uint64_t) { return tiers->Report().back().hit_blocks; });
 }
 
 ReadRow ColdBench::Summarize(const Side& side, const std::vector<Turn>& raw) {
@@ -285,6 +301,7 @@ ReadRow ColdBench::Summarize(const Side& side, const std::vector<Turn>& raw) {
   row.raw_p99_ms = 1e3 * median(raw, &Turn::p99_seconds);
   row.cpu_seconds_per_gb = median(side.turns, &Turn::cpu_seconds_per_gb);
   row.raw_cpu_seconds_per_gb = median(raw, &Turn::cpu_seconds_per_gb);
+  row.from_disk = std::ranges::min(side.turns, {}, &Turn::from_disk).from_disk;
   return row;
 }
 
@@ -296,15 +313,10 @@ Result<std::vector<ReadRow>> ColdBench::Read(const RawFile& raw,
   WorkerPool workers(15);
   BatchReader raw_reader(BatchReader::Method::kRing, workers);
   std::vector<Side> sides(ways.size());
-  TieredStoreOptions tier_options;
-  tier_options.payload_bytes = options_.payload_bytes;
-  // Room for what is pinned, and little for what was read before.
-  tier_options.host_bytes = 8 * kBatchBlocks * (options_.payload_bytes + kKiB);
   for (size_t i = 0; i < ways.size(); ++i) {
     sides[i].reads = ways[i];
     CAIRN_TRY(sides[i].cold,
               RocksColdStore::Open(store(), {.read_only = true, .block_reads = ways[i]}));
-    CAIRN_TRY(sides[i].tiers, TieredStore::Open(tier_options, *sides[i].cold));
   }
   std::vector<ReadRow> rows;
   for (const int in_flight : kBatchesInFlight) {

@@ -20,11 +20,11 @@ struct ColdBenchOptions {
   size_t payload_bytes = 0;   ///< of a block
   uint64_t total_bytes = 0;   ///< payload of all blocks, about
   int rounds = 5;             ///< of which medians are taken
-  double turn_seconds = 0.7;  ///< of reading one side in one round
+  double turn_seconds = 0.7;  ///< of reading one side in one round, or less: each block once
 };
 
 /// Reads of batches of 64 blocks of a TieredStore, all of them misses, checksums verified, beside
-/// reads of equal size of the plain file.
+/// reads of equal size of the plain file. Bytes a second are of what the cold tier served.
 struct ReadRow {
   size_t payload_bytes = 0;
   int in_flight = 0;  ///< batches at once
@@ -37,6 +37,7 @@ struct ReadRow {
   double raw_p99_ms = 0;
   double cpu_seconds_per_gb = 0;  ///< of this process
   double raw_cpu_seconds_per_gb = 0;
+  double from_disk = 0;  ///< least share of a turn's blocks that the cold tier served
 };
 
 /// Blocks sealed, written and committed in steps, beside the same bytes written to the plain file

@@ -294,11 +294,14 @@ Result<DecodeBenchResult> DecodeBench::Run() {
 
 }  // namespace
 
-Result<DecodeBenchResult> RunDecodeBench(Device& device, const DecodeBenchOptions& options,
-                                         FunctionRef<bool(const std::string&)> stop) {
+Status RunDecodeBench(Device& device, const DecodeBenchOptions& options,
+                      FunctionRef<bool(const std::string&)> stop,
+                      FunctionRef<void(const DecodeBenchResult&)> report) {
   CAIRN_TRY(options.Validate());
   DecodeBench bench(device, options, stop);
-  return bench.Run();
+  CAIRN_TRY(const DecodeBenchResult result, bench.Run());
+  report(result);
+  return Ok();
 }
 
 }  // namespace cairn

@@ -51,9 +51,11 @@ struct DecodeBenchResult {
   std::string index;                ///< that searched
 };
 
-/// kInterrupted if `stop`, asked now and then with a line about progress, says so; kResource that
-/// says what is needed if device or host lack memory.
-Result<DecodeBenchResult> RunDecodeBench(Device& device, const DecodeBenchOptions& options,
-                                         FunctionRef<bool(const std::string&)> stop);
+/// Gives the result to `report` before memory is given back, which takes a while. kInterrupted if
+/// `stop`, asked now and then with a line about progress, says so; kResource that says what is
+/// needed if device or host lack memory.
+Status RunDecodeBench(Device& device, const DecodeBenchOptions& options,
+                      FunctionRef<bool(const std::string&)> stop,
+                      FunctionRef<void(const DecodeBenchResult&)> report);
 
 }  // namespace cairn

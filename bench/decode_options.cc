@@ -149,14 +149,16 @@ Status DecodeBenchOptions::CheckHost() const {
   } else {
     needed += static_cast<uint64_t>(AllBlocks()) * shape.layers * SummaryBytes(shape);
   }
-  const uint64_t available =
-      std::min(AvailableMemory().value_or(UINT64_MAX), GroupMemory().value_or(UINT64_MAX));
+  const uint64_t available = host_limit > 0 ? host_limit
+                                            : std::min(AvailableMemory().value_or(UINT64_MAX),
+                                                       GroupMemory().value_or(UINT64_MAX));
   if (needed <= available) return Ok();
   return Fail(Errc::kResource,
-              "{} tokens take {} of the host's memory, a block in {} of it, and {} are available; "
-              "use fewer --tokens, or --kv-type q8",
+              "{} tokens take {} of the host's memory, a block in {} of it, and {} are {}; use "
+              "fewer --tokens, or --kv-type q8{}",
               tokens, FormatByteSize(needed), FormatByteSize(SlotBytes(shape.block)),
-              FormatByteSize(available));
+              FormatByteSize(available), host_limit > 0 ? "allowed by --host-limit" : "available",
+              host_limit > 0 ? "" : "; --host-limit, if the system would give more than it says");
 }
 
 Status DecodeBenchOptions::Validate() const {

@@ -50,10 +50,11 @@ struct DecodeBenchOptions : DeviceShape {
   uint64_t compute_bytes = 0;  ///< of the compute tier; 0: ComputeBytes
   uint64_t host_bytes = 0;     ///< of the host tier; 0: HostBytes
   uint64_t device_limit = 0;   ///< see DeviceLimit
+  uint64_t host_limit = 0;     ///< what may be needed of the host's memory; 0: what is available
 
   /// kInvalidArgument naming what cannot be, kResource if the host tier is too small.
   Status Validate() const;
-  /// kResource with what is needed if that is more than the host has.
+  /// kResource with what is needed if that is more than host_limit, or else than the host has.
   Status CheckHost() const;
   /// kResource with what takes how much if that is more than DeviceLimit.
   Status CheckDevice() const;

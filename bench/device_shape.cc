@@ -1,8 +1,25 @@
 #include "bench/device_shape.h"
 
+#include <random>
+
 #include "kernels/cuda/attention.h"
+#include "kernels/rope.h"
 
 namespace cairn {
+
+std::vector<float> TokenRope(int32_t head_dim) {
+  RopeTable rope(RopeStyle::kHalfSplit, RopeTable::InverseFrequencies(5e5, head_dim));
+  rope.Reserve(kTokenPosition + 1);
+  return {rope.at(0), rope.at(0) + int64_t{rope.positions()} * head_dim};
+}
+
+std::vector<float> NormalNumbers(size_t count, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> numbers(count);
+  for (float& number : numbers) number = normal(random);
+  return numbers;
+}
 
 Status AtLeast(const char* what, int64_t value, int64_t least) {
   if (value >= least) return Ok();

@@ -157,7 +157,7 @@ Status Ladder::MeasureEmptyStep() {
 Result<LadderTurn> Ladder::Turn(LadderCase& timed, LadderPoint& point, double seconds) {
   CAIRN_TRY(timed.Prepare());
   auto turn = RunClosedTurn(timed, device_, seconds, point.together);
-  timed.Finish(point);
+  timed.Finish();
   return turn;
 }
 
@@ -207,8 +207,8 @@ Status Ladder::CompareWithFio(const LadderCases& cases) {
                             cases.file());
     LadderPoint point;
     CAIRN_TRY(const LadderTurn turn, Turn(*own, point, comparison.settings.seconds));
-    comparison.own_bytes_per_second.push_back(
-        static_cast<double>(turn.operations * own->operation_bytes()) / turn.seconds);
+    comparison.own_bytes_per_second.push_back(static_cast<double>(turn.payload_bytes) /
+                                              turn.seconds);
   }
   return Ok();
 }
@@ -240,7 +240,6 @@ std::vector<Ladder::Open> Ladder::OpenLoops(const LadderCases& cases) {
         open.loop.rate_per_second =
             given != options_.rates.end() ? given->second : capacity * load / 100;
         open.loop.poisson = arrivals == kPoisson;
-        point.operation_bytes = result_.points[i].operation_bytes;
         point.cold = result_.points[i].cold;
         point.rate_per_second = open.loop.rate_per_second;
         result_.points.push_back(std::move(point));
@@ -263,7 +262,7 @@ Status Ladder::RunOpenLoops(const std::vector<Open>& loops) {
       const double enough = std::min(kLeastOpenStarts / loop.rate_per_second,
                                      kMostOpenSeconds / 0.15 * options_.turn_seconds);
       auto turn = RunOpenTurn(*open.timed, device_, std::max(options_.turn_seconds, enough), loop);
-      open.timed->Finish(point);
+      open.timed->Finish();
       if (!turn) return std::move(turn).as_failure();
       point.turns.push_back(std::move(turn).value());
     }
@@ -334,7 +333,6 @@ Result<LadderResult> Ladder::Run() {
   for (const auto& timed : cases.all()) {
     LadderPoint point;
     point.key = timed->key();
-    point.operation_bytes = timed->operation_bytes();
     point.cold = timed->cold();
     CAIRN_TRY(WarmUp(*timed, point));
     result_.points.push_back(std::move(point));

@@ -55,7 +55,7 @@ class CommitCase final : public LadderCase {
     return Ok();
   }
 
-  void Finish(LadderPoint&) override {
+  void Finish() override {
     tiers_.reset();
     catalog_.reset();
     cold_.reset();

@@ -81,6 +81,7 @@ double IntervalProbability(int count) {
 }
 
 std::optional<Estimate> LadderPoint::Latency(double q) const {
+  if (together > 1 && q > 0.5) return std::nullopt;
   return Quantiles(turns, &LadderTurn::latency_ps, q);
 }
 
@@ -88,7 +89,10 @@ std::optional<Estimate> LadderPoint::Service(double q) const {
   return Quantiles(turns, &LadderTurn::service_ps, q);
 }
 
-double LadderPoint::MaxNs() const { return static_cast<double>(All().max()) / kPicosecondsPerNs; }
+std::optional<double> LadderPoint::MaxNs() const {
+  if (together > 1) return std::nullopt;
+  return static_cast<double>(All().max()) / kPicosecondsPerNs;
+}
 
 Estimate LadderPoint::OperationsPerSecond() const {
   std::vector<double> rates;
@@ -99,12 +103,33 @@ Estimate LadderPoint::OperationsPerSecond() const {
 }
 
 std::optional<Estimate> LadderPoint::BytesPerSecond() const {
-  if (operation_bytes == 0) return std::nullopt;
-  Estimate rate = OperationsPerSecond();
-  const auto bytes = static_cast<double>(operation_bytes);
-  rate.median *= bytes;
-  if (rate.interval) rate.interval = {rate.interval->first * bytes, rate.interval->second * bytes};
-  return rate;
+  if (payload_bytes() == 0) return std::nullopt;
+  std::vector<double> rates;
+  for (const LadderTurn& turn : turns) {
+    rates.push_back(static_cast<double>(turn.payload_bytes) / std::max(turn.seconds, 1e-9));
+  }
+  return MedianOf(std::move(rates));
+}
+
+uint64_t LadderPoint::payload_bytes() const {
+  uint64_t sum = 0;
+  for (const LadderTurn& turn : turns) sum += turn.payload_bytes;
+  return sum;
+}
+
+std::vector<double> LadderPoint::ServedPercent() const {
+  std::vector<double> served;
+  double all = 0;
+  for (const LadderTurn& turn : turns) {
+    served.resize(std::max(served.size(), turn.served_blocks.size()));
+    for (size_t i = 0; i < turn.served_blocks.size(); ++i) {
+      served[i] += static_cast<double>(turn.served_blocks[i]);
+      all += static_cast<double>(turn.served_blocks[i]);
+    }
+  }
+  if (all == 0) return {};
+  for (double& share : served) share *= 100 / all;
+  return served;
 }
 
 Estimate LadderPoint::CpuNs() const {

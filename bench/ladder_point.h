@@ -31,6 +31,8 @@ struct LadderTurn {
   FineHistogram latency_ps;  ///< of one operation; open loop: from its intended start
   FineHistogram service_ps;  ///< open loop: from its real start
   uint64_t operations = 0;
+  uint64_t payload_bytes = 0;             ///< that have moved; what was found in place has not
+  std::vector<uint64_t> served_blocks{};  ///< by compute slab, host memory, SSD; where measured
   double seconds = 0;
   double cpu_seconds = 0;                        ///< of the whole process
   std::optional<uint64_t> process_read_bytes{};  ///< from the device, as /proc/self/io counts
@@ -53,20 +55,24 @@ double IntervalProbability(int count);
 
 struct LadderPoint {
   LadderKey key;
-  uint64_t operation_bytes = 0;             ///< payload that one operation brings; 0: nothing moves
   uint32_t together = 1;                    ///< operations between two looks at the clock
   bool cold = false;                        ///< all of it must come from the device
   std::optional<double> rate_per_second{};  ///< open loop
-  std::vector<double> served_percent{};     ///< compute slab, host memory, SSD; where measured
   std::vector<LadderTurn> turns{};
 
   /// Nanoseconds of an operation. Over turns if each has enough operations for `q`, else from all
-  /// of them; nothing if these are too few as well.
+  /// of them; nothing if these are too few as well. Of operations timed together there are means
+  /// only: their median, and nothing above it, for means have no tails.
   std::optional<Estimate> Latency(double q) const;
   std::optional<Estimate> Service(double q) const;
-  double MaxNs() const;
+  /// Nothing of operations timed together.
+  std::optional<double> MaxNs() const;
   Estimate OperationsPerSecond() const;
+  /// Payload that has moved; nothing if none has.
   std::optional<Estimate> BytesPerSecond() const;
+  uint64_t payload_bytes() const;
+  /// Of the blocks of all turns: compute slab, host memory, SSD; empty where not measured.
+  std::vector<double> ServedPercent() const;
   /// CPU nanoseconds of an operation.
   Estimate CpuNs() const;
   uint64_t operations() const;

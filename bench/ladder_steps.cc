@@ -281,7 +281,7 @@ class Transient final : public LadderCase {
     return Ok();
   }
   Status Run(int reader, uint64_t count) override { return inner_->Run(reader, count); }
-  void Finish(LadderPoint&) override { inner_.reset(); }
+  void Finish() override { inner_.reset(); }
 
  private:
   std::unique_ptr<LadderCase> inner_;

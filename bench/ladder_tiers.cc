@@ -42,10 +42,19 @@ class TierCase : public LadderCase {
         placement_(placement),
         device_(device) {}
 
-  void Finish(LadderPoint& point) override {
-    point.served_percent = Served();
-    tiers_.reset();
+  /// What the fastest tier did not have has moved into it.
+  void Note(LadderTurn& turn) override {
+    const std::vector<TierReport> after = tiers_->Report();
+    turn.served_blocks.assign(3, 0);
+    const size_t first = 3 - after.size();  // without a compute slab the first one is the host's
+    for (size_t i = 0; i < after.size(); ++i) {
+      turn.served_blocks[first + i] = after[i].hit_blocks - before_[i].hit_blocks;
+    }
+    const uint64_t asked = after[0].fetched_blocks - before_[0].fetched_blocks;
+    const uint64_t moved = asked - turn.served_blocks[first];
+    if (operation_bytes() > 0) turn.payload_bytes = moved * store_.block_bytes();
   }
+  void Finish() override { tiers_.reset(); }
 
  protected:
   Status OpenTiers() {
@@ -74,19 +83,6 @@ class TierCase : public LadderCase {
   std::unique_ptr<TieredStore> tiers_;
 
  private:
-  std::vector<double> Served() const {
-    const std::vector<TierReport> after = tiers_->Report();
-    std::vector<double> served(3, 0.0);
-    const size_t first = 3 - after.size();  // without a compute slab the first one is the host's
-    const auto asked = static_cast<double>(after[0].fetched_blocks - before_[0].fetched_blocks);
-    if (asked == 0) return {};
-    for (size_t i = 0; i < after.size(); ++i) {
-      const auto hits = static_cast<double>(after[i].hit_blocks - before_[i].hit_blocks);
-      served[first + i] = 100 * hits / asked;
-    }
-    return served;
-  }
-
   std::vector<TierReport> before_;
 };
 
@@ -293,7 +289,7 @@ class PageCacheFetch final : public LadderCase {
     return Ok();
   }
 
-  void Finish(LadderPoint&) override { targets_.clear(); }
+  void Finish() override { targets_.clear(); }
 
  private:
   static uint64_t CachedBytes(const LadderKey& key, const LadderFile& file) {

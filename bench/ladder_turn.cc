@@ -73,6 +73,7 @@ class Turn {
     const auto device_after = device_.ReadBytes();
     if (process_bytes && process_after) sum.process_read_bytes = *process_after - *process_bytes;
     if (device_bytes && device_after) sum.device_read_bytes = *device_after - *device_bytes;
+    timed_.Note(sum);
     return sum;
   }
 

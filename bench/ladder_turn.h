@@ -23,7 +23,7 @@ class LadderCase {
   virtual ~LadderCase() = default;
 
   const LadderKey& key() const { return key_; }
-  /// Payload that one operation brings; 0: nothing moves.
+  /// Payload that one operation is to bring; 0: what it asks for is there, and nothing moves.
   uint64_t operation_bytes() const { return operation_bytes_; }
   /// All of it must come from the device.
   bool cold() const { return cold_; }
@@ -34,9 +34,11 @@ class LadderCase {
   virtual Status Run(int reader, uint64_t count) = 0;
   /// Whether the turn has to end, e.g. because all that was cold has been read. Thread-safe.
   virtual bool UsedUp() const { return false; }
-  /// Called after each turn, not timed: gives back what Prepare took, and may note in the point
-  /// what the turn has found out.
-  virtual void Finish(LadderPoint&) {}
+  /// Called when the threads of a turn have ended, before Finish, not timed: notes in it what has
+  /// moved, and where it was found.
+  virtual void Note(LadderTurn& turn) { turn.payload_bytes = turn.operations * operation_bytes_; }
+  /// Called after each turn, not timed: gives back what Prepare took.
+  virtual void Finish() {}
 
  private:
   const LadderKey key_;

@@ -7,21 +7,24 @@
 Same file, same threads, one after the other. Each length adds its row to
 bench/results/llamacpp-YYYYMMDD.json, ratio = ours / theirs. What was measured is kept, side by
 side, in a file with .sides behind its name, so that a run that was stopped goes on where it was;
---again forgets it. The load of the machine stands beside each side.
+--again forgets it. The load of the machine stands beside each side, and the command that measured
+it, with words in place of files.
 
 Ours: `cairn ingest` of so many tokens into a fresh store on disk, then `cairn generate` from a
 fresh process (bench/rates.py). Theirs: the C functions of the library, only the last row's logits,
-flash attention on and off, whichever is faster. Up to --whole tokens the text is read as it is.
-Beyond, reading all of it would take hours: the cache is filled with a copy of real keys and values
-up to a depth (their time does not depend on what they hold), batches are timed at the beginning,
-the middle and the end, and the whole is their integral by Simpson's rule; attention's share of a
-batch grows linearly with its depth, and the rule is exact for that. Decode is timed at full depth.
+flash attention on and off, whichever is faster, or the one that --flash names. Up to --whole
+tokens the text is read as it is. Beyond, reading all of it would take hours: the cache is filled
+with a copy of real keys and values up to a depth (their time does not depend on what they hold),
+batches are timed at the beginning, the middle and the end, and the whole is their integral by
+Simpson's rule; attention's share of a batch grows linearly with its depth, and the rule is exact
+for that. Decode is timed at full depth.
 """
 import argparse
 import ctypes
 import datetime
 import json
 import os
+import shlex
 import statistics
 import struct
 import sys
@@ -227,6 +230,17 @@ def read(path, otherwise):
         return json.load(file)
 
 
+def command_of(argv, args):
+    """The command line as it was given, with words in place of files of this machine."""
+    words = {args.cairn: "CAIRN", args.model: "MODEL", args.adapter: "ADAPTER", args.text: "TEXT",
+             args.scratch: "SCRATCH", args.out: "OUT"}
+    said = []
+    for word in argv:
+        option, equals, value = word.rpartition("=")
+        said.append(option + equals + words.get(value, value))
+    return shlex.join(["bench/llamacpp.py", *said])
+
+
 def measure_sides(args, context, path):
     """{"ours": …, "flash1": …, "flash0": …} of a length; what the file has is taken from it."""
     ways = [("ours", lambda: measure_ours(args, context))]
@@ -235,7 +249,8 @@ def measure_sides(args, context, path):
         sides = read(path, {})
         known = sides.setdefault(str(context), {})
         if name not in known:
-            known[name] = {**measure(), "repeats": args.repeats, "load": os.getloadavg()[0],
+            known[name] = {**measure(), "repeats": args.repeats, "command": args.command,
+                           "load": os.getloadavg()[0],
                            "time": datetime.datetime.now().isoformat(timespec="seconds")}
             write(path, sides)
     return read(path, {})[str(context)]
@@ -251,7 +266,7 @@ def make_row(args, context, sides):
             "theirs_best": best, "theirs": theirs}
 
 
-def main():
+def main(argv):
     here = os.path.dirname(os.path.abspath(__file__))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cairn", required=True)
@@ -275,7 +290,8 @@ def main():
     parser.add_argument("--again", action="store_true",
                         help="measure what was measured before, too")
     parser.add_argument("more", nargs="*", help="options for cairn")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
+    args.command = command_of(argv, args)
 
     os.makedirs(args.out, exist_ok=True)
     path = os.path.join(args.out, f"llamacpp-{datetime.date.today():%Y%m%d}.json")
@@ -283,12 +299,12 @@ def main():
     if args.again and os.path.exists(sides_path):
         os.remove(sides_path)
     result = read(path, {"rows": []})
+    result.pop("command", None)  # of a version that wrote one for all sides
     import llama_cpp
     result.update(
         date=str(datetime.date.today()), cpu=cpu(), threads=args.threads,
         llama_cpp_python=llama_cpp.__version__, model=os.path.basename(args.model),
-        command="bench/llamacpp.py --cairn build/bin/cairn --model MODEL --adapter ADAPTER "
-        "--text TEXT", cairn_options=args.more,
+        cairn_options=args.more,
         unit="tokens per second; ratio = ours / theirs, medians")
     for context in args.contexts:
         row = make_row(args, context, measure_sides(args, context, sides_path))
@@ -302,4 +318,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -41,7 +41,7 @@ class RawFetch final : public LadderCase {
     return Ok();
   }
 
-  void Finish(LadderPoint&) override {
+  void Finish() override {
     reader_.reset();
     workers_.reset();
   }

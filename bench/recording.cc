@@ -30,12 +30,15 @@ nlohmann::json Header(const Recording& recording) {
           {"inverse_frequencies", shape.inverse_frequencies}};
 }
 
+/// Throws what nlohmann::json does where a value is absent or of another kind.
 void FromHeader(const nlohmann::json& json, Recording* recording) {
   SessionShape& shape = recording->shape;
   recording->text = json.at("text");
-  recording->rows = json.at("rows");
+  recording->rows = json.at("rows").get<int64_t>();
   recording->layers = json.at("layers").get<std::vector<int32_t>>();
-  for (const auto& probe : json.at("probes")) recording->probes.push_back({probe[0], probe[1]});
+  for (const auto& probe : json.at("probes")) {
+    recording->probes.push_back({probe.at(0).get<int64_t>(), probe.at(1).get<int32_t>()});
+  }
   shape.layers = static_cast<int32_t>(recording->layers.size());
   shape.query_heads = json.at("query_heads");
   shape.kv_heads = json.at("kv_heads");
@@ -44,6 +47,33 @@ void FromHeader(const nlohmann::json& json, Recording* recording) {
   shape.mode = json.at("landmark") ? AttentionMode::kLandmark : AttentionMode::kUnmodified;
   shape.rope_style = json.at("interleaved") ? RopeStyle::kInterleaved : RopeStyle::kHalfSplit;
   shape.inverse_frequencies = json.at("inverse_frequencies").get<std::vector<double>>();
+}
+
+/// Whether everything that reads a recording finds in it what the header says.
+Status Check(const Recording& recording) {
+  CAIRN_TRY(recording.shape.Validate());
+  if (recording.rows < 1) {
+    return Fail(Errc::kCorruption, "it says that it has {} rows", recording.rows);
+  }
+  int64_t next = 0;
+  for (const Probe& probe : recording.probes) {
+    if (probe.first_row < next || probe.rows < 1 || probe.rows > recording.rows ||
+        probe.first_row > recording.rows - probe.rows) {
+      return Fail(Errc::kCorruption, "queries of {} rows from row {} on are not among its {} rows",
+                  probe.rows, probe.first_row, recording.rows);
+    }
+    next = probe.first_row + probe.rows;
+  }
+  return Ok();
+}
+
+/// Bytes of keys and queries of one layer; an upper bound of it where that is beyond all files.
+double LayerBytes(const Recording& recording) {
+  const SessionShape& shape = recording.shape;
+  const double keys = static_cast<double>(recording.rows) * shape.kv_heads * sizeof(uint16_t);
+  const double queries =
+      static_cast<double>(recording.probe_rows()) * shape.query_heads * sizeof(float);
+  return (keys + queries) * shape.block.head_dim;
 }
 
 template <class T>
@@ -88,11 +118,28 @@ Result<Recording> Recording::Load(const std::string& path) {
   if (!std::getline(file, line)) return Fail(Errc::kIo, "could not read the recording {}", path);
   Recording recording;
   const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
-  if (!json.is_object() || json.value("magic", "") != kMagic) {
+  if (!json.is_object() || json.value("magic", nlohmann::json()) != kMagic) {
     return Fail(Errc::kCorruption, "{} is no recording; make one with cairn bench recall --record",
                 path);
   }
-  FromHeader(json, &recording);
+  Status good = Ok();
+  try {
+    FromHeader(json, &recording);
+    good = Check(recording);
+  } catch (const nlohmann::json::exception& error) {
+    good = Fail(Errc::kCorruption, "{}", error.what());
+  }
+  if (!good) {
+    return Fail(Errc::kCorruption, "the header of the recording {} is damaged: {}; make it again",
+                path, good.error().message);
+  }
+  const std::streamoff begin = file.tellg();
+  const std::streamoff end = file.seekg(0, std::ios::end).tellg();
+  file.seekg(begin);
+  if (LayerBytes(recording) * static_cast<double>(recording.layers.size()) >
+      static_cast<double>(end - begin)) {
+    return Fail(Errc::kCorruption, "the recording {} ends early; make it again", path);
+  }
   const auto dim = static_cast<size_t>(recording.shape.block.head_dim);
   const auto keys = static_cast<size_t>(recording.rows * recording.shape.kv_heads) * dim;
   const auto queries =

@@ -34,7 +34,7 @@ struct Recording {
 
   /// A line of JSON, then keys and queries layer by layer, as a NewFile. Its errors.
   Status Save(const std::string& path) const;
-  /// kIo; kCorruption if the file is no recording or too short.
+  /// kIo; kCorruption if the file is no recording, is too short, or if its header does not fit.
   static Result<Recording> Load(const std::string& path);
 };
 

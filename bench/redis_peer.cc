@@ -64,7 +64,7 @@ class Reads final : public LadderCase {
     return Ok();
   }
 
-  void Finish(LadderPoint&) override {
+  void Finish() override {
     connections_.clear();
     targets_.clear();
   }

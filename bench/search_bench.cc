@@ -201,6 +201,11 @@ Result<std::vector<SearchRow>> RunSearchBench(const SearchBenchOptions& options,
   std::vector<SearchRow> report;
   for (const int32_t dim : options.dims) {
     for (const int64_t count : options.counts) {
+      if (options.k > count) {
+        return Fail(Errc::kInvalidArgument,
+                    "{} of {} vectors cannot be chosen; retrieve {} or fewer", options.k, count,
+                    count);
+      }
       if (show(fmt::format("{} vectors of dimension {}", count, dim))) {
         return Fail(Errc::kInterrupted, "stopped; nothing is reported");
       }

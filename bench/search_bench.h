@@ -45,6 +45,7 @@ struct SearchRow {
 };
 
 /// Meant for one core: call SetThreads(1) before. `show` is told what goes on; true from it stops.
+/// kInvalidArgument where `k` is above a count.
 Result<std::vector<SearchRow>> RunSearchBench(const SearchBenchOptions& options,
                                               const std::function<bool(const std::string&)>& show);
 

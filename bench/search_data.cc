@@ -106,6 +106,9 @@ Result<SearchData> RecordedSearchData(const Recording& recording, size_t layer, 
     return Fail(Errc::kInvalidArgument, "the recording has dimension {}; measure that or {}", own,
                 2 * own);
   }
+  if (recording.probes.empty()) {
+    return Fail(Errc::kInvalidArgument, "the recording has no queries; record a longer text");
+  }
   const int32_t heads = dim / own;
   const int32_t rows = shape.group();
   SearchData data{.dim = dim,

@@ -21,7 +21,6 @@
 namespace cairn {
 namespace {
 
-constexpr int64_t kLeastFetch = 128;        // blocks' worth of vectors that FAISS finds for a query
 constexpr int64_t kLeastVectors = 64;       // that there is room for in a partition
 constexpr size_t kLeastStaged = 256 << 10;  // bytes
 
@@ -334,9 +333,7 @@ bool FaissGpuIndex::ChooseRow(const Rows& rows, int64_t row, int32_t fetched, co
 Status FaissGpuIndex::SearchHeads(const Heads& heads, const Rows& rows, SearchResult* result) {
   const SearchRequest& request = rows.request;
   const int64_t blocks = request.end - request.begin;
-  const int64_t wanted = std::max(kLeastFetch, int64_t{2} * result->k);
-  const auto fetched = static_cast<int32_t>(
-      std::min<int64_t>(FlatSearch::kMost, std::min(wanted, blocks) * options_.representatives));
+  const int32_t fetched = VectorsToFind(result->k, blocks, options_.representatives);
   const int64_t count = int64_t{heads.count} * request.rows;
   const int64_t first = int64_t{heads.partition} * request.rows;
   const size_t there = static_cast<size_t>(count) * RowBytes(1);

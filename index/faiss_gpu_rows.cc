@@ -5,7 +5,14 @@
 #include <cstring>
 #include <vector>
 
+#include "index/faiss_gpu.h"
+
 namespace cairn {
+namespace {
+
+constexpr int64_t kLeastBlocks = 128;
+
+}  // namespace
 
 void LayRows(DType type, int32_t dim, int32_t heads, int64_t count, const float* vectors,
              int32_t width, int32_t at, std::byte* rows) {
@@ -59,6 +66,12 @@ int64_t QueriesAtOnce(int64_t vectors, int32_t k, int64_t bytes) {
   const int64_t tiles = 1 + 2 * vectors / kTileColumns;
   const int64_t each = 8 * std::min(vectors, kTileColumns) + 16 * tiles * k + 256;
   return std::max<int64_t>(1, bytes / each);
+}
+
+int32_t VectorsToFind(int32_t k, int64_t blocks, int32_t representatives) {
+  const int64_t wanted = std::max(kLeastBlocks, int64_t{2} * k);
+  return static_cast<int32_t>(
+      std::min<int64_t>(FlatSearch::kMost, std::min(wanted, blocks) * representatives));
 }
 
 }  // namespace cairn

@@ -1,6 +1,6 @@
 // How vectors lie where FAISS searches those of several KV heads at once: a row holds the vectors
 // of all heads, [H, D], and a query is as long and zero but for its own head, so that its products
-// with rows are those with its head's vectors. Pure functions. Internal to index/.
+// with rows are those with its head's vectors. Pure functions, for index/ and what measures it.
 #pragma once
 
 #include <cstddef>
@@ -40,5 +40,9 @@ float ScoreError(DType type, int32_t dim, double query_norm, double largest_norm
 /// Queries of one call to FAISS 1.7.3 over `vectors` vectors so that what it works in, two tiles of
 /// scores among it, fits so many bytes; 1 at least.
 int64_t QueriesAtOnce(int64_t vectors, int32_t k, int64_t bytes);
+
+/// Vectors that FAISS finds for a query when k blocks are chosen of so many, each of which has
+/// `representatives`: those of 128 blocks or of 2k, FlatSearch::kMost at most.
+int32_t VectorsToFind(int32_t k, int64_t blocks, int32_t representatives);
 
 }  // namespace cairn

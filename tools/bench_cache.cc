@@ -111,7 +111,8 @@ class CacheBench final : public Command {
     }
     nlohmann::json capacities = nlohmann::json::array();
     if (!flags_.json) {
-      fmt::print("{}: {} blocks fetched, {} distinct\n", path, replay.fetched(), replay.blocks());
+      fmt::print("{}: {} blocks fetched, repeats within a fetch left out, {} distinct\n", path,
+                 replay.fetched(), replay.blocks());
     }
     for (const double percent : capacities_) {
       const CapacityResult result = Measure(replay, percent);

@@ -48,6 +48,12 @@ class CompareBench final : public Command {
     CAIRN_TRY(const nlohmann::json before, ReadLadder(before_));
     CAIRN_TRY(const nlohmann::json after, ReadLadder(after_));
     const LadderComparison comparison = CompareLadders(before, after);
+    if (comparison.compared == 0) {
+      return Fail(Errc::kMismatch,
+                  "nothing could be compared: no figure has an interval in both {} and {}; make "
+                  "ladders of the same points, with --repetitions 5 or more",
+                  before_, after_);
+    }
     if (flags_.json) {
       PrintJson(ToJson(comparison));
     } else {
@@ -70,6 +76,11 @@ class CompareBench final : public Command {
                          {"percent", change.percent},
                          {"worse", change.worse}});
     }
+    nlohmann::json settings = nlohmann::json::array();
+    for (const LadderSetting& setting : comparison.other_settings) {
+      settings.push_back(
+          {{"name", setting.name}, {"before", setting.before}, {"after", setting.after}});
+    }
     return {{"compared", comparison.compared},
             {"changes", std::move(changes)},
             {"limit_percent", limit_},
@@ -77,9 +88,11 @@ class CompareBench final : public Command {
             {"only_before", comparison.only_before},
             {"only_after", comparison.only_after},
             {"other_rate", comparison.other_rate},
+            {"other_together", comparison.other_together},
             {"speed_ratio", OrNull(comparison.speed_ratio)},
             {"memory_ratio", OrNull(comparison.memory_ratio)},
-            {"other_machine", comparison.other_machine}};
+            {"other_machine", comparison.other_machine},
+            {"other_settings", std::move(settings)}};
   }
 
   static void Print(const LadderComparison& comparison) {
@@ -96,12 +109,21 @@ class CompareBench final : public Command {
                                       std::pair("reading memory", comparison.memory_ratio)}) {
       if (ratio) fmt::print("{} took {:.2f} times as long as before\n", what, *ratio);
     }
+    for (const LadderSetting& setting : comparison.other_settings) {
+      fmt::print("the ladders were made with other settings: {} {} -> {}\n", setting.name,
+                 setting.before.dump(), setting.after.dump());
+    }
     if (comparison.other_machine) fmt::print("the machines differ, or their systems do\n");
     if (!comparison.other_rate.empty()) {
       fmt::print(
           "{} open loops ran at other rates and were not compared; the later ladder with "
           "--rates A.json runs them at the same\n",
           comparison.other_rate.size());
+    }
+    if (!comparison.other_together.empty()) {
+      fmt::print(
+          "{} points were timed one by one in one ladder only; their times are not compared\n",
+          comparison.other_together.size());
     }
     for (const auto& [which, names] : {std::pair("before", &comparison.only_before),
                                        std::pair("after", &comparison.only_after)}) {

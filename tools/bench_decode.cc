@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -81,6 +82,11 @@ class DecodeBenchCommand final : public Command {
                      "Refuse what would need more of the device besides weights (default: with "
                      "--aliased 16 GB, else nothing is refused)")
         ->type_name("SIZE");
+    command
+        ->add_option("--host-limit", host_limit_,
+                     "Refuse what would need more of the host's memory (default: what is "
+                     "available)")
+        ->type_name("SIZE");
     flags_.AddOutput(*command);
     return command;
   }
@@ -93,18 +99,22 @@ class DecodeBenchCommand final : public Command {
     CAIRN_TRY(ParseSize("--compute-memory", compute_memory_, &options_.compute_bytes));
     CAIRN_TRY(ParseSize("--host-memory", host_memory_, &options_.host_bytes));
     CAIRN_TRY(ParseSize("--device-limit", device_limit_, &options_.device_limit));
+    CAIRN_TRY(ParseSize("--host-limit", host_limit_, &options_.host_limit));
     CAIRN_TRY(options_.device, shape_.Number());
     CAIRN_TRY(options_.Validate());
     CAIRN_TRY(const auto device, Device::Open(options_.device));
     Progress progress(flags_.quiet);
-    CAIRN_TRY(const DecodeBenchResult result,
-              RunDecodeBench(*device, options_, [&](const std::string& what) {
-                progress.Show(what);
-                return Interrupted();
-              }));
-    progress.Finish();
-    flags_.json ? PrintAsJson(*device, result) : Print(*device, result);
-    return Ok();
+    return RunDecodeBench(
+        *device, options_,
+        [&](const std::string& what) {
+          progress.Show(what);
+          return Interrupted();
+        },
+        [&](const DecodeBenchResult& result) {
+          progress.Finish();
+          flags_.json ? PrintAsJson(*device, result) : Print(*device, result);
+          (void)std::fflush(stdout);  // whoever ends the program now has it
+        });
   }
 
  private:
@@ -211,7 +221,7 @@ class DecodeBenchCommand final : public Command {
   DeviceShapeFlags shape_;
   std::string mode_ = "unmodified";
   std::string index_ = "auto";
-  std::string compute_memory_, host_memory_, device_limit_;
+  std::string compute_memory_, host_memory_, device_limit_, host_limit_;
   Flags flags_;
 };
 

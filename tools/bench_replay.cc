@@ -121,15 +121,16 @@ Result<json> ReplayBench::Replay(const std::string& path, const StepEstimate* es
              {"results", results},
              {"half_p99", nullptr},
              {"miss_curve", MissCurveJson(path, replay)}};
-  if (estimate != nullptr) {
+  if (!results[0]["step_p99_ns"].is_null()) {
     CAIRN_TRY(trace["half_p99"], HalfOf(replay, results[0], *estimate));
   }
   return trace;
 }
 
 void ReplayBench::Print(const json& trace) {
-  fmt::print("{}: {} blocks fetched, {} distinct ({})\n", trace["file"].get<std::string>(),
-             trace["fetched_blocks"].get<uint64_t>(), trace["distinct_blocks"].get<uint64_t>(),
+  fmt::print("{}: {} blocks fetched, repeats within a fetch left out, {} distinct ({})\n",
+             trace["file"].get<std::string>(), trace["fetched_blocks"].get<uint64_t>(),
+             trace["distinct_blocks"].get<uint64_t>(),
              FormatByteSize(trace["blocks_bytes"].get<uint64_t>()));
   fmt::print("{:<8} {:>10} {:>8} {:>7} {:>7} {:>9} {:>9}\n", "policy", "memory", "slots", "hits",
              "steps", "step p50", "p99");

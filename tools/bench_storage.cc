@@ -59,7 +59,8 @@ nlohmann::json ToJson(const ReadRow& row) {
           {"p99_ms", row.p99_ms},
           {"raw_p99_ms", row.raw_p99_ms},
           {"cpu_seconds_per_gb", row.cpu_seconds_per_gb},
-          {"raw_cpu_seconds_per_gb", row.raw_cpu_seconds_per_gb}};
+          {"raw_cpu_seconds_per_gb", row.raw_cpu_seconds_per_gb},
+          {"from_disk", row.from_disk}};
 }
 
 nlohmann::json ToJson(const IngestRow& row) {

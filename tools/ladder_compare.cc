@@ -4,6 +4,9 @@
 #include <cmath>
 #include <map>
 #include <optional>
+#include <set>
+#include <string_view>
+#include <utility>
 
 namespace cairn {
 namespace {
@@ -23,6 +26,11 @@ struct Bounds {
   double median, low, high;
 };
 
+double Together(const json& point) {
+  const json together = point.value("timed_together", json());
+  return together.is_number() ? together.get<double>() : 1;
+}
+
 /// Nothing if the estimate is absent or has no interval.
 std::optional<Bounds> BoundsOf(const json& point, const char* metric) {
   const json estimate = point.value(metric, json());
@@ -40,7 +48,7 @@ std::optional<Bounds> BoundsOf(const json& point, const char* metric) {
 std::map<std::string, const json*> ByName(const json& ladder) {
   std::map<std::string, const json*> points;
   for (const json& point : ladder.at("points")) {
-    if (point.is_object()) points[point.value("name", "")] = &point;
+    if (point.is_object()) points[point.at("name").get<std::string>()] = &point;
   }
   return points;
 }
@@ -72,14 +80,35 @@ void CompareMetric(const std::string& name, const Metric& metric, const json& be
   comparison.changes.push_back(std::move(change));
 }
 
+/// Time after over before. A bandwidth that is halved took twice the time: both are "100 % worse".
+double TimeRatio(const LadderChange& change) {
+  return change.metric == "bytes_per_second" ? change.before / change.after
+                                             : change.after / change.before;
+}
+
+std::vector<LadderSetting> SettingsThatDiffer(const json& before, const json& after) {
+  const auto all = [](const json& ladder) {
+    const json settings = ladder.value("settings", json());
+    return settings.is_object() ? settings : json::object();
+  };
+  const json mine = all(before), others = all(after);
+  std::set<std::string> names;
+  for (const json* side : {&mine, &others}) {
+    for (const auto& [name, value] : side->items()) names.insert(name);
+  }
+  std::vector<LadderSetting> differ;
+  for (const std::string& name : names) {
+    LadderSetting setting{name, mine.value(name, json()), others.value(name, json())};
+    if (setting.before != setting.after) differ.push_back(std::move(setting));
+  }
+  return differ;
+}
+
 }  // namespace
 
 size_t LadderComparison::Regressions(double limit_percent) const {
   return static_cast<size_t>(std::ranges::count_if(changes, [&](const LadderChange& change) {
-    // A bandwidth that is halved took twice the time: both are "100 % worse".
-    const double ratio = change.metric == "bytes_per_second" ? change.before / change.after
-                                                             : change.after / change.before;
-    return change.worse && 100 * (ratio - 1) > limit_percent;
+    return change.worse && 100 * (TimeRatio(change) - 1) > limit_percent;
   }));
 }
 
@@ -102,8 +131,14 @@ LadderComparison CompareLadders(const json& before, const json& after) {
       comparison.other_rate.push_back(name);
       continue;
     }
+    const double together = Together(*point), others_together = Together(*other->second);
+    const bool other_means = (together > 1) != (others_together > 1);
+    if (other_means) comparison.other_together.push_back(name);
     for (const Metric& metric : kMetrics) {
       if (rate > 0 && !metric.more_is_worse) continue;
+      // A median of means is no median, and how far the tails of means reach depends on how many.
+      const bool tail = metric.name == std::string_view("p99_ns");
+      if (metric.more_is_worse && (other_means || (tail && together != others_together))) continue;
       CompareMetric(name, metric, *point, *other->second, comparison);
     }
   }
@@ -112,10 +147,11 @@ LadderComparison CompareLadders(const json& before, const json& after) {
   }
   std::ranges::stable_sort(comparison.changes, [](const LadderChange& a, const LadderChange& b) {
     if (a.worse != b.worse) return a.worse;
-    return std::abs(a.percent) > std::abs(b.percent);
+    return std::abs(std::log(TimeRatio(a))) > std::abs(std::log(TimeRatio(b)));
   });
   comparison.speed_ratio = RatioOf("calibration_ns", before, after);
   comparison.memory_ratio = RatioOf("memory_ns", before, after);
+  comparison.other_settings = SettingsThatDiffer(before, after);
   comparison.other_machine = before.value("machine", json()) != after.value("machine", json());
   return comparison;
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 #include <utility>
@@ -56,7 +57,8 @@ json PointJson(const LadderPoint& point, const LadderOptions& options) {
   for (size_t i = 0; i < std::size(kQuantiles); ++i) {
     made[kQuantileNames[i]] = ToJson(point.Latency(kQuantiles[i]));
   }
-  made["max_ns"] = Rounded(point.MaxNs());
+  made["max_ns"] = nullptr;
+  if (const auto max_ns = point.MaxNs()) made["max_ns"] = Rounded(*max_ns);
   made["operations"] = point.operations();
   made["operations_per_second"] = ToJson(point.OperationsPerSecond());
   made["bytes_per_second"] = ToJson(point.BytesPerSecond());
@@ -64,21 +66,20 @@ json PointJson(const LadderPoint& point, const LadderOptions& options) {
   // While an open loop waits it looks at the clock, so its CPU time says nothing.
   made["cpu_ns"] = point.key.load_percent ? json(nullptr) : ToJson(point.CpuNs());
   made["cold"] = point.cold;
-  made["payload_bytes"] = point.operations() * point.operation_bytes;
+  made["payload_bytes"] = point.payload_bytes();
   made["process_read_bytes"] = ToJson(point.process_read_bytes());
   made["device_read_bytes"] = ToJson(point.device_read_bytes());
   made["served_percent"] = nullptr;
-  if (!point.served_percent.empty()) {
-    made["served_percent"] = {{"compute", Rounded(point.served_percent[0])},
-                              {"host", Rounded(point.served_percent[1])},
-                              {"ssd", Rounded(point.served_percent[2])}};
+  if (const std::vector<double> served = point.ServedPercent(); !served.empty()) {
+    made["served_percent"] = {
+        {"compute", Rounded(served[0])}, {"host", Rounded(served[1])}, {"ssd", Rounded(served[2])}};
   }
   if (point.key.load_percent) {
     made["rate_per_second"] = Rounded(point.rate_per_second.value_or(0));
     made["service_p50_ns"] = ToJson(point.Service(0.5));
     made["service_p99_ns"] = ToJson(point.Service(0.99));
   }
-  if (HasCurve(point.key, options)) {
+  if (point.together == 1 && HasCurve(point.key, options)) {
     json curve = json::array();
     for (const auto& [ps, share] : point.All().Curve(kCurvePoints)) {
       curve.push_back({Rounded(static_cast<double>(ps) * 1e-3), Rounded(share)});
@@ -135,6 +136,18 @@ std::string CsvField(const json& value) {
   for (size_t at = 0; (at = text.find('"', at)) != std::string::npos; at += 2)
     text.insert(at, 1, '"');
   return "\"" + text + "\"";
+}
+
+/// Whether those who read points find the kinds of values that they take for granted.
+bool IsPoint(const json& point) {
+  if (!point.is_object() || !point.contains("name")) return false;
+  for (const char* key : {"name", "tier", "step", "variant", "loop"}) {
+    if (point.contains(key) && !point[key].is_string()) return false;
+  }
+  for (const char* key : {"block_bytes", "batch", "readers"}) {
+    if (point.contains(key) && !point[key].is_number()) return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -196,11 +209,13 @@ json GoogleBenchmarkJson(const LadderResult& result, const Machine& machine) {
                {"real_time", turn.latency_ps.mean() * 1e-3},
                {"cpu_time", turn.cpu_seconds * 1e9 / operations},
                {"time_unit", "ns"},
-               {"p50", static_cast<double>(turn.latency_ps.Percentile(0.5)) * 1e-3},
-               {"p99", static_cast<double>(turn.latency_ps.Percentile(0.99)) * 1e-3}};
-      if (point.operation_bytes > 0) {
+               {"p50", static_cast<double>(turn.latency_ps.Percentile(0.5)) * 1e-3}};
+      if (point.together == 1) {
+        one["p99"] = static_cast<double>(turn.latency_ps.Percentile(0.99)) * 1e-3;
+      }
+      if (turn.payload_bytes > 0) {
         one["bytes_per_second"] =
-            operations * static_cast<double>(point.operation_bytes) / std::max(turn.seconds, 1e-9);
+            static_cast<double>(turn.payload_bytes) / std::max(turn.seconds, 1e-9);
       }
       benchmarks.push_back(std::move(one));
     }
@@ -260,7 +275,8 @@ Result<json> ReadLadder(const std::string& path) {
   if (JsonIsShallow(text.view())) ladder = json::parse(text.view(), nullptr, false);
   if (!ladder.is_object() || ladder.value("format", json()) != kLadderFormat ||
       !ladder.value("version", json()).is_number_integer() ||
-      !ladder.value("points", json()).is_array()) {
+      !ladder.value("points", json()).is_array() ||
+      !std::ranges::all_of(ladder["points"], IsPoint)) {
     return Fail(Errc::kCorruption,
                 "{} is not a ladder; name a file that `cairn bench ladder --json` wrote", path);
   }

@@ -226,6 +226,10 @@ std::string Quality(const json& ladder) {
       "percentiles are within {:.2f} % of the truth; a median's interval holds it with {:.0f} %\n",
       ladder.at("histogram_error_percent").get<double>(),
       100 * ladder.at("interval_probability").get<double>());
+  text +=
+      "cheap steps are timed several together, as timed_together has it in the JSON: p50 is then "
+      "of "
+      "their means, which have no tails\n";
   if (!ladder.at("too_small").empty()) {
     text += fmt::format("left out, too small to be told from the ladder itself: {} points\n",
                         ladder.at("too_small").size());

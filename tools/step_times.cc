@@ -45,7 +45,7 @@ Result<StepTimes> TimeSteps(const CacheReplay& replay, const std::string& policy
   times.steps = steps.size();
   if (estimate == nullptr || steps.empty()) return times;
   times.p50_ns = Quantile(steps, 0.5);
-  times.p99_ns = Quantile(steps, 0.99);
+  if (times.steps >= kLeastP99Steps) times.p99_ns = Quantile(steps, 0.99);
   return times;
 }
 

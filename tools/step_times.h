@@ -11,11 +11,15 @@
 
 namespace cairn {
 
+/// Of fewer steps one in a hundred is none.
+inline constexpr uint64_t kLeastP99Steps = 100;
+
 struct StepTimes {
   uint32_t slots = 0;
   double hit_ratio = 0;
-  uint64_t steps = 0;                        ///< a step fetches for all layers, one after the other
-  std::optional<double> p50_ns{}, p99_ns{};  ///< waited in a step; nothing without an estimate
+  uint64_t steps = 0;  ///< a step fetches for all layers, one after the other
+  /// Waited in a step; nothing without an estimate. p99 needs kLeastP99Steps.
+  std::optional<double> p50_ns{}, p99_ns{};
 };
 
 /// Blocks that a host tier of `memory_bytes` holds.
@@ -29,6 +33,7 @@ Result<StepTimes> TimeSteps(const CacheReplay& replay, const std::string& policy
                             const StepEstimate* estimate);
 
 /// The fewest slots with which the p99 of a step is at most `p99_ns`; nothing if no memory does it.
+/// The trace has kLeastP99Steps.
 Result<std::optional<uint32_t>> SlotsForP99(const CacheReplay& replay, const std::string& policy,
                                             const StepEstimate& estimate, double p99_ns);
 

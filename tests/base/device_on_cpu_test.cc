@@ -71,6 +71,27 @@ TEST_F(DeviceOnCpuTest, ASourceChangedTooEarlyIsCopiedAsItIsThen) {
   EXPECT_LT(right, kSeeds);
 }
 
+TEST_F(DeviceOnCpuTest, CopiesAndFillsTakeAMicrosecondByTimedEvents) {
+  for (int seed = 0; seed < kSeeds; ++seed) {
+    cuda_on_cpu::SetOrderSeed(static_cast<uint64_t>(seed));
+    DeviceEvent from = device_->MakeTimedEvent().value(), to = device_->MakeTimedEvent().value();
+    DeviceEvent between = device_->MakeEvent().value();
+    ASSERT_TRUE(stream_.CopyToDevice(on_device_.data(), pinned_.data(), kBytes));
+    ASSERT_TRUE(stream_.Record(from));
+    ASSERT_TRUE(stream_.CopyToHost(back_.data(), on_device_.data(), kBytes));
+    ASSERT_TRUE(stream_.Record(between));
+    ASSERT_TRUE(stream_.Fill(on_device_.data(), 1, kBytes));
+    ASSERT_TRUE(stream_.Record(to));
+    ASSERT_TRUE(to.Wait());
+    EXPECT_FLOAT_EQ(static_cast<float>(to.SecondsSince(from).value()), 2e-6f);
+    ASSERT_TRUE(stream_.Record(to));
+    if (!to.Passed().value()) {
+      EXPECT_NE(to.SecondsSince(from).error().message.find("not ready"), std::string::npos);
+    }
+    ASSERT_TRUE(stream_.Wait());
+  }
+}
+
 TEST_F(DeviceOnCpuTest, TheHostCannotTouchDeviceMemory) {
   EXPECT_DEATH(on_device_.data()[0] = std::byte{1}, "");
 }

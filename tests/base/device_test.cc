@@ -80,6 +80,25 @@ TEST_F(DeviceTest, AnEventIsWaitedForAlone) {
   EXPECT_TRUE(BackIs(1));
 }
 
+TEST_F(DeviceTest, TimedEventsSayHowLongItTook) {
+  DeviceEvent plain = device_->MakeEvent().value();
+  DeviceEvent from = device_->MakeTimedEvent().value();
+  DeviceEvent to = device_->MakeTimedEvent().value();
+  EXPECT_FALSE(to.SecondsSince(from).has_value()) << "neither was recorded";
+  ASSERT_TRUE(stream_.Record(plain));
+  ASSERT_TRUE(stream_.Record(from));
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(stream_.Fill(on_device_.data(), 1, kBytes));
+  ASSERT_TRUE(stream_.Record(to));
+  ASSERT_TRUE(to.Wait());
+  const double seconds = to.SecondsSince(from).value();
+  EXPECT_GT(seconds, 0);
+  EXPECT_LT(seconds, 60);
+  const auto untimed = to.SecondsSince(plain);
+  ASSERT_FALSE(untimed.has_value());
+  EXPECT_EQ(untimed.error().code, Errc::kIo);
+  ASSERT_TRUE(stream_.Wait()) << "what was asked in vain breaks nothing";
+}
+
 TEST_F(DeviceTest, ABatchIsOneCopy) {
   constexpr size_t kPieces = 40, kPiece = 16;
   std::iota(reinterpret_cast<uint8_t*>(pinned_.data()),

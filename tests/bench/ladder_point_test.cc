@@ -51,10 +51,24 @@ TEST(LadderPoint, PercentilesNeedEnoughOperations) {
   EXPECT_FALSE(point.Service(0.5).has_value());
 }
 
+TEST(LadderPoint, MeansHaveNoTails) {
+  LadderPoint point;
+  for (int i = 0; i < 5; ++i) point.turns.push_back(TurnOf(4000, 1'000'000));
+  EXPECT_TRUE(point.Latency(0.999).has_value());
+  EXPECT_TRUE(point.MaxNs().has_value());
+  point.together = 2;
+  EXPECT_TRUE(point.Latency(0.5).has_value());
+  for (const double q : {0.9, 0.99, 0.999}) EXPECT_FALSE(point.Latency(q).has_value()) << q;
+  EXPECT_FALSE(point.MaxNs().has_value());
+}
+
 TEST(LadderPoint, RatesComeFromTheTurns) {
   LadderPoint point;
-  point.operation_bytes = 1000;
-  for (const uint64_t count : {100, 200, 300, 400, 500}) point.turns.push_back(TurnOf(count, 1));
+  for (const uint64_t count : {100, 200, 300, 400, 500}) {
+    point.turns.push_back(TurnOf(count, 1));
+    point.turns.back().payload_bytes = 1000 * count;
+  }
+  EXPECT_EQ(point.payload_bytes(), 1'500'000u);
   EXPECT_EQ(point.OperationsPerSecond().median, 150);
   const auto bytes = point.BytesPerSecond();
   ASSERT_TRUE(bytes.has_value());
@@ -64,8 +78,18 @@ TEST(LadderPoint, RatesComeFromTheTurns) {
   EXPECT_FALSE(point.process_read_bytes().has_value());
   for (LadderTurn& turn : point.turns) turn.process_read_bytes = 7;
   EXPECT_EQ(point.process_read_bytes(), 35u);
-  point.operation_bytes = 0;
+  for (LadderTurn& turn : point.turns) turn.payload_bytes = 0;
   EXPECT_FALSE(point.BytesPerSecond().has_value());
+}
+
+TEST(LadderPoint, SharesAreOfTheBlocksOfAllTurns) {
+  LadderPoint point;
+  EXPECT_TRUE(point.ServedPercent().empty());
+  point.turns.resize(2);
+  EXPECT_TRUE(point.ServedPercent().empty());
+  point.turns[0].served_blocks = {10, 0, 0};
+  point.turns[1].served_blocks = {0, 10, 20};
+  EXPECT_EQ(point.ServedPercent(), (std::vector<double>{25, 25, 50}));
 }
 
 TEST(ZipfDraws, FollowTheLawAndRepeat) {

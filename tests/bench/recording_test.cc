@@ -6,6 +6,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "tests/bench/recording_maker.h"
 
@@ -37,6 +38,47 @@ TEST(Recording, IsWhatWasSaved) {
   EXPECT_EQ(Recording::Load(path).error().code, Errc::kCorruption);
   std::filesystem::remove(path);
   EXPECT_EQ(Recording::Load(path).error().code, Errc::kIo);
+}
+
+TEST(Recording, AHeaderThatDoesNotFitIsDamage) {
+  const std::string path = PathOf("cairn_recording_header");
+  ASSERT_TRUE(MakeRecording(100, 3, true).Save(path).has_value());
+  std::ifstream file(path, std::ios::binary);
+  std::string line;
+  std::getline(file, line);
+  const std::string numbers(std::istreambuf_iterator<char>(file), {});
+  const nlohmann::json good = nlohmann::json::parse(line);
+  const auto load = [&](const nlohmann::json& header) {
+    std::ofstream(path, std::ios::binary) << header.dump() << "\n" << numbers;
+    return Recording::Load(path);
+  };
+  ASSERT_TRUE(load(good).has_value());
+  const nlohmann::json bad = nlohmann::json::parse(R"({
+    "probes": [[[101, 1]], [[90, 20]], [[-1, 5]], [[80, 0]], [[80, 10], [85, 10]], [[80]], 7],
+    "rows": [-1, 0, "100", 9000000000000000000],
+    "layers": [[], [1, "2"]],
+    "block_rows": [0, -8, 1000000000],
+    "head_dim": [0, 15, 1000000],
+    "kv_heads": [0, 5], "query_heads": [0, 7],
+    "inverse_frequencies": [[], [1, 2]],
+    "text": [5], "landmark": ["yes"]})");
+  for (const auto& [key, values] : bad.items()) {
+    nlohmann::json without = good;
+    without.erase(key);
+    EXPECT_EQ(load(without).error().code, Errc::kCorruption) << key;
+    for (const nlohmann::json& value : values) {
+      nlohmann::json header = good;
+      header[key] = value;
+      const auto loaded = load(header);
+      ASSERT_TRUE(loaded.has_error()) << key << value;
+      EXPECT_EQ(loaded.error().code, Errc::kCorruption) << key << value;
+      EXPECT_NE(loaded.error().message.find(path), std::string::npos) << key << value;
+    }
+  }
+  nlohmann::json numbered = good;
+  numbered["magic"] = 1;
+  EXPECT_EQ(load(numbered).error().code, Errc::kCorruption);
+  std::filesystem::remove(path);
 }
 
 TEST(Recording, AnOlderOneStaysIfThereIsNoRoomForANewOne) {

@@ -43,6 +43,31 @@ TEST(SearchBench, StopsWhenToldTo) {
   EXPECT_EQ(rows.error().code, Errc::kInterrupted);
 }
 
+TEST(SearchBench, RefusesToChooseMoreThanThereIs) {
+  SearchBenchOptions options;
+  options.counts = {200, 100};
+  options.dims = {16};
+  options.kinds = {IndexKind::kExact};
+  options.faiss = false;
+  options.turns = 1;
+  const auto never = [](const std::string&) { return false; };
+  options.k = 100;
+  EXPECT_TRUE(RunSearchBench(options, never).has_value());
+  options.k = 101;
+  const auto rows = RunSearchBench(options, never);
+  ASSERT_TRUE(rows.has_error());
+  EXPECT_EQ(rows.error().code, Errc::kInvalidArgument);
+  EXPECT_NE(rows.error().message.find("101 of 100 vectors"), std::string::npos);
+}
+
+TEST(SearchData, RefusesARecordingWithoutQueries) {
+  Recording recording = MakeRecording(40, 1, false);
+  recording.probes.clear();
+  const auto data = RecordedSearchData(recording, 0, 0, 40, 16, 1);
+  ASSERT_TRUE(data.has_error());
+  EXPECT_NE(data.error().message.find("has no queries"), std::string::npos);
+}
+
 TEST(SearchData, RefusesADimensionThatWasNotRecorded) {
   const auto data = RecordedSearchData(MakeRecording(40, 1, false), 0, 0, 40, 24, 1);
   ASSERT_TRUE(data.has_error());

@@ -92,6 +92,14 @@ TEST(FaissGpuRows, ScalesAreWholePowersThatKeepQueriesInRange) {
   }
 }
 
+TEST(FaissGpuRows, SearchesFindMoreThanIsChosen) {
+  EXPECT_EQ(VectorsToFind(32, 15'625, 1), 128);
+  EXPECT_EQ(VectorsToFind(100, 15'625, 1), 200);
+  EXPECT_EQ(VectorsToFind(100, 15'625, 4), 800);
+  EXPECT_EQ(VectorsToFind(32, 50, 4), 200);
+  EXPECT_EQ(VectorsToFind(500, 15'625, 4), 1024);
+}
+
 TEST(FaissGpuRows, WhatFaissWorksInFits) {
   constexpr int64_t kBytes = 256 << 20;
   EXPECT_GE(QueriesAtOnce(15'625, 128, kBytes), 27);   // a million tokens, a decode step

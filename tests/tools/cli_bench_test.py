@@ -49,6 +49,7 @@ class Storage(CliTest):
             for key in ("ratio_to_raw", "p99_ratio", "bytes_per_second", "raw_bytes_per_second",
                         "p99_ms", "raw_p99_ms"):
                 self.assertGreater(row[key], 0, row)
+            self.assertEqual(row["from_disk"], 1, row)  # memory would hold all of this store
         ingest = done.json["ingest"]
         self.assertGreater(ingest["ratio_to_raw"], 0)
         self.assertEqual([row["payload_bytes"] for row in ingest["payloads"]],

@@ -122,7 +122,7 @@ class Device(CliTest):
     def test_the_bench_measures_everything(self):
         little = {"--layers": 2, "--kv-heads": 2, "--group": 2, "--head-dim": 16,
                   "--block-rows": 8, "--tokens": 800, "--retrieve": 3, "--pool": "64KiB",
-                  "--rounds": 1}
+                  "--rounds": 1, "--replays": 3, "--recent": 16}
 
         def words(**changed):
             options = {**little, **{"--" + name.replace("_", "-"): changed[name]
@@ -132,14 +132,54 @@ class Device(CliTest):
         found = self.good_on_device(*words(), "--json").json
         self.assertEqual((found["device"], found["model"]), ("cuda:0", "CPU"))
         for key, value in found.items():
+            if key.startswith("faiss"):
+                continue
             if key.endswith(("_seconds", "_per_second")) or "share" in key:
                 self.assertGreater(value, 0, key)
-        self.assertIn("2 layers, 2 KV heads of 16 numbers", self.good_on_device(*words()).stdout)
+        # By the stand-in's clock a launch or a copy takes a microsecond.
+        for key, launches in (("scan", 2), ("coded_scan", 2), ("coded_scan_overlapped", 2),
+                              ("attend", 2), ("attend_one_launch", 1)):
+            self.assertAlmostEqual(found[f"{key}_seconds"] * 1e6, launches, 4, key)
+        self.assertGreater(found["coded_scan_apart_seconds"], found["coded_scan_seconds"])
+        memory = 2 * 65536 * 1e6
+        for key in ("", "_first", "_last"):
+            self.assertAlmostEqual(found["memory_bytes_per_second" + key] / memory, 1, 6)
+        # Of 128 blocks of 512 bytes 42 lists can be made; 36 are 6 for each of 2 multiprocessors.
+        token, lists = 2 * 2 * 3 * 512, 36 * 3 * 512
+        self.assertAlmostEqual(found["attend_share_of_memory"], token * 1e6 / 2 / memory, 6)
+        self.assertEqual((found["attend_one_launch_lists"], found["attend_one_launch_bytes"]),
+                         (36, lists))
+        self.assertAlmostEqual(found["attend_one_launch_share_of_memory"], lists * 1e6 / memory, 6)
+        # A step has the first block and 16 tokens in 3 more besides; 2 parts are a step's own.
+        for key, parts in (("attend_by_parts", [(3, 1), (3, 2), (3, 3), (7, 2), (7, 3), (7, 4),
+                                                (7, 7)]),
+                           ("attend_one_launch_by_parts", [(3, 1), (3, 2)])):
+            self.assertEqual([(time["blocks"], time["parts"]) for time in found[key]], parts)
+        for time in found["attend_by_parts"]:
+            self.assertAlmostEqual(time["share_of_memory"],
+                                   2 * 2 * time["blocks"] * 512 / time["seconds"] / memory, 6)
+        self.assertEqual([found[f"faiss_{key}"] for key in ("search_seconds", "flat_seconds",
+                                                            "flat_over_coded_scan")], [None] * 3)
+        self.assertEqual(found["faiss_problem"], "not asked for; use --faiss")
+        # In each layer a copy there, a call and a copy back; or a call for each of 2 heads.
+        beside = self.good_on_device(*words(), "--faiss", "--json").json
+        self.assertAlmostEqual(beside["faiss_search_seconds"] * 1e6, 2 * 3, 4)
+        self.assertAlmostEqual(beside["faiss_flat_seconds"] * 1e6, 2 * 2, 4)
+        self.assertAlmostEqual(beside["faiss_flat_over_coded_scan"], 2, 4)
+        self.assertEqual(beside["faiss_problem"], "")
+        self.assertRegex(self.good_on_device(*words(), "--faiss").stdout,
+                         r"\na token: FAISS over .* 0\.006 ms, for each head 0\.004 ms, 2\.0 times")
+        said = self.good_on_device(*words()).stdout
+        self.assertIn("\nFAISS was not timed: not asked for; use --faiss\n", said)
+        self.assertIn("2 layers, 2 KV heads of 16 numbers", said)
+        self.assertIn("\n36 such lists of 54.0 KiB attended in one launch 0.001 ms, ", said)
         for changed, said in (({"layers": 0}, "--layers 0: use 1 or more"),
                               ({"head_dim": 12}, "--head-dim 12: use a multiple of 8"),
                               ({"head_dim": 512}, "heads of 512 numbers are not"),
                               ({"tokens": 10}, "--tokens 10: use 24 or more"),
                               ({"pool": "512"}, "--pool 512: use 1024 or more"),
+                              ({"replays": 0}, "--replays 0: use 1 or more"),
+                              ({"recent": -1}, "--recent -1: use 0 or more"),
                               ({"pool": "much"}, "--pool: .*much"),
                               ({"device": "cpu"}, "this measures a GPU; use cuda:N")):
             self.refused(*words(**changed), saying=said)
@@ -256,7 +296,7 @@ class Device(CliTest):
                               ({"compute_memory": "much"}, "--compute-memory: .*much"),
                               ({"compute_memory": "1KiB"}, "the compute tier must hold"),
                               ({"host_memory": "64KiB"}, "--host-memory 64.0 KiB: .* which take"),
-                              ({"tokens": 10 ** 12}, "of the host's memory, a block in "),
+                              ({"tokens": 10 ** 12}, "a block in .* available; .*--host-limit"),
                               ({"hidden": 8192, "ffn": 8192, "vocab": 8192},
                                "weights take .* and cuda:0 has 64.0 MiB free"),
                               ({"aliased": -1}, "--aliased -1: use 0 or more"),
@@ -265,6 +305,8 @@ class Device(CliTest):
                               ({"aliased": 2, "tokens": 10 ** 12}, "retrieve 3, and below 2.31"),
                               ({"aliased": 10 ** 9, "tokens": 10 ** 9}, "limit|the host's memory"),
                               ({"device_limit": "1KiB"}, "560 tokens take .* more than --device-"),
+                              ({"host_limit": "64KiB"}, "64.0 KiB are allowed by --host-limit"),
+                              ({"host_limit": "0"}, "--host-limit 0: use more than nothing"),
                               ({"device_limit": "much"}, "--device-limit: .*much"),
                               ({"tokens": 10000, "read_seconds": 1e-9, "retrieve": 20},
                                "tokens were read in --read-seconds")):

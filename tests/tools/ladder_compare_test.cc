@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace cairn {
 namespace {
 
@@ -60,6 +62,32 @@ TEST(CompareLadders, TheWorstComesFirstAndStrangersAreNamed) {
   EXPECT_TRUE(both.other_machine);
 }
 
+TEST(CompareLadders, ABandwidthThatFellIsAsBadAsTheTimeItCosts) {
+  json before = Ladder(100, 1000), after = Ladder(195, 100);  // -90 % is ten times as long
+  const LadderComparison both = CompareLadders(before, after);
+  ASSERT_EQ(both.changes.size(), 2u);
+  EXPECT_EQ(both.changes[0].metric, "bytes_per_second");
+  EXPECT_NEAR(both.changes[0].percent, -90, 1e-9);
+  EXPECT_EQ(both.changes[1].metric, "p50_ns");
+  EXPECT_EQ(both.Regressions(100), 1u);
+}
+
+TEST(CompareLadders, SettingsThatDifferAreNamed) {
+  json before = Ladder(100, 100), after = Ladder(100, 100);
+  EXPECT_TRUE(CompareLadders(before, after).other_settings.empty());
+  before["settings"] = {{"store_bytes", 16}, {"turn_seconds", 0.15}, {"full", false}};
+  after["settings"] = {{"store_bytes", 64}, {"turn_seconds", 0.15}, {"repetitions", 5}};
+  const auto settings = CompareLadders(before, after).other_settings;
+  ASSERT_EQ(settings.size(), 3u);
+  EXPECT_EQ(settings[0].name, "full");
+  EXPECT_EQ(settings[0].after, json());
+  EXPECT_EQ(settings[1].name, "repetitions");
+  EXPECT_EQ(settings[1].before, json());
+  EXPECT_EQ(settings[2].name, "store_bytes");
+  EXPECT_EQ(settings[2].before, json(16));
+  EXPECT_EQ(settings[2].after, json(64));
+}
+
 TEST(CompareLadders, OpenLoopsAreComparedAtEqualRatesAndByTheirTimes) {
   json before = Ladder(100, 100), after = Ladder(150, 50);
   before["points"][0]["rate_per_second"] = 100;
@@ -74,6 +102,28 @@ TEST(CompareLadders, OpenLoopsAreComparedAtEqualRatesAndByTheirTimes) {
     const LadderComparison apart = CompareLadders(before, after);
     EXPECT_EQ(apart.compared, 0u);
     EXPECT_EQ(apart.other_rate, std::vector<std::string>{"SSD direct/fetch"});
+  }
+}
+
+TEST(CompareLadders, TailsOfMeansAreComparedWhereEquallyManyWereTimedTogether) {
+  json before = Ladder(100, 100), after = Ladder(150, 100);
+  before["points"][0]["p99_ns"] = Estimate(200, 5);
+  after["points"][0]["p99_ns"] = Estimate(300, 5);
+  struct Case {
+    json before, after;
+    std::vector<std::string> metrics;
+  };
+  for (const Case& one : {Case{json(), 1, {"p50_ns", "p99_ns"}}, Case{7, 7, {"p50_ns", "p99_ns"}},
+                          Case{7, 9, {"p50_ns"}}, Case{1, 2, {}}, Case{2, json(), {}}}) {
+    before["points"][0]["timed_together"] = one.before;
+    after["points"][0]["timed_together"] = one.after;
+    const LadderComparison comparison = CompareLadders(before, after);
+    std::vector<std::string> metrics;
+    for (const LadderChange& change : comparison.changes) metrics.push_back(change.metric);
+    std::ranges::sort(metrics);
+    EXPECT_EQ(metrics, one.metrics) << one.before << one.after;
+    EXPECT_EQ(comparison.compared, one.metrics.size() + 1) << "bandwidth is not of a clock";
+    EXPECT_EQ(comparison.other_together.size(), one.metrics.empty() ? 1u : 0u);
   }
 }
 

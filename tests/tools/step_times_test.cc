@@ -81,6 +81,18 @@ TEST(TimeSteps, MoreMemoryWaitsLess) {
   EXPECT_FALSE(TimeSteps(replay, "lru", 8, nullptr).value().p50_ns.has_value());
 }
 
+TEST(TimeSteps, AP99IsOfAHundredSteps) {
+  const StepEstimate estimate = Estimate();
+  for (const int steps : {99, 100}) {
+    const AccessLog log = Log(steps);
+    const CacheReplay replay(log);
+    const auto times = TimeSteps(replay, "lru", 8, &estimate);
+    ASSERT_TRUE(times.has_value());
+    EXPECT_TRUE(times.value().p50_ns.has_value());
+    EXPECT_EQ(times.value().p99_ns.has_value(), steps >= 100) << steps;
+  }
+}
+
 TEST(HostSlots, AreThoseOfTheTier) {
   const uint32_t slots = HostSlots(1 << 20, 16384);
   EXPECT_LE(HostBytes(slots, 16384), 1u << 20);

@@ -101,7 +101,10 @@ else
   command -v bible >/dev/null || fail "no program bible (package bible-kjv); say --text FILE"
   bible -f -l 9999 "Gen1:1-Rev22:21" >"$PACK/text.txt"
 fi
-cp "$ROOT/tools/gpu-check/run.sh" "$PACK/run.sh"
+for script in "$ROOT"/tools/gpu-check/*; do
+  [[ "$script" == */pack.sh ]] || cp "$script" "$PACK/"
+done
+cp "$ROOT/bench/sdpa_device.py" "$PACK/"
 "$CAIRN" --version >"$PACK/version.txt"
 
 if [[ -z "$PART_SIZE" ]]; then
@@ -109,7 +112,8 @@ if [[ -z "$PART_SIZE" ]]; then
   chmod 755 "$TARGET"
 else
   mkdir -p "$TARGET"
-  tar -C "$PACK" -cz bin lib run.sh version.txt | split -d -b "$PART_SIZE" - "$TARGET/programs-"
+  (cd "$PACK" && tar -cz bin lib version.txt ./*.sh ./*.awk ./*.py) |
+    split -d -b "$PART_SIZE" - "$TARGET/programs-"
   tar -C "$PACK" -cz model.gguf adapter.gguf text.txt | split -d -b "$PART_SIZE" - "$TARGET/model-"
   count() {
     local parts=("$TARGET/$1"-*)

@@ -2,12 +2,17 @@
 # Checks and measures cairn on this machine's GPU, from the directory that pack.sh made.
 #
 #   run.sh RESULTS [--only STEP[,STEP...]] [--minutes N] [--archive FILE]
+#                  [--passkey-lengths LENGTH[,LENGTH...]] [--host-memory-limit SIZE]
 #
-# Steps, in their order: tests, parity, bench, aliased, decode, counters, sanitizer, ladder,
-# passkey. RESULTS gets summary.md, to be read, and a file for each step; bench/*.json is what
-# `cairn bench` says, counters/*.csv what Nsight Compute counted in hot kernels. --archive: all of
-# it as one .tar.gz too, written anew after each check, so that it is there if the machine is taken
-# away.
+# Steps, in their order: kernels, bench, aliased, decode, tests, parity, passkey, counters,
+# sanitizer, ladder: tests of kernels, then what is measured, then other tests. RESULTS gets
+# summary.md, to be read, with each figure beside its mark, and a file for each check; bench/*.json
+# is what `cairn bench` says, counters/*.csv what Nsight Compute counted in hot kernels. --archive:
+# all of it as one .tar.gz too, written anew after each check, so that it is there if the machine is
+# taken away.
+#
+# --host-memory-limit: what decodes may take of the host's memory where more can be had than is said
+# to be available, as on virtual machines whose memory grows.
 #
 # Takes 8 minutes at most, or N; each check has a limit of its own, so that one which hangs does not
 # cost the others, and what there is no time left for is skipped, and says so. Together the steps
@@ -19,10 +24,12 @@ set -uo pipefail
 set -m # each step in a process group, to be ended as one
 
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-ALL_STEPS="tests,parity,bench,aliased,decode,counters,sanitizer,ladder,passkey"
+ALL_STEPS="kernels,bench,aliased,decode,tests,parity,passkey,counters,sanitizer,ladder"
 STEPS="$ALL_STEPS"
 MINUTES=8
 ARCHIVE=""
+PASSKEY_LENGTHS="32k,128k,256k,512k,1M"
+HOST_LIMIT=()
 READ_TOKENS="${CAIRN_CHECK_READ_TOKENS:-1000000}"
 ALIASED_TOKENS="${CAIRN_CHECK_ALIASED_TOKENS:-10000000}"
 
@@ -40,17 +47,22 @@ while (($# > 0)); do
     --only) STEPS="$2" ;;
     --minutes) MINUTES="$2" ;;
     --archive) ARCHIVE="$2" ;;
+    --passkey-lengths) PASSKEY_LENGTHS="$2" ;;
+    --host-memory-limit) HOST_LIMIT=(--host-limit "$2") ;;
     *) fail "no option $1" ;;
   esac
   shift 2
 done
 [[ "$MINUTES" =~ ^[1-9][0-9]*$ ]] || fail "--minutes $MINUTES: give a whole number"
+[[ ",$PASSKEY_LENGTHS" =~ ^(,[1-9][0-9]*[kM]?)+$ ]] ||
+  fail "--passkey-lengths $PASSKEY_LENGTHS: give lengths as 32k,1M"
 for step in ${STEPS//,/ }; do
   [[ ",$ALL_STEPS," == *",$step,"* ]] || fail "no step $step"
 done
 mkdir -p "$RESULTS" || fail "cannot make $RESULTS"
 RESULTS="$(cd "$RESULTS" && pwd)"
 SCRATCH="$(mktemp -d)"
+touch "$SCRATCH/rows"
 JOB=""
 # Nothing that was started may go on using the GPU.
 finish() {
@@ -100,74 +112,24 @@ wanted_with_model() {
   }
 }
 
-# report STEP WHAT STATUS [NOTE]: a line of the summary.
-report() {
-  printf '| %s | %s | %s | %s |\n' "$1" "$2" "$3" "${4:-}" >>"$RESULTS/summary.md"
-  printf '%-10s %-28s %s %s\n' "$1" "$2" "$3" "${4:-}" >&2
-  [[ "$3" != failed ]] || FAILED=1
-}
-
-# within SECONDS COMMAND...: ends it, and all that it started, when these are over: exit code 124.
-within() {
-  local end=$((SECONDS + $1)) code stopped=0
-  shift
-  ("$@") &
-  JOB=$!
-  while kill -0 "$JOB" 2>/dev/null; do
-    if ((SECONDS >= end && stopped == 0)); then
-      kill -- "-$JOB"
-      stopped=1
-    elif ((SECONDS >= end + 3)); then
-      kill -KILL -- "-$JOB"
-    fi
-    sleep 0.2
-  done
-  wait "$JOB" 2>/dev/null
-  code=$?
-  # Programs may outlive the shell that was told to end.
-  kill -KILL -- "-$JOB" 2>/dev/null
-  JOB=""
-  ((stopped == 0)) || return 124
-  return "$code"
-}
-
-# check STEP NAME LIMIT COMMAND...: runs it for so many seconds at most, and no longer than is left;
-# its output is kept. With NOTED the last line of that is in the summary too; of a test that failed
-# it is the first failure.
-check() {
-  local step="$1" name="$2" limit="${CAIRN_CHECK_LIMIT:-$3}" left start=$SECONDS code said
-  local said_in="$RESULTS/$1-$2.txt"
-  shift 3
-  left="$(seconds_left)"
-  if ((left < 5)); then
-    report "$step" "$name" skipped "no time left"
-    return
-  fi
-  within $((limit < left ? limit : left)) "$@" >"$said_in" 2>&1
-  code=$?
-  said="$(tail -n 1 "$said_in" | tr '|' '/')"
-  case $code in
-    0) report "$step" "$name" passed "$((SECONDS - start)) s${NOTED:+; $said}" ;;
-    77) report "$step" "$name" skipped "$said" ;;
-    124) report "$step" "$name" failed "no end within $((SECONDS - start)) s; at last: $said" ;;
-    *)
-      first="$(grep -m 1 '^\[  FAILED  \]' "$said_in" | tr '|' '/')"
-      report "$step" "$name" failed "exit code $code: ${first:-$said}"
-      ;;
-  esac
-  archive
-}
+source "$HERE/checks.sh"
+source "$HERE/gtests.sh"
+source "$HERE/parity.sh"
+source "$HERE/decode.sh"
+source "$HERE/passkey.sh"
+source "$HERE/counters.sh"
 
 {
   echo "# cairn on a GPU"
   echo
   echo "- date: $(date -u +%Y-%m-%d)"
   echo "- program: $(head -n 2 "$HERE/version.txt" | tr -s ' \n' ' ')"
-} >"$RESULTS/summary.md"
+} >"$SCRATCH/head"
 GPU="$(cairn doctor 2>&1 | sed -n 's/^.*GPU  *\(cuda:0, [^;]*\).*$/\1/p')"
 DRIVER="$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1)"
 if [[ -z "$GPU" ]]; then
-  echo "- no GPU: nothing was checked" >>"$RESULTS/summary.md"
+  echo "- no GPU: nothing was checked" >>"$SCRATCH/head"
+  cp "$SCRATCH/head" "$RESULTS/summary.md"
   echo "run.sh: skipped: no GPU here" >&2
   exit 77
 fi
@@ -178,53 +140,50 @@ fi
     printf "%s%.0f GiB %s", n++ ? ", " : "", $2 / 1048576, what
   }' /proc/meminfo), Linux $(uname -r)"
   echo "- cuBLASLt: ${CUBLAS:-not found}"
-  echo
-  echo "| step | what | status | |"
-  echo "|---|---|---|---|"
-} >>"$RESULTS/summary.md"
+} >>"$SCRATCH/head"
+mkdir -p "$RESULTS/bench"
+summarise
 
-if wanted tests; then
-  for test in gpu_device_test gpu_kernels_test gpu_index_test gpu_session_test gpu_model_test; do
-    check tests "$test" 90 packed "$test" --gtest_brief=1
-  done
-  if [[ -e "$HERE/bin/gpu_faiss_test" ]]; then
-    check tests gpu_faiss_test 90 packed gpu_faiss_test --gtest_brief=1
-  fi
+# That kernels are right comes first, but for a minute at most: then they are measured.
+if wanted kernels; then programs kernels 75 60 gpu_device_test gpu_kernels_test; fi
+
+if wanted bench; then
+  bench() {
+    local name="$1"
+    shift
+    cairn bench device --json "$@" >"$RESULTS/bench/$name.json"
+  }
+  # PyTorch, of this machine's own Python and with its own libraries.
+  sdpa() {
+    command -v python3 >/dev/null || { echo "no python3 on this machine" && return 77; }
+    python3 "$HERE/sdpa_device.py" >"$RESULTS/bench/sdpa-128k.json"
+  }
+  check bench 1M-q8 45 bench 1M-q8 --kv-type q8
+  check bench 1M-f16 45 bench 1M-f16
+  # 41 blocks of 64 are 2 % of 128K; with 64 numbers a head, a block is 16 KiB.
+  check bench 128k-f16 45 bench 128k-f16 --tokens 131072 --retrieve 41
+  check bench sdpa-128k 60 sdpa
+  check bench 16KiB-blocks 45 bench 16KiB-blocks --tokens 131072 --layers 2 --head-dim 64
+  check bench 10M-q8 45 bench 10M-q8 --kv-type q8 --tokens 10000000
+  # By itself: FAISS ends the process where CUDA fails under it.
+  faiss() {
+    bench 1M-q8-faiss --kv-type q8 --faiss || return
+    sed -n 's/.*"faiss_problem":"\([^"]*\)".*/\1/p' "$RESULTS/bench/1M-q8-faiss.json"
+  }
+  NOTED=1 check bench 1M-q8-faiss 45 faiss
 fi
 
-# The same greedy tokens as the CPU, behind a text that was read by the CPU. How many words are: by
-# logits that nearly tie the two may part, and `logits` says how far apart they are.
-same_answer() {
-  local mode="$1" question="$2" expected found
-  local store=("--store" "$SCRATCH/$mode" "--session" s)
-  local ask=("--max-tokens" 24 "--json" "$question")
-  expected="$(cairn ask "${store[@]}" "${ask[@]}" | sed 's/.*"answer":"\([^"]*\)".*/\1/')"
-  found="$(cairn ask "${store[@]}" --device cuda:0 "${ask[@]}" |
-    sed 's/.*"answer":"\([^"]*\)".*/\1/')"
-  printf 'CPU: %s\nGPU: %s\n' "$expected" "$found"
-  printf '%s\n%s\n' "$expected" "$found" | awk '
-    { for (i = 1; i <= NF; ++i) word[NR, i] = $i; count[NR] = NF }
-    END {
-      while (same < count[1] && word[1, same + 1] == word[2, same + 1]) ++same
-      printf "the first %d of %d words are the same\n", same, count[1]
-      exit !(count[1] > 0 && same == count[1] && count[2] == count[1])
-    }'
-}
+if wanted aliased; then
+  NOTED=1 check aliased 10M-q8 120 aliased
+fi
 
-# Logits of the model behind some hundred tokens, beside those of the CPU; how far they are off.
-logits() {
-  local log="$RESULTS/parity-logits.log" code
-  CAIRN_MODEL="$HERE/model.gguf" CAIRN_ADAPTER="$HERE/adapter.gguf" CAIRN_TEXT="$HERE/text.txt" \
-    packed gpu_model_test --gtest_brief=1 --gtest_filter='*RealModel*' >"$log" 2>&1
-  code=$?
-  cat "$log"
-  if ((code == 0)) && ! grep -q '^logits ' "$log"; then
-    echo "nothing was compared"
-    return 77
-  fi
-  ((code == 77)) || sed -n 's/^logits //p' "$log" | paste -sd ';'
-  return "$code"
-}
+if wanted decode; then decode; fi
+
+if wanted tests; then
+  faiss=()
+  [[ ! -e "$HERE/bin/gpu_faiss_test" ]] || faiss=(gpu_faiss_test)
+  programs tests 120 40 gpu_index_test gpu_session_test gpu_model_test ${faiss[@]+"${faiss[@]}"}
+fi
 
 if wanted_with_model parity; then
   NOTED=1 check parity logits 90 logits
@@ -238,127 +197,13 @@ if wanted_with_model parity; then
   done
 fi
 
-mkdir -p "$RESULTS/bench"
-if wanted bench; then
-  bench() {
-    local name="$1"
-    shift
-    cairn bench device --json "$@" >"$RESULTS/bench/$name.json"
-  }
-  check bench 1M-f16 60 bench 1M-f16
-  check bench 1M-q8 60 bench 1M-q8 --kv-type q8
-  check bench 10M-q8 60 bench 10M-q8 --kv-type q8 --tokens 10000000
-fi
-
-# figures FILE: what a decode's JSON says of its speed and memory.
-figures() {
-  local key
-  for key in past_tokens decode_tokens_per_second decode_seconds_p50 decode_seconds_p99 \
-    chosen_hit_share besides_weights_bytes; do
-    printf '%s %s ' "$key" "$(sed -n "s/.*\"$key\":\([-+.e0-9]*\).*/\1/p" "$1")"
-  done
-  printf '\n'
-}
-
-# Ten million tokens, which nobody reads: with landmarks of their own, and payloads that blocks
-# share. The shape is that of 8B.
-aliased() {
-  cairn bench decode --json --tokens "$ALIASED_TOKENS" --aliased 64 --mode landmark --index int8 \
-    >"$RESULTS/bench/decode-10M-q8-aliased.json" &&
-    figures "$RESULTS/bench/decode-10M-q8-aliased.json"
-}
-
-if wanted aliased; then
-  NOTED=1 check aliased 10M-q8 120 aliased
-fi
-
-# decode SECONDS: a million tokens that are read, or as many as there is time for. Weights,
-# page-locked memory and giving it back take time too (docs/gpu.md reckons how much). Where a
-# million are too many for the machine's memory, or its time, a quarter of it.
-decode() {
-  local result="$RESULTS/bench/decode-q8.json" start=$SECONDS tokens apart reading
-  for tokens in "$READ_TOKENS" $((READ_TOKENS / 4)); do
-    apart=$((tokens / 8000 + 25))
-    reading=$(($1 - (SECONDS - start) - apart))
-    ((reading >= 20 && reading >= tokens / 16000)) || continue
-    echo "$tokens tokens, at most $reading s to read them"
-    cairn bench decode --json --tokens "$tokens" --read-seconds "$reading" >"$result" &&
-      figures "$result" && return
-  done
-  [[ -e "$result" ]] && return 1
-  echo "too little time is left"
-  return 77
-}
-
-if wanted decode; then
-  limit=$(($(seconds_left) < 360 ? $(seconds_left) : 360))
-  NOTED=1 check decode q8 "$limit" decode "$limit"
-fi
-
-# counters NAME KERNELS COMMAND...: what Nsight Compute says of the first launches of some kernels
-# (A|B|…) while cairn runs the command: a line of CSV for each launch, and the last one of each
-# kernel is printed.
-COUNTERS=(gpu__time_duration.sum
-  dram__throughput.avg.pct_of_peak_sustained_elapsed
-  sm__throughput.avg.pct_of_peak_sustained_elapsed
-  sm__warps_active.avg.pct_of_peak_sustained_active
-  launch__registers_per_thread)
-counters() {
-  local name="$1" kernels="$2" log="$RESULTS/counters/$1.log" metrics code
-  shift 2
-  metrics="$(IFS=, && echo "${COUNTERS[*]}")"
-  ncu --csv --page raw --print-kernel-base function --print-units base --target-processes all \
-    --clock-control none --kernel-name "regex:$kernels" --launch-count 100 --log-file "$log" \
-    --metrics "$metrics" "${LOADER[0]}" --library-path "$LIBRARIES" "$HERE/bin/cairn" "$@"
-  code=$?
-  if grep -q ERR_NVGPUCTRPERM "$log" 2>/dev/null; then
-    echo "who runs this may not read the GPU's counters (ERR_NVGPUCTRPERM)"
-    return 77
-  fi
-  ((code == 0)) || return "$code"
-  # Every field is in quotes; numbers may have commas.
-  awk -F '","' -v csv="$RESULTS/counters/$name.csv" -v kernels="$kernels" -v metrics="$metrics" '
-    function field(name) {
-      if (name in at) return $at[name]
-      print "ncu has no column " name
-      exit failed = 1
-    }
-    /^"ID"/ {
-      gsub(/^"|"$/, "")
-      for (i = 1; i <= NF; ++i) at[$i] = i
-      print "kernel,grid,block,nanoseconds,dram_percent,sm_percent,occupancy_percent,registers" >csv
-    }
-    /^"[0-9]+"/ {
-      gsub(/^"|"$/, "")
-      kernel = field("Kernel Name")
-      gsub(/[<(].*$|^.*::/, "", kernel)
-      line = kernel ",\"" field("Grid Size") "\",\"" field("Block Size") "\""
-      split(metrics, names, ",")
-      for (i = 1; i in names; ++i) {
-        number[i] = field(names[i])
-        gsub(/,/, "", number[i])
-        line = line "," number[i]
-      }
-      print line >csv
-      last[kernel] = sprintf("%s DRAM %.0f %%, SM %.0f %%, occupancy %.0f %%, %d registers",
-                             kernel, number[2], number[3], number[4], number[5])
-    }
-    END {
-      if (failed) exit 1
-      count = split(kernels, wanted, "|")
-      for (i = 1; i <= count; ++i) {
-        if (!(wanted[i] in last)) { print "no launch of " wanted[i] " was counted"; exit 1 }
-        text = text (i == 1 ? "" : "; ") last[wanted[i]]
-      }
-      print text
-    }' "$log"
-}
+if wanted_with_model passkey; then passkeys; fi
 
 if wanted counters; then
   mkdir -p "$RESULTS/counters"
   for run in device-f16 device-q8 prefill-f16 prefill-q8; do
-    command=(bench device --layers 2 --rounds 1 --kv-type "${run##*-}")
-    kernels="DecodeKernel|ScanKernel|ScoreCodesKernel|PartKernel|ShareKernel|ListKernel"
+    command=(bench device --layers 1 --rounds 1 --kv-type "${run##*-}")
+    kernels="TensorDecodeKernel|ScanKernel|ScoreCodesKernel|PartKernel|ShareKernel|ListKernel"
     kernels+="|GatherKernel"
     if [[ $run == prefill-* ]]; then
       command=(bench decode --layers 2 --hidden 1024 --ffn 1024 --vocab 1024 --tokens 20000
@@ -379,10 +224,10 @@ if wanted sanitizer; then
       report sanitizer "$tool" skipped "no compute-sanitizer on this machine"
       continue
     fi
-    check sanitizer "$tool" 100 env CAIRN_TEST_EXACT_MEMORY=1 compute-sanitizer --tool "$tool" \
+    FILTER='Shared/*:Cases/*:CudaFold*:CudaTransformer*:CudaGreedy*' STALL=60 \
+      gtests sanitizer "$tool" 100 env CAIRN_TEST_EXACT_MEMORY=1 compute-sanitizer --tool "$tool" \
       --error-exitcode 1 --target-processes all "${LOADER[0]}" --library-path "$LIBRARIES" \
-      "$HERE/bin/gpu_kernels_test" --gtest_brief=1 \
-      --gtest_filter='Shared/*:Cases/*:CudaFold*:CudaTransformer*:CudaGreedy*'
+      "$HERE/bin/gpu_kernels_test"
   done
 fi
 
@@ -390,12 +235,6 @@ if wanted ladder; then
   check ladder all 120 cairn bench ladder --store "$SCRATCH/ladder" --device cuda:0 --no-peers \
     --block-size 16KiB --html "$RESULTS/bench/ladder.html" --google-benchmark \
     "$RESULTS/bench/ladder.json"
-fi
-
-if wanted_with_model passkey; then
-  check passkey 32k 120 cairn eval passkey --model "$HERE/model.gguf" \
-    --adapter "$HERE/adapter.gguf" --text "$HERE/text.txt" --lengths 32k \
-    --samples 4 --facts-per-text 5 --device cuda:0
 fi
 
 exit "$FAILED"

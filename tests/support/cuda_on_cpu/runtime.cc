@@ -30,7 +30,8 @@ thread_local uintptr_t context = 0;  // number of a device and 1; 0: none
 std::vector<std::unique_ptr<CUevent_st>> events;
 cudaError_t failed = cudaSuccess;  // of something that ran; stays
 cudaError_t last = cudaSuccess;
-int calls_to_failure = 0;  // 0: none fails
+int calls_to_failure = 0;   // 0: none fails
+uint64_t microseconds = 0;  // of all devices together
 
 // Device memory can be touched while there is one.
 class OnDevice {
@@ -112,6 +113,7 @@ bool RunOne() {
   Operation operation = std::move(stream->queue.front());
   stream->queue.pop_front();
   if (failed != cudaSuccess) operation.run = nullptr;
+  if (operation.run && operation.takes_time) ++microseconds;
   const cudaError_t error = RunAsStream(stream, &operation);
   if (error != cudaSuccess) failed = error;
   return true;
@@ -307,10 +309,11 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
       {.run = {}, .after = event, .times = event->recorded, .after_passed = event->last_passed});
 }
 
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
   const std::lock_guard lock(mutex);
   if (Fails()) return cudaErrorUnknown;
   *event = events.emplace_back(std::make_unique<CUevent_st>()).get();
+  (*event)->timed = (flags & cudaEventDisableTiming) == 0;
   return cudaSuccess;
 }
 
@@ -327,11 +330,13 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   if (Fails()) return cudaErrorUnknown;
   ++event->recorded;
   event->last_passed = NewToken();
-  return Put(stream, {.run = [event, passed = event->last_passed] {
-               ReleaseTo(passed);
-               ++event->passed;
-               return cudaSuccess;
-             }});
+  const auto pass = [event, passed = event->last_passed] {
+    ReleaseTo(passed);
+    ++event->passed;
+    event->microseconds = microseconds;
+    return cudaSuccess;
+  };
+  return Put(stream, {.run = pass, .takes_time = false});
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
@@ -351,6 +356,19 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const cudaError_t error = RunUntil([&] { return event->passed == event->recorded; });
   AcquireFrom(event->last_passed);
   return fails ? cudaErrorUnknown : error;
+}
+
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
+  const std::lock_guard lock(mutex);
+  if (failed != cudaSuccess) return Say(failed);
+  if (!from->timed || !to->timed || from->recorded == 0 || to->recorded == 0) {
+    return Say(cudaErrorInvalidResourceHandle);
+  }
+  if (from->passed != from->recorded || to->passed != to->recorded) return Say(cudaErrorNotReady);
+  const double passed =
+      static_cast<double>(to->microseconds) - static_cast<double>(from->microseconds);
+  *milliseconds = static_cast<float>(passed / 1e3);
+  return cudaSuccess;
 }
 
 cudaError_t cudaGetLastError() {

@@ -16,7 +16,9 @@ struct CUevent_st {
   uint64_t recorded = 0;
   uint64_t passed = 0;
   char* last_passed = nullptr;  // a token of what is before the last of these places
-  bool destroyed = false;       // is kept as long as a queue names it
+  bool timed = false;
+  uint64_t microseconds = 0;  // when it passed last
+  bool destroyed = false;     // is kept as long as a queue names it
 };
 
 namespace cairn::cuda_on_cpu {
@@ -29,6 +31,7 @@ struct Operation {
   char* put = nullptr;           // a token of what was before it was put on a stream
   bool launch = false;           // of a kernel
   bool overlaps = false;
+  bool takes_time = true;  // if it does anything
 };
 
 }  // namespace cairn::cuda_on_cpu
