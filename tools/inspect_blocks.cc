@@ -9,10 +9,10 @@
 #include "base/byte_size.h"
 #include "base/new_file.h"
 #include "base/plain_text.h"
+#include "tools/block_check.h"
 #include "tools/fetch_heat.h"
 #include "tools/html_page.h"
 #include "tools/inspectors.h"
-#include "tools/interrupt.h"
 #include "tools/print_json.h"
 #include "tools/stored_session.h"
 #include "tools/workspace.h"
@@ -28,7 +28,8 @@ struct Line {
   BlockId id{};
   int64_t parts = 1;    ///< blocks of single heads it stands for
   int64_t damaged = 0;  ///< of them
-  std::string damage{};
+  int64_t unreadable = 0;
+  std::string damage{};  ///< what was found first
   Fetches fetches{};
 };
 
@@ -66,16 +67,16 @@ class BlocksInspector final : public Command {
     CAIRN_TRY(const auto all, catalog.List());
     CAIRN_TRY(const auto session, StoredSession::Find(catalog, flags_.session));
     CAIRN_TRY(auto lines, Lines(session));
+    StoreCheck check;
     if (check_) {
-      for (Line& line : lines) {
-        if (Interrupted()) return Fail(Errc::kInterrupted, "stopped; not everything was read");
-        Check(*cold, session, &line);
-      }
+      CAIRN_TRY(check, CheckBlocks(flags_, *cold, session.record, session.shape,
+                                   ListedBlocks(session, lines)));
+      AddFindings(check, &lines);
     }
     if (!trace_path_.empty()) CAIRN_TRY(AddFetches(session, &lines));
     if (!html_path_.empty()) CAIRN_TRY(WriteMap(catalog, session));
     Print(session, lines, SharedOrdinals(session, all));
-    return Ok();
+    return Verdict(check, flags_.store);
   }
 
  private:
@@ -112,18 +113,31 @@ class BlocksInspector final : public Command {
     return lines;
   }
 
-  /// Reads what a line stands for, and counts what is damaged.
-  void Check(ColdStore& cold, const StoredSession& session, Line* line) const {
-    std::vector<std::byte> payload(session.shape.block.payload_bytes());
-    std::byte* const target = payload.data();
-    for (int32_t layer = 0; layer < session.shape.layers; ++layer) {
-      for (int32_t head = 0; head < session.shape.kv_heads; ++head) {
-        const BlockId id = session.blocks.Id(line->block, layer, head);
-        if (single() && id != line->id) continue;
-        const Status status = cold.ReadBlocks({&id, 1}, payload.size(), {&target, 1});
-        if (status.has_value()) continue;
-        ++line->damaged;
-        if (line->damage.empty()) line->damage = status.error().message;
+  /// What the lines stand for.
+  std::vector<ListedBlock> ListedBlocks(const StoredSession& session,
+                                        const std::vector<Line>& lines) const {
+    std::vector<ListedBlock> blocks;
+    for (const Line& line : lines) {
+      for (int32_t layer = 0; layer < session.shape.layers; ++layer) {
+        for (int32_t head = 0; head < session.shape.kv_heads; ++head) {
+          const BlockId id = session.blocks.Id(line.block, layer, head);
+          if (!single() || id == line.id) blocks.push_back({line.block, id});
+        }
+      }
+    }
+    return blocks;
+  }
+
+  /// Findings are in the order of the lines.
+  void AddFindings(const StoreCheck& check, std::vector<Line>* lines) const {
+    auto finding = check.findings.begin();
+    for (Line& line : *lines) {
+      for (; finding != check.findings.end(); ++finding) {
+        const Damage& damage = finding->damage;
+        if (static_cast<int64_t>(damage.ordinal) != line.block) break;
+        if (single() && damage.block != line.id) break;
+        ++(damage.unreadable() ? line.unreadable : line.damaged);
+        if (line.damage.empty()) line.damage = damage.what;
       }
     }
   }
@@ -189,8 +203,11 @@ class BlocksInspector final : public Command {
       one["layer"] = line.id.layer;
       one["head"] = line.id.head;
     }
-    if (check_) one["damaged"] = line.damaged;
-    if (check_ && line.damaged > 0) one["damage"] = line.damage;
+    if (check_) {
+      one["damaged"] = line.damaged;
+      one["unreadable"] = line.unreadable;
+      if (!line.damage.empty()) one["damage"] = line.damage;
+    }
     if (!trace_path_.empty()) {
       one["fetches"] = line.fetches.count;
       one["last_access"] = line.fetches.last < 0 ? json() : json(line.fetches.last);
@@ -223,14 +240,19 @@ class BlocksInspector final : public Command {
                FormatByteSize(session.record.tail_bytes));
   }
 
+  static std::string CheckText(const Line& line) {
+    if (line.damage.empty()) return "  good   ";
+    std::string found;
+    if (line.damaged > 0) found += fmt::format("  DAMAGED {}", line.damaged);
+    if (line.unreadable > 0) found += fmt::format("  UNREADABLE {}", line.unreadable);
+    return found + ": " + ForTerminal(line.damage);
+  }
+
   void PrintLine(const StoredSession& session, const Line& line, bool shared) const {
     const int64_t tokens = session.shape.block_tokens();
     const auto bytes = static_cast<uint64_t>(line.parts) * session.shape.block.payload_bytes();
     std::string more;
-    if (check_)
-      more += line.damaged == 0
-                  ? "  good   "
-                  : fmt::format("  DAMAGED {}: {}", line.damaged, ForTerminal(line.damage));
+    if (check_) more += CheckText(line);
     if (!trace_path_.empty()) {
       more += fmt::format("  {:>7}  {}", line.fetches.count,
                           line.fetches.last < 0 ? "-" : std::to_string(line.fetches.last));

@@ -4,7 +4,7 @@
 import struct
 import unittest
 
-from cli_harness import CliTest, LANDMARK, OTHER_MODEL, SMALL_STEPS, random_text
+from cli_harness import CliTest, LANDMARK, OTHER_MODEL, SMALL_STEPS, random_text, run
 
 BLOCK_TOKENS, BLOCK_ROWS = 15, 16
 LAYERS, HEADS, DIM = 2, 2, 16
@@ -51,11 +51,45 @@ class Inspect(CliTest):
         path = self.payload_files()[0]
         content = path.read_bytes()
         self.flip(path, range(200, len(content) - 4096, 3000))
-        document = self.inspect("blocks", "--check")
+        document = self.checked("is damaged in [0-9]+ places; restore", "--json").json
         damaged = [block for block in document["blocks"] if block["damaged"] > 0]
         self.assertTrue(damaged)
         self.assertTrue(all(block["damage"] for block in damaged))
-        self.assertIn("DAMAGED", self.good("inspect", "blocks", *self.session(), "--check").stdout)
+        self.assertEqual({block["unreadable"] for block in document["blocks"]}, {0})
+        verified = run("verify", "--store", self.store, "--json").json["damaged"]
+        self.assertEqual(sum(block["damaged"] for block in damaged), len(verified))
+        shown = self.checked("is damaged in").stdout
+        self.assertEqual(shown.count("  DAMAGED "), len(damaged))
+        self.assertEqual(shown.count("  good "), len(document["blocks"]) - len(damaged))
+        one = verified[0]
+        lines = self.checked("is damaged in", "--json", "--layer", one["layer"], "--head",
+                             one["head"]).json["blocks"]
+        self.assertEqual([line["block"] for line in lines if line["damaged"]],
+                         [found["block"] for found in verified
+                          if (found["layer"], found["head"]) == (one["layer"], one["head"])])
+
+    def checked(self, saying, *options):
+        """What --check shows of blocks that are not whole; it fails, as verify does."""
+        done = run("inspect", "blocks", *self.session(), "--check", *options)
+        self.assertEqual(done.code, 1, done.stderr)
+        self.assertRegex(done.stderr, f"^cairn: .*{saying}")
+        return done
+
+    def test_what_cannot_be_read_may_be_whole(self):
+        path = self.payload_files()[0]
+        aside = path.with_suffix(".aside")
+        path.rename(aside)
+        path.symlink_to(path)  # opening it fails, for root too
+        saying = "cannot be read now, and may be whole"
+        blocks = self.checked(saying, "--json").json["blocks"]
+        self.assertEqual({(block["damaged"], block["unreadable"]) for block in blocks},
+                         {(0, LAYERS * HEADS)})
+        shown = self.checked(saying).stdout
+        self.assertEqual(shown.count(f"  UNREADABLE {LAYERS * HEADS}: "), len(blocks))
+        self.assertNotIn("DAMAGED", shown)
+        path.unlink()
+        aside.rename(path)
+        self.assertIn("  good", self.good("inspect", "blocks", *self.session(), "--check").stdout)
 
     def test_fetches_of_a_trace(self):
         trace = self.directory / "trace"
