@@ -163,6 +163,34 @@ class Inspect(CliTest):
         freed = self.good("sessions", "delete", "s", "--store", self.store, "--json").json
         self.assertEqual(freed["freed_bytes"], payload - shared)
 
+    def test_sketches_are_told(self):
+        text = self.file("short.txt", self.text[:1500])
+        sizes = {}
+        for name, rows, options in (("none", 64, ()), ("f16", 64, ("--sketches",)),
+                                    ("few", 32, ("--sketches", "--block-tokens", "32")),
+                                    ("q8", 64, ("--sketches", "--kv-type", "q8"))):
+            self.ingest(text, "--chunk", "64", *options, name=name)
+            shown = self.show(name)
+            sketch = 2 * DIM + 2 * DIM + 4 + rows + DIM * rows // 2  # docs/format.md
+            each = sketch if name != "none" else 0
+            self.assertEqual(shown["sketch_bytes"], shown["blocks"] * LAYERS * HEADS * each)
+            sizes[name] = shown["sketch_bytes"]
+        self.good("sessions", "fork", "f16", "part", "--at", "128", "--store", self.store)
+        sizes["part"] = 128 // 64 * sizes["f16"] // self.show("f16")["blocks"]
+        sizes["s"] = 0  # with landmarks
+        layout = ("inspect", "layout", "--store", self.store)
+        found = self.good(*layout, "--json").json["sessions"]
+        self.assertEqual({one["name"]: one["sketch_bytes"] for one in found}, sizes)
+        self.assertRegex(self.good(*layout).stdout,
+                         r"(?m)^session .* sketches\n(.*\n)*none .* 0 B$")
+        said = {name: self.good("sessions", "show", name, "--store", self.store).stdout
+                for name in ("none", "q8")}
+        self.assertRegex(said["q8"], r"landmarks .*, sketches [0-9.]+ KiB, tokens")
+        self.assertNotIn("sketches", said["none"])
+        for name in ("f16", "few", "q8", "part"):
+            self.good("sessions", "delete", name, "--store", self.store)
+        self.assertNotIn("sketches", self.good(*layout).stdout)
+
     def test_where_two_sessions_part(self):
         self.good("sessions", "fork", "s", "fork", "--at", "100", "--store", self.store)
         self.good("ask", *self.session("fork"), "--retrieve", "4", "--max-tokens", "3", "--keep",
