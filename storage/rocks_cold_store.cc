@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/byte_size.h"
+#include "base/hash.h"
 #include "storage/catalog_format.h"
 #include "storage/rocks_blocks.h"
 #include "storage/rocks_compaction.h"
@@ -32,6 +33,12 @@ std::string PrefixEnd(std::string prefix) {
   while (!prefix.empty() && static_cast<uint8_t>(prefix.back()) == 0xff) prefix.pop_back();
   if (!prefix.empty()) prefix.back() = static_cast<char>(static_cast<uint8_t>(prefix.back()) + 1);
   return prefix;
+}
+
+/// Of the name that RocksDB gives a database when it is made.
+uint64_t IdentityOf(const RocksDatabase::Access& access) {
+  std::string name;
+  return access.db->GetDbIdentity(name).ok() ? Hash64(name.data(), name.size()) : 0;
 }
 
 }  // namespace
@@ -242,6 +249,7 @@ ColdStoreStats RocksColdStore::Stats() {
   stats.bytes_read = impl_->bytes_read;
   stats.disk_bytes = impl_->database->directory().Bytes();
   stats.payload_bytes = impl_->blocks.payload_bytes();
+  if (const auto access = impl_->database->Read()) stats.identity = IdentityOf(access.value());
   const auto files = Files();
   if (files) stats.data_files = files.value().size();
   return stats;

@@ -9,6 +9,7 @@
 #include "base/byte_size.h"
 #include "base/new_file.h"
 #include "base/plain_text.h"
+#include "base/tell.h"
 #include "tools/block_check.h"
 #include "tools/fetch_heat.h"
 #include "tools/html_page.h"
@@ -73,7 +74,12 @@ class BlocksInspector final : public Command {
                                    ListedBlocks(session, lines)));
       AddFindings(check, &lines);
     }
-    if (!trace_path_.empty()) CAIRN_TRY(AddFetches(session, &lines));
+    if (!trace_path_.empty()) {
+      CAIRN_TRY(trace_, CountFetches(trace_path_));
+      CAIRN_TRY(trace_.CheckStore(cold->Stats().identity));
+      CAIRN_TRY(CheckTraceSession(session, all));
+      AddFetches(session, &lines);
+    }
     if (!html_path_.empty()) CAIRN_TRY(WriteMap(catalog, session));
     Print(session, lines, SharedOrdinals(session, all));
     return Verdict(check, flags_.store);
@@ -142,26 +148,55 @@ class BlocksInspector final : public Command {
     }
   }
 
-  Status AddFetches(const StoredSession& session, std::vector<Line>* lines) {
-    CAIRN_TRY(fetches_, CountFetches(trace_path_));
+  /// Finds the name of the session that the trace is of. Another one may share blocks with this
+  /// one: then people are told.
+  Status CheckTraceSession(const StoredSession& session, const SessionList& all) {
+    const TraceSource& source = trace_.source;
+    if (source.store == 0 && !flags_.quiet) {
+      Tell(
+          "{} does not say which store and session it is of: fetches are counted by the numbers "
+          "of blocks alone\n",
+          ForTerminal(trace_path_));
+    }
+    if (source.store == 0 || source.session == 0) return Ok();
+    for (const SessionRecord& record : all.sessions) {
+      if (record.id == source.session) trace_session_ = record.name;
+    }
+    if (source.session == session.record.id) return Ok();
+    const std::string whose = trace_session_.empty() ? "a session that is gone"
+                                                     : fmt::format("session '{}'", trace_session_);
+    const bool shares = std::ranges::any_of(trace_.counts, [&](const auto& fetched) {
+      return session.blocks.Find(fetched.first.extent, fetched.first.ordinal) >= 0;
+    });
+    if (!shares) {
+      return Fail(Errc::kMismatch, "the trace {} is of {}, and fetched no block of session '{}'",
+                  trace_path_, whose, session.record.name);
+    }
+    if (!flags_.quiet) {
+      Tell("{} is of {}: counted is what that fetched of blocks that both have\n",
+           ForTerminal(trace_path_), whose);
+    }
+    return Ok();
+  }
+
+  void AddFetches(const StoredSession& session, std::vector<Line>* lines) const {
     for (Line& line : *lines) {
       for (int32_t layer = 0; layer < session.shape.layers; ++layer) {
         for (int32_t head = 0; head < session.shape.kv_heads; ++head) {
           const BlockId id = session.blocks.Id(line.block, layer, head);
-          const auto found = fetches_.find(id);
-          if ((single() && id != line.id) || found == fetches_.end()) continue;
+          const auto found = trace_.counts.find(id);
+          if ((single() && id != line.id) || found == trace_.counts.end()) continue;
           line.fetches.count += found->second.count;
           line.fetches.last = std::max(line.fetches.last, found->second.last);
         }
       }
     }
-    return Ok();
   }
 
   Status WriteMap(const SessionCatalog& catalog, const StoredSession& session) const {
     CAIRN_TRY(const StoredText stored, StoredText::Open(flags_, session));
     CAIRN_TRY(const SessionText text, stored.Of(catalog, session));
-    const TextHeat heat = HeatOf(fetches_, session, text);
+    const TextHeat heat = HeatOf(trace_.counts, session, text);
     const std::string title = "Blocks fetched of session " + session.record.name;
     return WriteNewFile(
         html_path_,
@@ -224,10 +259,13 @@ class BlocksInspector final : public Command {
       for (const Line& line : lines) {
         list.push_back(LineJson(session, line, shared.contains(line.block)));
       }
-      const json document{{"session", session.record.name},
-                          {"blocks", list},
-                          {"unfinished_rows", tail_rows},
-                          {"unfinished_bytes", session.record.tail_bytes}};
+      json document{{"session", session.record.name},
+                    {"blocks", list},
+                    {"unfinished_rows", tail_rows},
+                    {"unfinished_bytes", session.record.tail_bytes}};
+      if (!trace_path_.empty()) {
+        document["trace_session"] = trace_session_.empty() ? json() : json(trace_session_);
+      }
       PrintJson(document);
       return;
     }
@@ -269,7 +307,8 @@ class BlocksInspector final : public Command {
   std::optional<int32_t> layer_, head_;
   std::string range_, trace_path_, html_path_;
   bool check_ = false;
-  FetchCounts fetches_;
+  NamedTrace trace_;
+  std::string trace_session_;  // empty: not known, or gone
 };
 
 }  // namespace

@@ -92,6 +92,15 @@ TEST(RocksColdStore, WritersGoOnInTheSegmentBefore) {
   for (const BlockId& id : BlocksOf(1, 0, 10, 2, 2)) ExpectReads(*store, id, 8192);
 }
 
+TEST(RocksColdStore, AStoreIsToldFromOthers) {
+  const TempDirectory directory, other;
+  const uint64_t identity = OpenWriter(directory.store())->Stats().identity;
+  EXPECT_NE(identity, 0u);
+  EXPECT_EQ(OpenWriter(directory.store())->Stats().identity, identity);
+  EXPECT_EQ(OpenRocks(directory.store(), {.read_only = true})->Stats().identity, identity);
+  EXPECT_NE(OpenWriter(other.store())->Stats().identity, identity);
+}
+
 TEST(RocksColdStore, DroppedBlocksGiveTheirSpaceBack) {
   const TempDirectory directory;
   const auto store = OpenWriter(directory.store());

@@ -103,6 +103,46 @@ class Inspect(CliTest):
         self.assertIn("<canvas", page.read_text(encoding="utf-8"))
         self.refused("inspect", "blocks", *self.session(), "--html", page, saying="--trace FILE")
 
+    def test_whose_fetches_a_trace_has(self):
+        trace = self.directory / "trace"
+        self.good("ask", *self.session(), "--retrieve", "4", "--max-tokens", "3", "--trace", trace,
+                  "Who?")
+        counted = ("inspect", "blocks", "--trace", trace)
+        done = self.good(*counted, *self.session(), "--json")
+        fetches = sum(block["fetches"] for block in done.json["blocks"])
+        self.assertEqual((done.json["trace_session"], done.stderr), ("s", ""))
+        # A session that shares its blocks has what was fetched of them; another one nothing.
+        self.good("sessions", "fork", "s", "half", "--at", "100", "--store", self.store)
+        done = self.good(*counted, *self.session("half"), "--json")
+        self.assertEqual(done.json["trace_session"], "s")
+        self.assertIn(sum(block["fetches"] for block in done.json["blocks"]), range(1, fetches))
+        self.assertRegex(done.stderr, "is of session 's': counted is what that fetched of blocks")
+        self.good(*counted, *self.session("half"), "--quiet")
+        self.ingest(self.file("more.txt", random_text(900, stream=1)), name="other")
+        self.refused(*counted, *self.session("other"),
+                     saying="is of session 's', and fetched no block of session 'other'")
+        self.good("sessions", "rename", "s", "renamed", "--store", self.store)
+        self.assertEqual(self.good(*counted, *self.session("renamed"), "--json")
+                         .json["trace_session"], "renamed")
+        self.good("sessions", "delete", "renamed", "--store", self.store)
+        done = self.good(*counted, *self.session("half"), "--json")
+        self.assertIsNone(done.json["trace_session"])
+        self.assertIn("is of a session that is gone", done.stderr)
+        # In another store blocks have the same numbers.
+        self.store = self.directory / "twin"
+        self.ingest(self.directory / "text.txt", "--adapter", LANDMARK, *SMALL_STEPS)
+        self.refused(*counted, *self.session(), saying="was recorded with another store")
+        self.refused("serve", "--store", self.store, "--trace", trace,
+                     saying="was recorded with another store")
+        # One of version 1 has no end that says whose it is.
+        older = bytearray(trace.read_bytes()[:-24])
+        older[8] = 1
+        trace.write_bytes(older)
+        done = self.good(*counted, *self.session(), "--json")
+        self.assertEqual(sum(block["fetches"] for block in done.json["blocks"]), fetches)
+        self.assertIsNone(done.json["trace_session"])
+        self.assertIn("does not say which store and session it is of", done.stderr)
+
     def test_one_block_and_its_numbers(self):
         npy = self.directory / "block.npy"
         document = self.inspect("block", "3/1/0", "--npy", npy)
