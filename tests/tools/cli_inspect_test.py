@@ -231,6 +231,13 @@ class Inspect(CliTest):
             self.good("sessions", "delete", name, "--store", self.store)
         self.assertNotIn("sketches", self.good(*layout).stdout)
 
+    def test_layout_counts_the_entries_of_the_catalog(self):
+        self.good("compact", "--store", self.store)
+        levels = self.good("inspect", "layout", "--store", self.store, "--json").json["levels"]
+        entries = sum(level["entries"] for level in levels if level["holds"] == "metadata")
+        verified = self.good("verify", "--store", self.store, "--json").json["entries"]
+        self.assertGreaterEqual(entries, verified)
+
     def test_where_two_sessions_part(self):
         self.good("sessions", "fork", "s", "fork", "--at", "100", "--store", self.store)
         self.good("ask", *self.session("fork"), "--retrieve", "4", "--max-tokens", "3", "--keep",
