@@ -43,6 +43,11 @@ Result<uint64_t> BytesOf(const SessionRecord& record, uint64_t blocks) {
   return blocks * GridOf(shape).bytes();
 }
 
+/// Null: they cannot be read.
+std::string SketchText(const nlohmann::json& bytes) {
+  return bytes.is_null() ? "damaged" : FormatByteSize(bytes.get<uint64_t>());
+}
+
 void PrintText(const nlohmann::json& json, const std::string& growth) {
   fmt::print("session    {}\n", json["name"].get<std::string>());
   fmt::print("tokens     {} in {} rows, {} sealed blocks, {}\n", json["tokens"].get<uint64_t>(),
@@ -77,9 +82,12 @@ void PrintText(const nlohmann::json& json, const std::string& growth) {
   const uint64_t payload = json["payload_bytes"].get<uint64_t>();
   const uint64_t own = json["own_bytes"].get<uint64_t>();
   const auto size = [&](const char* key) { return FormatByteSize(json[key].get<uint64_t>()); };
-  fmt::print("on disk    {} of its own, {} shared; landmarks {}, tokens {}, unfinished block {}\n",
-             FormatByteSize(own), FormatByteSize(payload - own), size("landmark_bytes"),
-             size("token_bytes"), size("tail_bytes"));
+  const bool sketched = json["sketch_bytes"] != 0;
+  fmt::print(
+      "on disk    {} of its own, {} shared; landmarks {},{} tokens {}, unfinished block {}\n",
+      FormatByteSize(own), FormatByteSize(payload - own), size("landmark_bytes"),
+      sketched ? fmt::format(" sketches {},", SketchText(json["sketch_bytes"])) : "",
+      size("token_bytes"), size("tail_bytes"));
   fmt::print("commits    {} in {} extents\n", json["commits"].get<uint64_t>(),
              json["extents"].get<uint64_t>());
   fmt::print("growth     {}\n", growth);
