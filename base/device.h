@@ -142,10 +142,27 @@ class DeviceStream {
 
  private:
   friend class Device;
+  Status Use() const;
   void Count(const DeviceCounts& more);
   std::unique_ptr<CUstream_st, DeviceRelease> stream_;
   bool capturing_ = false;
   DeviceCounts captured_;
+};
+
+/// For a library that is called by programs with devices of their own: when it goes, its thread's
+/// current device is what it was before any was used in here, or none. Scopes nest.
+class DeviceScope {
+ public:
+  DeviceScope();
+  ~DeviceScope();
+  DeviceScope(const DeviceScope&) = delete;
+  DeviceScope& operator=(const DeviceScope&) = delete;
+
+ private:
+  friend class Device;
+  DeviceScope* const outer_;
+  bool used_ = false;
+  void* before_ = nullptr;  // CUDA's context
 };
 
 /// Must outlive all that it makes.

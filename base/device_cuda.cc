@@ -71,6 +71,33 @@ cudaError_t CopyPieces(std::byte* target, const std::byte* source,
   return error;
 }
 
+thread_local DeviceScope* scope = nullptr;
+
+// The run time has no way to put back a context that is not its own, or none.
+void* DriverFunction(const char* name) {
+  void* found = nullptr;
+  cudaDriverEntryPointQueryResult result = cudaDriverEntryPointSymbolNotFound;
+#if CUDART_VERSION >= 12050
+  const cudaError_t error =
+      cudaGetDriverEntryPointByVersion(name, &found, 12000, cudaEnableDefault, &result);
+#else
+  const cudaError_t error = cudaGetDriverEntryPoint(name, &found, cudaEnableDefault, &result);
+#endif
+  if (error != cudaSuccess) (void)cudaGetLastError();
+  return error == cudaSuccess && result == cudaDriverEntryPointSuccess ? found : nullptr;
+}
+
+void* CurrentContext() {
+  static const auto get = reinterpret_cast<int (*)(void**)>(DriverFunction("cuCtxGetCurrent"));
+  void* context = nullptr;
+  return get != nullptr && get(&context) == 0 ? context : nullptr;
+}
+
+void SetCurrentContext(void* context) {
+  static const auto set = reinterpret_cast<int (*)(void*)>(DriverFunction("cuCtxSetCurrent"));
+  if (set != nullptr) (void)set(context);
+}
+
 }  // namespace
 
 void DeviceRelease::operator()(std::byte* memory) const {
@@ -93,6 +120,7 @@ void PinnedRelease::operator()(std::byte* memory) const {
 }
 
 Result<bool> DeviceEvent::Passed() const {
+  CAIRN_TRY(event_.get_deleter().device->Use());
   const cudaError_t error = cudaEventQuery(event_.get());
   if (error == cudaErrorNotReady) {
     (void)cudaGetLastError();
@@ -103,11 +131,15 @@ Result<bool> DeviceEvent::Passed() const {
 }
 
 Status DeviceEvent::Wait() const {
+  CAIRN_TRY(event_.get_deleter().device->Use());
   ++event_.get_deleter().device->waits_;
   return Check("waiting for an event", cudaEventSynchronize(event_.get()));
 }
 
+Status DeviceStream::Use() const { return stream_.get_deleter().device->Use(); }
+
 Result<double> DeviceEvent::SecondsSince(const DeviceEvent& earlier) const {
+  CAIRN_TRY(event_.get_deleter().device->Use());
   float milliseconds = 0;
   CAIRN_TRY(Check("reading the device's clock",
                   cudaEventElapsedTime(&milliseconds, earlier.event_.get(), event_.get())));
@@ -126,12 +158,14 @@ void DeviceStream::Count(const DeviceCounts& more) {
 }
 
 Status DeviceStream::CopyToDevice(std::byte* target, const std::byte* pinned_source, size_t bytes) {
+  CAIRN_TRY(Use());
   Count({.copies = 1, .bytes_to_device = bytes});
   return Check("copying to the device",
                cudaMemcpyAsync(target, pinned_source, bytes, cudaMemcpyHostToDevice, get()));
 }
 
 Status DeviceStream::CopyToHost(std::byte* pinned_target, const std::byte* source, size_t bytes) {
+  CAIRN_TRY(Use());
   Count({.copies = 1, .bytes_to_host = bytes});
   return Check("copying to the host",
                cudaMemcpyAsync(pinned_target, source, bytes, cudaMemcpyDeviceToHost, get()));
@@ -142,12 +176,14 @@ Status DeviceStream::CopyBatchToDevice(std::span<std::byte* const> targets,
                                        size_t bytes) {
   CAIRN_CHECK(targets.size() == pinned_sources.size());
   if (targets.empty()) return Ok();
+  CAIRN_TRY(Use());
   Count({.copies = 1, .batched_blocks = targets.size(), .bytes_to_device = targets.size() * bytes});
   return Check("copying blocks to the device", CopyBatch(targets, pinned_sources, bytes, get()));
 }
 
 Status DeviceStream::CopyPiecesToDevice(std::byte* target, const std::byte* pinned_source,
                                         const Pieces& pieces) {
+  CAIRN_TRY(Use());
   Count({.copies = CallsFor(pieces), .bytes_to_device = pieces.bytes * pieces.count});
   return Check("copying to the device",
                CopyPieces(target, pinned_source, pieces, cudaMemcpyHostToDevice, get()));
@@ -155,6 +191,7 @@ Status DeviceStream::CopyPiecesToDevice(std::byte* target, const std::byte* pinn
 
 Status DeviceStream::CopyPiecesOnDevice(std::byte* target, const std::byte* source,
                                         const Pieces& pieces) {
+  CAIRN_TRY(Use());
   Count({.copies = CallsFor(pieces)});
   return Check("copying on the device",
                CopyPieces(target, source, pieces, cudaMemcpyDeviceToDevice, get()));
@@ -162,16 +199,19 @@ Status DeviceStream::CopyPiecesOnDevice(std::byte* target, const std::byte* sour
 
 Status DeviceStream::CopyPiecesToHost(std::byte* pinned_target, const std::byte* source,
                                       const Pieces& pieces) {
+  CAIRN_TRY(Use());
   Count({.copies = CallsFor(pieces), .bytes_to_host = pieces.bytes * pieces.count});
   return Check("copying to the host",
                CopyPieces(pinned_target, source, pieces, cudaMemcpyDeviceToHost, get()));
 }
 
 Status DeviceStream::Fill(std::byte* target, uint8_t value, size_t bytes) {
+  CAIRN_TRY(Use());
   return Check("filling memory", cudaMemsetAsync(target, value, bytes, get()));
 }
 
 Status DeviceStream::BeginCapture() {
+  CAIRN_TRY(Use());
   CAIRN_TRY(Check("capturing", cudaStreamBeginCapture(get(), cudaStreamCaptureModeThreadLocal)));
   captured_ = {};
   capturing_ = true;
@@ -194,19 +234,23 @@ Result<DeviceGraph> DeviceStream::EndCapture() {
 }
 
 Status DeviceStream::Run(const DeviceGraph& graph) {
+  CAIRN_TRY(Use());
   Count(graph.counts_);
   return Check("launching a graph", cudaGraphLaunch(graph.graph_.get(), get()));
 }
 
 Status DeviceStream::Record(DeviceEvent& event) {
+  CAIRN_TRY(Use());
   return Check("recording an event", cudaEventRecord(event.event_.get(), get()));
 }
 
 Status DeviceStream::WaitFor(const DeviceEvent& event) {
+  CAIRN_TRY(Use());
   return Check("ordering streams", cudaStreamWaitEvent(get(), event.event_.get(), 0));
 }
 
 Status DeviceStream::Wait() {
+  CAIRN_TRY(Use());
   ++stream_.get_deleter().device->waits_;
   return Check("waiting for a stream", cudaStreamSynchronize(get()));
 }
@@ -249,7 +293,20 @@ Result<std::unique_ptr<Device>> Device::Open(int32_t number) {
   return device;
 }
 
-Status Device::Use() const { return Check("choosing a device", cudaSetDevice(number_)); }
+Status Device::Use() const {
+  if (scope != nullptr && !scope->used_) {
+    scope->used_ = true;
+    scope->before_ = CurrentContext();
+  }
+  return Check("choosing a device", cudaSetDevice(number_));
+}
+
+DeviceScope::DeviceScope() : outer_(scope) { scope = this; }
+
+DeviceScope::~DeviceScope() {
+  scope = outer_;
+  if (used_) SetCurrentContext(before_);
+}
 
 std::string Device::Name() const { return fmt::format("cuda:{}", number_); }
 

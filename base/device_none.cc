@@ -46,6 +46,9 @@ Status DeviceStream::Record(DeviceEvent&) { return NoCuda(); }
 Status DeviceStream::WaitFor(const DeviceEvent&) { return NoCuda(); }
 Status DeviceStream::Wait() { return NoCuda(); }
 
+DeviceScope::DeviceScope() : outer_(nullptr) {}
+DeviceScope::~DeviceScope() = default;
+
 std::string Device::Api() { return ""; }
 int32_t Device::Count() { return 0; }
 Result<std::unique_ptr<Device>> Device::Open(int32_t) { return NoCuda(); }

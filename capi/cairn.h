@@ -16,6 +16,9 @@
  * on it, for the calling thread. Nothing is thrown across this interface, and nothing is printed;
  * but a mistake of cairn's own ends the process with a message, as on disk only commits count.
  *
+ * Devices. What a thread has chosen of CUDA (its current device or context) is as it was when a
+ * call returns.
+ *
  * Threads. A store, its sessions and the models that these use belong to one thread at a time: the
  * caller's locks see to that. Different stores with models of their own do not know of each other.
  *
@@ -85,6 +88,9 @@ CAIRN_API cairn_status cairn_set_threads(int threads);
  *   of a session that is opened or made
  *                 retrieve, sinks, recent, query-stride, index, mass-target, mass-by,
  *                 sketches ("true")
+ *   of the model behind a past
+ *                 model-name, layers, query-heads, kv-heads, context, scale,
+ *                 mode ("unmodified", "landmark"), rope ("half-split", "interleaved")
  * One object may hold all of them: each function takes what is its own. NULL is no options. */
 typedef struct cairn_options cairn_options;
 
@@ -212,6 +218,77 @@ CAIRN_API cairn_status cairn_session_ask(cairn_session* session, const char* que
 CAIRN_API cairn_status cairn_session_commit(cairn_session* session);
 /* Returns to the last commit. */
 CAIRN_API cairn_status cairn_session_revert(cairn_session* session);
+
+/* ---- pasts ----
+ * The memory of a model that the caller runs: queries, keys and values go in, attention comes out.
+ * A past is a session, committed, checked, forked and looked at like any other; but only the caller
+ * can go on with it.
+ *
+ *   cairn_past_create(store, "book", options, frequencies, D / 2, &past);
+ *   for each run of up to `chunk` rows of the text (an answer: of one row):
+ *     cairn_past_begin(past, rows);
+ *     for each layer:  cairn_past_attend(past, layer, q, k, v, o);
+ *     cairn_past_end(past, tokens, rows);
+ *   cairn_past_commit(past);
+ *
+ * Queries and keys are handed over before the rotary embedding, which is applied in here: blocks
+ * are attended at other positions than they were read at, so that no distance is one that the model
+ * was not trained on.
+ *
+ * The options say what the model is: model-name, layers, query-heads, kv-heads and context (rows it
+ * was trained on) are needed; scale is 1/sqrt(D) without, mode "unmodified", and rope says which
+ * numbers of a row are rotated together, "half-split" c and c + D/2 (as models of Hugging Face), or
+ * "interleaved" 2c and 2c + 1. In mode "landmark" every row block-tokens + 1 is a landmark, which
+ * the caller feeds as a row that is no token.
+ *
+ * After an error in attending or ending a step the past is at its last commit; but an argument that
+ * is refused changes nothing. */
+typedef struct cairn_past cairn_past;
+
+/* Makes an empty one, which is there at once. `frequencies`: `count` = D/2 of them, radians per
+ * position. CAIRN_EXISTS if the name is taken. */
+CAIRN_API cairn_status cairn_past_create(cairn_store* store, const char* name,
+                                         const cairn_options* options, const double* frequencies,
+                                         size_t count, cairn_past** past);
+/* Opens one at its last commit. CAIRN_MISMATCH if it is of another model: another name, size, mode,
+ * scale or rotary embedding. The store must stay open. */
+CAIRN_API cairn_status cairn_past_open(cairn_store* store, const char* name,
+                                       const cairn_options* options, const double* frequencies,
+                                       size_t count, cairn_past** past);
+/* Drops what is not committed. NULL is fine. */
+CAIRN_API void cairn_past_close(cairn_past* past);
+
+/* Rows of all steps that are ended, and those of them that are committed. */
+CAIRN_API uint64_t cairn_past_rows(const cairn_past* past);
+CAIRN_API uint64_t cairn_past_committed_rows(const cairn_past* past);
+/* The most rows of a step, which is the `chunk` that it was made with. */
+CAIRN_API uint32_t cairn_past_chunk(const cairn_past* past);
+/* As cairn_session_read_tokens. */
+CAIRN_API cairn_status cairn_past_read_tokens(const cairn_past* past, uint64_t first,
+                                              uint32_t* tokens, size_t capacity, size_t* count);
+
+/* Says anew how the past is used from the next step on: retrieve, sinks, recent, query-stride,
+ * selection, mass-target, mass-by, sketches; what is not given is as usual, and the selection as
+ * the past was made. */
+CAIRN_API cairn_status cairn_past_choose(cairn_past* past, const cairn_options* options);
+
+/* Begins a step of 1 to `chunk` rows. */
+CAIRN_API cairn_status cairn_past_begin(cairn_past* past, uint32_t rows);
+/* Adds the step's keys and values of one layer to the past, and attends: each row to itself, to
+ * those before it in the step, and to what is chosen of the past. `q`, `o`: [rows, query-heads, D];
+ * `k`, `v`: [rows, kv-heads, D]; f32 without gaps. Layers in any order, each once a step. */
+CAIRN_API cairn_status cairn_past_attend(cairn_past* past, uint32_t layer, const float* q,
+                                         const float* k, const float* v, float* o);
+/* Ends a step of which all layers were attended. `tokens`: of each row that is not a landmark, any
+ * numbers that the caller knows its text by. */
+CAIRN_API cairn_status cairn_past_end(cairn_past* past, const uint32_t* tokens, size_t count);
+/* Undoes an open step, and nothing else. */
+CAIRN_API cairn_status cairn_past_abort(cairn_past* past);
+
+/* Makes all steps so far durable, in one atomic step over all layers. */
+CAIRN_API cairn_status cairn_past_commit(cairn_past* past);
+/* Returns to the last commit. */
+CAIRN_API cairn_status cairn_past_revert(cairn_past* past);
 
 #ifdef __cplusplus
 }

@@ -5,6 +5,7 @@
 #include <exception>
 #include <new>
 
+#include "base/device.h"
 #include "base/error.h"
 #include "capi/cairn.h"
 
@@ -21,9 +22,10 @@ struct Argument {
 };
 Status Given(std::initializer_list<Argument> arguments);
 
-/// Runs `body`, a function of Status, and says how it went.
+/// Runs `body`, a function of Status, and says how it went. The caller's current device stays.
 template <class Body>
 cairn_status Guard(Body&& body) noexcept {
+  const DeviceScope scope;
   try {  // the last adapter there is: nothing is thrown into C
     const Status status = body();
     return status.has_value() ? CAIRN_OK : Keep(status.error());

@@ -7,9 +7,11 @@
 #include <set>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "capi/cairn.h"
 #include "engine/engine.h"
+#include "tools/caller_model.h"
 #include "tools/loaded_model.h"
 #include "tools/run_options.h"
 #include "tools/workspace.h"
@@ -17,6 +19,7 @@
 struct cairn_options {
   cairn::RunOptions run;
   bool raw = false;
+  cairn::CallerModel caller;  ///< of a past; without its frequencies
 };
 
 struct cairn_store {
@@ -40,7 +43,22 @@ struct cairn_session {
   std::unique_ptr<cairn::Workspace> workspace;
 };
 
+struct cairn_past {
+  cairn_store* store = nullptr;
+  std::string name;
+  cairn::SessionProfile profile;
+  std::unique_ptr<cairn::Session> session;
+  int32_t step_rows = 0;       ///< 0: no step is open
+  std::vector<bool> attended;  ///< layers, in the open step
+};
+
 namespace cairn::capi {
+
+/// kInvalidArgument or kBusy if no session of this name can be opened in the store now.
+Status CheckCanOpen(const cairn_store& store, const char* name);
+/// What the functions that read tokens do.
+Status CopyTokens(const Session& session, uint64_t first, uint32_t* tokens, size_t capacity,
+                  size_t* count);
 
 /// kInvalidArgument naming the first that the model does not have.
 Status CheckTokens(const cairn_model& model, std::span<const uint32_t> tokens);

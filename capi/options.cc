@@ -14,7 +14,8 @@ using Number = std::optional<int> RunOptions::*;
 using Share = std::optional<float> RunOptions::*;
 using Text = std::optional<std::string> RunOptions::*;
 using Switch = bool RunOptions::*;
-using Place = std::variant<Number, Share, Text, Switch>;
+using Count = int CallerModel::*;
+using Place = std::variant<Number, Share, Text, Switch, Count>;
 
 const std::map<std::string_view, Place>& Known() {
   static const std::map<std::string_view, Place> known{
@@ -35,7 +36,11 @@ const std::map<std::string_view, Place>& Known() {
       {"mass-target", &RunOptions::mass_target},
       {"mass-by", &RunOptions::mass_by},
       {"read-ahead", &RunOptions::read_ahead},
-      {"sketches", &RunOptions::sketches}};
+      {"sketches", &RunOptions::sketches},
+      {"layers", &CallerModel::layers},
+      {"query-heads", &CallerModel::query_heads},
+      {"kv-heads", &CallerModel::kv_heads},
+      {"context", &CallerModel::context}};
   return known;
 }
 
@@ -47,17 +52,49 @@ Result<T> ParseNumber(std::string_view name, std::string_view text) {
   return Fail(Errc::kInvalidArgument, "option {}: '{}' is no number", name, text);
 }
 
+/// The one of two words that `text` is.
+template <class T>
+Result<T> ParseWord(std::string_view name, std::string_view text,
+                    const std::pair<std::string_view, T>& one,
+                    const std::pair<std::string_view, T>& other) {
+  if (text == one.first) return one.second;
+  if (text == other.first) return other.second;
+  return Fail(Errc::kInvalidArgument, "option {}: use {} or {}, not '{}'", name, one.first,
+              other.first, text);
+}
+
 Result<bool> ParseSwitch(std::string_view name, std::string_view text) {
-  if (text == "true") return true;
-  if (text == "false") return false;
-  return Fail(Errc::kInvalidArgument, "option {}: use true or false, not '{}'", name, text);
+  return ParseWord<bool>(name, text, {"true", true}, {"false", false});
+}
+
+/// An option that is no plain number or text of RunOptions; false if it is not one.
+Result<bool> SetOther(cairn_options& options, const std::string& name, const std::string& value) {
+  CallerModel& model = options.caller;
+  if (name == "raw") {
+    CAIRN_TRY(options.raw, ParseSwitch(name, value));
+  } else if (name == "model-name") {
+    model.name = value;
+  } else if (name == "scale") {
+    CAIRN_TRY(model.scale, ParseNumber<float>(name, value));
+  } else if (name == "mode") {
+    CAIRN_TRY(model.mode,
+              ParseWord<AttentionMode>(
+                  name, value,
+                  {AttentionModeName(AttentionMode::kUnmodified), AttentionMode::kUnmodified},
+                  {AttentionModeName(AttentionMode::kLandmark), AttentionMode::kLandmark}));
+  } else if (name == "rope") {
+    CAIRN_TRY(model.rope_style,
+              ParseWord<RopeStyle>(name, value, {"half-split", RopeStyle::kHalfSplit},
+                                   {"interleaved", RopeStyle::kInterleaved}));
+  } else {
+    return false;
+  }
+  return true;
 }
 
 Status Set(cairn_options& options, const std::string& name, const std::string& value) {
-  if (name == "raw") {
-    CAIRN_TRY(options.raw, ParseSwitch(name, value));
-    return Ok();
-  }
+  CAIRN_TRY(const bool set, SetOther(options, name, value));
+  if (set) return Ok();
   const auto found = Known().find(name);
   if (found == Known().end()) {
     return Fail(Errc::kInvalidArgument, "there is no option '{}'; cairn.h lists them", name);
@@ -67,6 +104,9 @@ Status Set(cairn_options& options, const std::string& name, const std::string& v
   if (const auto* text = std::get_if<Text>(&place)) run.** text = value;
   if (const auto* number = std::get_if<Number>(&place)) {
     CAIRN_TRY(run.**number, ParseNumber<int>(name, value));
+  }
+  if (const auto* count = std::get_if<Count>(&place)) {
+    CAIRN_TRY(options.caller.**count, ParseNumber<int>(name, value));
   }
   if (const auto* share = std::get_if<Share>(&place)) {
     CAIRN_TRY(run.**share, ParseNumber<float>(name, value));

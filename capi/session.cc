@@ -47,12 +47,7 @@ Status CheckDevices(const cairn_store& store, const cairn_model& model) {
 Result<std::unique_ptr<cairn_session>> Open(cairn_store& store, cairn_model& model,
                                             const char* name, const cairn_options* options,
                                             bool create) {
-  if (store.read_only) {
-    return Fail(Errc::kInvalidArgument, "the store {} is open for reading only", store.run.store);
-  }
-  if (store.open_sessions.contains(name)) {
-    return Fail(Errc::kBusy, "session '{}' is open already; close it first", name);
-  }
+  CAIRN_TRY(CheckCanOpen(store, name));
   CAIRN_TRY(CheckDevices(store, model));
   auto session = std::make_unique<cairn_session>();
   session->store = &store;
@@ -173,6 +168,17 @@ cairn_status OpenInto(cairn_store* store, cairn_model* model, const char* name,
 }
 
 }  // namespace
+
+Status CopyTokens(const Session& session, uint64_t first, uint32_t* tokens, size_t capacity,
+                  size_t* count) {
+  if (capacity > 0) CAIRN_TRY(Given({{tokens, "tokens"}}));
+  CAIRN_TRY(const auto all, session.ReadTokens());
+  const size_t begin = std::min<uint64_t>(first, all.size());
+  *count = std::min(capacity, all.size() - begin);
+  std::copy_n(all.begin() + static_cast<std::ptrdiff_t>(begin), *count, tokens);
+  return Ok();
+}
+
 }  // namespace cairn::capi
 
 using cairn::Errc;
@@ -194,6 +200,7 @@ cairn_status cairn_session_create(cairn_store* store, cairn_model* model, const 
 
 void cairn_session_close(cairn_session* session) {
   if (session == nullptr) return;
+  const cairn::DeviceScope scope;
   session->workspace.reset();
   session->store->open_sessions.erase(session->name);
   --session->model->sessions;
@@ -213,12 +220,7 @@ cairn_status cairn_session_read_tokens(const cairn_session* session, uint64_t fi
                                        uint32_t* tokens, size_t capacity, size_t* count) {
   return Guard([&]() -> Status {
     CAIRN_TRY(Given({{session, "session"}, {count, "count"}}));
-    if (capacity > 0) CAIRN_TRY(Given({{tokens, "tokens"}}));
-    CAIRN_TRY(const auto all, session->workspace->session().ReadTokens());
-    const size_t begin = std::min<uint64_t>(first, all.size());
-    *count = std::min(capacity, all.size() - begin);
-    std::copy_n(all.begin() + static_cast<std::ptrdiff_t>(begin), *count, tokens);
-    return Ok();
+    return cairn::capi::CopyTokens(session->workspace->session(), first, tokens, capacity, count);
   });
 }
 

@@ -44,6 +44,17 @@ Status Verify(const cairn_store& store, const char* session, cairn_damage_fn eac
 }
 
 }  // namespace
+
+Status CheckCanOpen(const cairn_store& store, const char* name) {
+  if (store.read_only) {
+    return Fail(Errc::kInvalidArgument, "the store {} is open for reading only", store.run.store);
+  }
+  if (store.open_sessions.contains(name)) {
+    return Fail(Errc::kBusy, "session '{}' is open already; close it first", name);
+  }
+  return Ok();
+}
+
 }  // namespace cairn::capi
 
 using cairn::Errc;

@@ -2,6 +2,7 @@
 
 #include "engine/stored_shape.h"
 #include "kernels/cuda/attention.h"
+#include "storage/access_trace.h"
 
 namespace cairn {
 
@@ -15,6 +16,11 @@ Result<std::unique_ptr<Engine>> Engine::Open(std::unique_ptr<ColdStore> cold,
   std::unique_ptr<Engine> engine(new Engine(std::move(cold), std::move(catalog), options));
   engine->device_ = std::move(device);
   return engine;
+}
+
+void Engine::TellTrace(const SessionRecord& record) {
+  if (options_.trace == nullptr) return;
+  options_.trace->AddSource({.store = cold_->Stats().identity, .session = record.id});
 }
 
 Status Engine::OpenTiers(const SessionShape& shape, const SessionOptions& options) {
@@ -62,6 +68,7 @@ Result<std::unique_ptr<Session>> Engine::CreateSession(const std::string& name,
   CAIRN_TRY(OpenTiers(shape, options));
   CAIRN_TRY(auto record,
             catalog_.Create(name, ToJson({DescribeShape(shape), std::string(), properties})));
+  TellTrace(record);
   return Session::Load(shape, options, *tiers_, catalog_, steps_, open_sessions_,
                        std::move(record));
 }
@@ -71,6 +78,7 @@ Result<std::unique_ptr<Session>> Engine::OpenSession(const std::string& name,
                                                      const SessionOptions& options) {
   CAIRN_TRY(auto record, catalog_.Find(name));
   CAIRN_TRY(OpenTiers(shape, options));
+  TellTrace(record);
   return Session::Load(shape, options, *tiers_, catalog_, steps_, open_sessions_,
                        std::move(record));
 }
@@ -82,6 +90,7 @@ Result<std::unique_ptr<Session>> Engine::OpenSessionAt(const SessionRecord& last
   SessionRecord record = CutAt(last, start);
   CAIRN_TRY(auto tokens, catalog_.ReadTokens(record));
   CAIRN_TRY(OpenTiers(shape, options));
+  TellTrace(record);
   CAIRN_TRY(auto session, Session::Load(shape, options, *tiers_, catalog_, steps_, open_sessions_,
                                         std::move(record)));
   session->ReplaceLastCommit(std::move(tokens));

@@ -74,6 +74,8 @@ class Engine {
  private:
   Engine(std::unique_ptr<ColdStore> cold, SessionCatalog catalog, const EngineOptions& options)
       : cold_(std::move(cold)), catalog_(std::move(catalog)), options_(options) {}
+  /// That blocks of this session are asked for from now on.
+  void TellTrace(const SessionRecord& record);
   std::unique_ptr<Device> device_;
   std::unique_ptr<ColdStore> cold_;
   SessionCatalog catalog_;

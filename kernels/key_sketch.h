@@ -1,6 +1,6 @@
 // The sketch of a block's keys: four bits a number, and how far off each row then is. It tells what
 // the block can weigh at most in a softmax of whatever query, and about what it does weigh, without
-// the block being read. A sketch has about a seventh of the bytes of a block in f16.
+// the block being read. A sketch has about a seventh of the bytes of a block of 64 rows in f16.
 //
 // With k' the sketch of key k and e ≥ |k − k'|, q·k ≤ q·k' + |q|·e (Cauchy and Schwarz).
 #pragma once

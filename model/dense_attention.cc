@@ -23,7 +23,9 @@ void AttendNow(const AttendParams& params) {
 DenseAttention::DenseAttention(const SessionShape& shape)
     : shape_(shape),
       rope_(shape_.rope_style, shape_.inverse_frequencies),
-      blocks_(static_cast<size_t>(shape_.partitions())) {}
+      blocks_(static_cast<size_t>(shape_.partitions())) {
+  shape_.block = shape_.block.open();
+}
 
 Status DenseAttention::BeginStep(int32_t rows) {
   CAIRN_CHECK(rows > 0 && step_rows_ == 0);

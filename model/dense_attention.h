@@ -17,6 +17,7 @@ namespace cairn {
 class DenseAttention : public AttentionBackend {
  public:
   /// Landmark mode: the dense grouped softmax over all gates. The shape's context_rows is no limit.
+  /// Of kQ8 it keeps the rows as they are before a block is turned into codes.
   explicit DenseAttention(const SessionShape& shape);
 
   Status BeginStep(int32_t rows) override;

@@ -69,6 +69,14 @@ std::string TraceHeader() {
   return header;
 }
 
+std::string TraceEnd(const TraceSource& source) {
+  std::string end;
+  AppendBytes(end, source.store);
+  AppendBytes(end, source.session);
+  AppendBytes(end, TraceChecksum(TraceHeader(), end));
+  return end;
+}
+
 std::string TracePartHead(uint32_t number, size_t body_bytes) {
   std::string head;
   AppendBytes(head, number);

@@ -16,6 +16,8 @@ inline constexpr size_t kTraceHeaderBytes = 16;
 inline constexpr size_t kTracePartHeadBytes = 8;
 
 std::string TraceHeader();
+/// What stands behind the end part, with its checksum.
+std::string TraceEnd(const TraceSource& source);
 std::string TracePartHead(uint32_t number, size_t body_bytes);
 uint64_t TraceChecksum(std::string_view head, std::string_view body);
 

@@ -37,7 +37,8 @@ Error Damaged(const std::string& path, uint32_t part, std::string_view what) {
               part, what);
 }
 
-Status CheckHeader(const std::string& path, ByteReader& bytes) {
+/// Gives the version.
+Result<uint32_t> TakeHeader(const std::string& path, ByteReader& bytes) {
   if (bytes.TakeBytes(kTraceMagic.size()) != kTraceMagic) {
     return Fail(Errc::kCorruption, "{} is not a trace; name a file that --trace wrote", path);
   }
@@ -51,7 +52,24 @@ Status CheckHeader(const std::string& path, ByteReader& bytes) {
   if (version == 0 || bytes.Take<uint32_t>() != 0) {
     return Damaged(path, 0, "its header is not what was written");
   }
-  return Ok();
+  return version;
+}
+
+/// What stands behind the end part; nothing did in version 1.
+Result<TraceSource> TakeEnd(const std::string& path, uint32_t part, uint32_t version,
+                            ByteReader& bytes) {
+  TraceSource source;
+  if (version > 1) {
+    const size_t size = TraceEnd(source).size();
+    if (bytes.left() < size) return Damaged(path, part, "it is cut short behind the end part");
+    const std::string_view end = bytes.TakeBytes(size);
+    ByteReader values(end);
+    source.store = values.Take<uint64_t>();
+    source.session = values.Take<uint64_t>();
+    if (end != TraceEnd(source)) return Damaged(path, part, "what is behind it is damaged");
+  }
+  if (bytes.left() > 0) return Damaged(path, part, "something stands behind the end");
+  return source;
 }
 
 }  // namespace
@@ -60,7 +78,7 @@ Result<AccessLog> ReadAccessLog(const std::string& path) {
   std::string file;
   CAIRN_TRY(file, ReadFile(path));
   ByteReader bytes(file);
-  CAIRN_TRY(CheckHeader(path, bytes));
+  CAIRN_TRY(const uint32_t version, TakeHeader(path, bytes));
   AccessLog log;
   for (uint32_t part = 0;; ++part) {
     const std::string_view head = bytes.TakeBytes(kTracePartHeadBytes);
@@ -78,7 +96,7 @@ Result<AccessLog> ReadAccessLog(const std::string& path) {
     if (number != part) return Damaged(path, part, "it belongs to another place");
     if (!ParseAccesses(body, log)) return Damaged(path, part, "it is not what was written");
     if (!body.empty()) continue;
-    if (bytes.left() > 0) return Damaged(path, part, "something stands behind the end");
+    CAIRN_TRY(log.source, TakeEnd(path, part, version, bytes));
     return log;
   }
 }

@@ -25,6 +25,13 @@ void AccessTrace::Record(AccessKind kind, std::span<const BlockId> ids) {
   if (body_.size() >= kPartBytes) status_ = WritePart();
 }
 
+void AccessTrace::AddSource(const TraceSource& source) {
+  std::lock_guard lock(mutex_);
+  if (!source_.has_value()) source_ = source;
+  if (source_->store != source.store) source_ = TraceSource{};
+  if (source_->session != source.session) source_->session = 0;
+}
+
 bool AccessTrace::empty() {
   std::lock_guard lock(mutex_);
   return parts_ == 0 && body_.empty();
@@ -35,6 +42,7 @@ Status AccessTrace::Finish() {
   CAIRN_TRY(status_);
   if (!body_.empty()) CAIRN_TRY(WritePart());
   CAIRN_TRY(WritePart());
+  CAIRN_TRY(file_.Write(TraceEnd(source_.value_or(TraceSource{}))));
   return file_.Finish();
 }
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -20,12 +21,20 @@
 namespace cairn {
 
 /// The version of everything in a trace file.
-inline constexpr uint32_t kTraceVersion = 1;
+inline constexpr uint32_t kTraceVersion = 2;
 
 enum class AccessKind : uint8_t {
   kFetch = 0,    ///< blocks wanted in memory at once, in the order asked for, repetitions included
   kSeal = 1,     ///< one block, made in memory
   kDiscard = 2,  ///< one id: all blocks of its extent from its ordinal on are forgotten
+};
+
+/// Whose blocks a trace has.
+struct TraceSource {
+  uint64_t store = 0;    ///< ColdStoreStats::identity; 0: not known, or several
+  uint64_t session = 0;  ///< SessionRecord::id; 0: not known, or several
+
+  bool operator==(const TraceSource&) const = default;
 };
 
 class AccessTrace {
@@ -37,6 +46,8 @@ class AccessTrace {
   AccessTrace& operator=(const AccessTrace&) = delete;
 
   void Record(AccessKind kind, std::span<const BlockId> ids);
+  /// A session was opened whose accesses are recorded from now on.
+  void AddSource(const TraceSource& source);
   /// Nothing was recorded.
   bool empty();
   /// Ends the file and gives it its name; the first error there was. Call once, after the last
@@ -54,6 +65,7 @@ class AccessTrace {
   std::string body_;
   BlockId previous_;
   Status status_ = Ok();
+  std::optional<TraceSource> source_;
 };
 
 /// A trace that was read: what happened, in order.
@@ -63,6 +75,7 @@ struct AccessLog {
     size_t first = 0;  ///< of its ids
     size_t count = 0;
   };
+  TraceSource source{};
   std::vector<Event> events{};
   std::vector<BlockId> ids{};
 

@@ -40,6 +40,7 @@ struct ColdStoreStats {
   uint64_t payload_bytes = 0;  ///< payloads in it
   uint64_t bytes_written = 0;  ///< payload bytes written since open
   uint64_t bytes_read = 0;     ///< payload bytes read since open
+  uint64_t identity = 0;       ///< made with the store, of no other one; 0: it has none
   uint64_t data_files = 0;     ///< files that payloads and metadata are kept in, beside logs
 };
 

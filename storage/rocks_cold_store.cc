@@ -1,13 +1,16 @@
 #include "storage/rocks_cold_store.h"
 
+#include <rocksdb/table_properties.h>
 #include <rocksdb/write_batch.h>
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 #include <mutex>
 #include <utility>
 
 #include "base/byte_size.h"
+#include "base/hash.h"
 #include "storage/catalog_format.h"
 #include "storage/rocks_blocks.h"
 #include "storage/rocks_compaction.h"
@@ -34,6 +37,12 @@ std::string PrefixEnd(std::string prefix) {
   return prefix;
 }
 
+/// Of the name that RocksDB gives a database when it is made.
+uint64_t IdentityOf(const RocksDatabase::Access& access) {
+  std::string name;
+  return access.db->GetDbIdentity(name).ok() ? Hash64(name.data(), name.size()) : 0;
+}
+
 }  // namespace
 
 struct RocksColdStore::Impl {
@@ -44,6 +53,8 @@ struct RocksColdStore::Impl {
         blocks(database->directory().blocks_path(), opts, setup.direct_io) {}
 
   Status Load();
+  /// Of table files without their entries.
+  Result<std::vector<StoreFile>> Files(const RocksDatabase::Access& access);
   Status CheckDiskLimit(std::span<const BlockRecord> records) const;
   Status Drop(const RocksDatabase::Access& access, uint64_t extent, uint32_t from);
   Status Apply(const RocksDatabase::Access& access, const MetaBatch& batch);
@@ -242,23 +253,39 @@ ColdStoreStats RocksColdStore::Stats() {
   stats.bytes_read = impl_->bytes_read;
   stats.disk_bytes = impl_->database->directory().Bytes();
   stats.payload_bytes = impl_->blocks.payload_bytes();
-  const auto files = Files();
-  if (files) stats.data_files = files.value().size();
+  if (const auto access = impl_->database->Read()) {
+    stats.identity = IdentityOf(access.value());
+    const auto files = impl_->Files(access.value());
+    if (files) stats.data_files = files.value().size();
+  }
   return stats;
+}
+
+Result<std::vector<StoreFile>> RocksColdStore::Impl::Files(const RocksDatabase::Access& access) {
+  CAIRN_TRY(std::vector<StoreFile> files, blocks.Files());
+  std::vector<rocksdb::LiveFileMetaData> live;
+  access.db->GetLiveFilesMetaData(&live);
+  for (const rocksdb::LiveFileMetaData& file : live) {
+    files.push_back({.name = "db" + file.name, .level = file.level, .bytes = file.size});
+  }
+  std::ranges::sort(files, {}, &StoreFile::name);
+  return files;
 }
 
 Result<std::vector<StoreFile>> RocksColdStore::Files() {
   CAIRN_TRY(const RocksDatabase::Access access, impl_->database->Read());
-  CAIRN_TRY(std::vector<StoreFile> files, impl_->blocks.Files());
-  std::vector<rocksdb::LiveFileMetaData> live;
-  access.db->GetLiveFilesMetaData(&live);
-  for (const rocksdb::LiveFileMetaData& file : live) {
-    files.push_back({.name = "db" + file.name,
-                     .level = file.level,
-                     .bytes = file.size,
-                     .entries = file.num_entries});
+  CAIRN_TRY(std::vector<StoreFile> files, impl_->Files(access));
+  // RocksDB does not count entries when it opens files: it is asked to open quickly.
+  rocksdb::TablePropertiesCollection tables;
+  CAIRN_TRY(FromRocks(access.db->GetPropertiesOfAllTables(access.meta, &tables),
+                      impl_->Action("count the entries of")));
+  std::map<std::string, uint64_t> entries;  // by name
+  for (const auto& [path, properties] : tables) {
+    entries["db" + path.substr(path.find_last_of('/'))] = properties->num_entries;
   }
-  std::ranges::sort(files, {}, &StoreFile::name);
+  for (StoreFile& file : files) {
+    if (!file.payload) file.entries = entries[file.name];
+  }
   return files;
 }
 

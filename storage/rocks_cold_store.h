@@ -60,7 +60,7 @@ struct StoreFile {
   bool payload = false;  ///< a segment, or else a table file
   int level = 0;         ///< of a table file: 0 as it was written, higher if merged
   uint64_t bytes = 0;    ///< without holes
-  uint64_t entries = 0;  ///< or blocks
+  uint64_t entries = 0;  ///< or blocks; of a table file also older ones, and marks of deletion
 };
 
 class RocksColdStore final : public ColdStore {

@@ -99,6 +99,7 @@ class ServeCommand : public Command {
     CAIRN_TRY(ReadFiles());
     StoreView store(flags_);
     CAIRN_TRY(store.Sessions());  // says what is wrong with the store
+    for (const NamedTrace& trace : files_.traces) CAIRN_TRY(store.Check(trace));
     BackgroundCheck check(flags_);
     std::unique_ptr<AnswerDesk> desk;
     std::optional<ChatApi> chat;
@@ -138,8 +139,8 @@ class ServeCommand : public Command {
 
   Status ReadFiles() {
     for (const std::string& path : traces_) {
-      CAIRN_TRY(auto counts, CountFetches(path));
-      files_.traces.push_back({path, std::move(counts)});
+      CAIRN_TRY(auto trace, CountFetches(path));
+      files_.traces.push_back(std::move(trace));
     }
     for (const std::string& path : questions_) {
       CAIRN_TRY(auto text, ReadWhy(path));

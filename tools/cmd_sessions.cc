@@ -43,12 +43,23 @@ Result<uint64_t> BytesOf(const SessionRecord& record, uint64_t blocks) {
   return blocks * GridOf(shape).bytes();
 }
 
+/// Null: they cannot be read.
+std::string SketchText(const nlohmann::json& bytes) {
+  return bytes.is_null() ? "damaged" : FormatByteSize(bytes.get<uint64_t>());
+}
+
 void PrintText(const nlohmann::json& json, const std::string& growth) {
   fmt::print("session    {}\n", json["name"].get<std::string>());
   fmt::print("tokens     {} in {} rows, {} sealed blocks, {}\n", json["tokens"].get<uint64_t>(),
              json["rows"].get<uint64_t>(), json["blocks"].get<uint64_t>(),
              FormatByteSize(json["payload_bytes"].get<uint64_t>()));
-  fmt::print("model      {}\n", ForTerminal(json["model"]["path"].get<std::string>()));
+  const nlohmann::json& model = json["model"];
+  if (model.contains("caller")) {
+    fmt::print("model      {}, run by another program\n",
+               ForTerminal(model["caller"].get<std::string>()));
+  } else {
+    fmt::print("model      {}\n", ForTerminal(model["path"].get<std::string>()));
+  }
   for (const auto& adapter : json["adapters"]) {
     fmt::print("adapter    {} (scale {})\n", ForTerminal(adapter["path"].get<std::string>()),
                adapter["scale"].get<double>());
@@ -71,9 +82,12 @@ void PrintText(const nlohmann::json& json, const std::string& growth) {
   const uint64_t payload = json["payload_bytes"].get<uint64_t>();
   const uint64_t own = json["own_bytes"].get<uint64_t>();
   const auto size = [&](const char* key) { return FormatByteSize(json[key].get<uint64_t>()); };
-  fmt::print("on disk    {} of its own, {} shared; landmarks {}, tokens {}, unfinished block {}\n",
-             FormatByteSize(own), FormatByteSize(payload - own), size("landmark_bytes"),
-             size("token_bytes"), size("tail_bytes"));
+  const bool sketched = json["sketch_bytes"] != 0;
+  fmt::print(
+      "on disk    {} of its own, {} shared; landmarks {},{} tokens {}, unfinished block {}\n",
+      FormatByteSize(own), FormatByteSize(payload - own), size("landmark_bytes"),
+      sketched ? fmt::format(" sketches {},", SketchText(json["sketch_bytes"])) : "",
+      size("token_bytes"), size("tail_bytes"));
   fmt::print("commits    {} in {} extents\n", json["commits"].get<uint64_t>(),
              json["extents"].get<uint64_t>());
   fmt::print("growth     {}\n", growth);

@@ -132,6 +132,10 @@ Findings LookAtStore(const Flags& flags) {
   if (!fs::exists(flags.store, ignored)) {
     return {{Grade::kGood, "store", "sessions", flags.store + " is not there yet", ""}};
   }
+  if (!fs::is_directory(flags.store, ignored)) {
+    return {{Grade::kBad, "store", "sessions", flags.store + " is not a directory",
+             "name another --store: a directory, or a place where there is none yet"}};
+  }
   const auto look = [&]() -> Result<std::string> {
     CAIRN_TRY(auto cold, OpenStore(flags, false, true));
     CAIRN_TRY(const auto catalog, SessionCatalog::Open(*cold, true));

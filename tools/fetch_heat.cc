@@ -1,7 +1,6 @@
 #include "tools/fetch_heat.h"
 
 #include "base/plain_text.h"
-#include "storage/access_trace.h"
 
 namespace cairn {
 namespace {
@@ -10,18 +9,26 @@ constexpr size_t kPassageCharacters = 400;
 
 }  // namespace
 
-Result<FetchCounts> CountFetches(const std::string& trace_path) {
+Status NamedTrace::CheckStore(uint64_t identity) const {
+  if (source.store == 0 || identity == 0 || source.store == identity) return Ok();
+  return Fail(Errc::kMismatch,
+              "the trace {} was recorded with another store: its blocks are others, though they "
+              "have the same numbers. Name that store, or record a trace with this one",
+              path);
+}
+
+Result<NamedTrace> CountFetches(const std::string& trace_path) {
   CAIRN_TRY(const AccessLog log, ReadAccessLog(trace_path));
-  FetchCounts counts;
+  NamedTrace trace{.path = trace_path, .counts = {}, .source = log.source};
   for (size_t i = 0; i < log.events.size(); ++i) {
     if (log.events[i].kind != AccessKind::kFetch) continue;
     for (const BlockId& id : log.Of(log.events[i])) {
-      Fetches& fetches = counts[id];
+      Fetches& fetches = trace.counts[id];
       ++fetches.count;
       fetches.last = static_cast<int64_t>(i);
     }
   }
-  return counts;
+  return trace;
 }
 
 TextHeat HeatOf(const FetchCounts& fetches, const StoredSession& session, const SessionText& text) {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "storage/access_trace.h"
 #include "storage/block_id.h"
 #include "tools/html_page.h"
 #include "tools/session_text.h"
@@ -20,8 +21,18 @@ struct Fetches {
 };
 using FetchCounts = std::map<BlockId, Fetches>;
 
+/// A recorded trace, by the file's name.
+struct NamedTrace {
+  std::string path;
+  FetchCounts counts;
+  TraceSource source;
+
+  /// kMismatch if it is known to be of another store than that of `identity` (ColdStoreStats).
+  Status CheckStore(uint64_t identity) const;
+};
+
 /// Errors as of ReadAccessLog.
-Result<FetchCounts> CountFetches(const std::string& trace_path);
+Result<NamedTrace> CountFetches(const std::string& trace_path);
 
 /// A map of them over the session's text, with the beginnings of the passages.
 TextHeat HeatOf(const FetchCounts& fetches, const StoredSession& session, const SessionText& text);

@@ -9,10 +9,11 @@
 #include "base/byte_size.h"
 #include "base/new_file.h"
 #include "base/plain_text.h"
+#include "base/tell.h"
+#include "tools/block_check.h"
 #include "tools/fetch_heat.h"
 #include "tools/html_page.h"
 #include "tools/inspectors.h"
-#include "tools/interrupt.h"
 #include "tools/print_json.h"
 #include "tools/stored_session.h"
 #include "tools/workspace.h"
@@ -28,7 +29,8 @@ struct Line {
   BlockId id{};
   int64_t parts = 1;    ///< blocks of single heads it stands for
   int64_t damaged = 0;  ///< of them
-  std::string damage{};
+  int64_t unreadable = 0;
+  std::string damage{};  ///< what was found first
   Fetches fetches{};
 };
 
@@ -66,16 +68,21 @@ class BlocksInspector final : public Command {
     CAIRN_TRY(const auto all, catalog.List());
     CAIRN_TRY(const auto session, StoredSession::Find(catalog, flags_.session));
     CAIRN_TRY(auto lines, Lines(session));
+    StoreCheck check;
     if (check_) {
-      for (Line& line : lines) {
-        if (Interrupted()) return Fail(Errc::kInterrupted, "stopped; not everything was read");
-        Check(*cold, session, &line);
-      }
+      CAIRN_TRY(check, CheckBlocks(flags_, *cold, session.record, session.shape,
+                                   ListedBlocks(session, lines)));
+      AddFindings(check, &lines);
     }
-    if (!trace_path_.empty()) CAIRN_TRY(AddFetches(session, &lines));
+    if (!trace_path_.empty()) {
+      CAIRN_TRY(trace_, CountFetches(trace_path_));
+      CAIRN_TRY(trace_.CheckStore(cold->Stats().identity));
+      CAIRN_TRY(CheckTraceSession(session, all));
+      AddFetches(session, &lines);
+    }
     if (!html_path_.empty()) CAIRN_TRY(WriteMap(catalog, session));
     Print(session, lines, SharedOrdinals(session, all));
-    return Ok();
+    return Verdict(check, flags_.store);
   }
 
  private:
@@ -112,42 +119,84 @@ class BlocksInspector final : public Command {
     return lines;
   }
 
-  /// Reads what a line stands for, and counts what is damaged.
-  void Check(ColdStore& cold, const StoredSession& session, Line* line) const {
-    std::vector<std::byte> payload(session.shape.block.payload_bytes());
-    std::byte* const target = payload.data();
-    for (int32_t layer = 0; layer < session.shape.layers; ++layer) {
-      for (int32_t head = 0; head < session.shape.kv_heads; ++head) {
-        const BlockId id = session.blocks.Id(line->block, layer, head);
-        if (single() && id != line->id) continue;
-        const Status status = cold.ReadBlocks({&id, 1}, payload.size(), {&target, 1});
-        if (status.has_value()) continue;
-        ++line->damaged;
-        if (line->damage.empty()) line->damage = status.error().message;
+  /// What the lines stand for.
+  std::vector<ListedBlock> ListedBlocks(const StoredSession& session,
+                                        const std::vector<Line>& lines) const {
+    std::vector<ListedBlock> blocks;
+    for (const Line& line : lines) {
+      for (int32_t layer = 0; layer < session.shape.layers; ++layer) {
+        for (int32_t head = 0; head < session.shape.kv_heads; ++head) {
+          const BlockId id = session.blocks.Id(line.block, layer, head);
+          if (!single() || id == line.id) blocks.push_back({line.block, id});
+        }
+      }
+    }
+    return blocks;
+  }
+
+  /// Findings are in the order of the lines.
+  void AddFindings(const StoreCheck& check, std::vector<Line>* lines) const {
+    auto finding = check.findings.begin();
+    for (Line& line : *lines) {
+      for (; finding != check.findings.end(); ++finding) {
+        const Damage& damage = finding->damage;
+        if (static_cast<int64_t>(damage.ordinal) != line.block) break;
+        if (single() && damage.block != line.id) break;
+        ++(damage.unreadable() ? line.unreadable : line.damaged);
+        if (line.damage.empty()) line.damage = damage.what;
       }
     }
   }
 
-  Status AddFetches(const StoredSession& session, std::vector<Line>* lines) {
-    CAIRN_TRY(fetches_, CountFetches(trace_path_));
+  /// Finds the name of the session that the trace is of. Another one may share blocks with this
+  /// one: then people are told.
+  Status CheckTraceSession(const StoredSession& session, const SessionList& all) {
+    const TraceSource& source = trace_.source;
+    if (source.store == 0 && !flags_.quiet) {
+      Tell(
+          "{} does not say which store and session it is of: fetches are counted by the numbers "
+          "of blocks alone\n",
+          ForTerminal(trace_path_));
+    }
+    if (source.store == 0 || source.session == 0) return Ok();
+    for (const SessionRecord& record : all.sessions) {
+      if (record.id == source.session) trace_session_ = record.name;
+    }
+    if (source.session == session.record.id) return Ok();
+    const std::string whose = trace_session_.empty() ? "a session that is gone"
+                                                     : fmt::format("session '{}'", trace_session_);
+    const bool shares = std::ranges::any_of(trace_.counts, [&](const auto& fetched) {
+      return session.blocks.Find(fetched.first.extent, fetched.first.ordinal) >= 0;
+    });
+    if (!shares) {
+      return Fail(Errc::kMismatch, "the trace {} is of {}, and fetched no block of session '{}'",
+                  trace_path_, whose, session.record.name);
+    }
+    if (!flags_.quiet) {
+      Tell("{} is of {}: counted is what that fetched of blocks that both have\n",
+           ForTerminal(trace_path_), whose);
+    }
+    return Ok();
+  }
+
+  void AddFetches(const StoredSession& session, std::vector<Line>* lines) const {
     for (Line& line : *lines) {
       for (int32_t layer = 0; layer < session.shape.layers; ++layer) {
         for (int32_t head = 0; head < session.shape.kv_heads; ++head) {
           const BlockId id = session.blocks.Id(line.block, layer, head);
-          const auto found = fetches_.find(id);
-          if ((single() && id != line.id) || found == fetches_.end()) continue;
+          const auto found = trace_.counts.find(id);
+          if ((single() && id != line.id) || found == trace_.counts.end()) continue;
           line.fetches.count += found->second.count;
           line.fetches.last = std::max(line.fetches.last, found->second.last);
         }
       }
     }
-    return Ok();
   }
 
   Status WriteMap(const SessionCatalog& catalog, const StoredSession& session) const {
     CAIRN_TRY(const StoredText stored, StoredText::Open(flags_, session));
     CAIRN_TRY(const SessionText text, stored.Of(catalog, session));
-    const TextHeat heat = HeatOf(fetches_, session, text);
+    const TextHeat heat = HeatOf(trace_.counts, session, text);
     const std::string title = "Blocks fetched of session " + session.record.name;
     return WriteNewFile(
         html_path_,
@@ -189,8 +238,11 @@ class BlocksInspector final : public Command {
       one["layer"] = line.id.layer;
       one["head"] = line.id.head;
     }
-    if (check_) one["damaged"] = line.damaged;
-    if (check_ && line.damaged > 0) one["damage"] = line.damage;
+    if (check_) {
+      one["damaged"] = line.damaged;
+      one["unreadable"] = line.unreadable;
+      if (!line.damage.empty()) one["damage"] = line.damage;
+    }
     if (!trace_path_.empty()) {
       one["fetches"] = line.fetches.count;
       one["last_access"] = line.fetches.last < 0 ? json() : json(line.fetches.last);
@@ -207,10 +259,13 @@ class BlocksInspector final : public Command {
       for (const Line& line : lines) {
         list.push_back(LineJson(session, line, shared.contains(line.block)));
       }
-      const json document{{"session", session.record.name},
-                          {"blocks", list},
-                          {"unfinished_rows", tail_rows},
-                          {"unfinished_bytes", session.record.tail_bytes}};
+      json document{{"session", session.record.name},
+                    {"blocks", list},
+                    {"unfinished_rows", tail_rows},
+                    {"unfinished_bytes", session.record.tail_bytes}};
+      if (!trace_path_.empty()) {
+        document["trace_session"] = trace_session_.empty() ? json() : json(trace_session_);
+      }
       PrintJson(document);
       return;
     }
@@ -223,14 +278,19 @@ class BlocksInspector final : public Command {
                FormatByteSize(session.record.tail_bytes));
   }
 
+  static std::string CheckText(const Line& line) {
+    if (line.damage.empty()) return "  good   ";
+    std::string found;
+    if (line.damaged > 0) found += fmt::format("  DAMAGED {}", line.damaged);
+    if (line.unreadable > 0) found += fmt::format("  UNREADABLE {}", line.unreadable);
+    return found + ": " + ForTerminal(line.damage);
+  }
+
   void PrintLine(const StoredSession& session, const Line& line, bool shared) const {
     const int64_t tokens = session.shape.block_tokens();
     const auto bytes = static_cast<uint64_t>(line.parts) * session.shape.block.payload_bytes();
     std::string more;
-    if (check_)
-      more += line.damaged == 0
-                  ? "  good   "
-                  : fmt::format("  DAMAGED {}: {}", line.damaged, ForTerminal(line.damage));
+    if (check_) more += CheckText(line);
     if (!trace_path_.empty()) {
       more += fmt::format("  {:>7}  {}", line.fetches.count,
                           line.fetches.last < 0 ? "-" : std::to_string(line.fetches.last));
@@ -247,7 +307,8 @@ class BlocksInspector final : public Command {
   std::optional<int32_t> layer_, head_;
   std::string range_, trace_path_, html_path_;
   bool check_ = false;
-  FetchCounts fetches_;
+  NamedTrace trace_;
+  std::string trace_session_;  // empty: not known, or gone
 };
 
 }  // namespace

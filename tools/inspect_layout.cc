@@ -1,6 +1,7 @@
 // cairn inspect layout: the files of a store, and whose space it is.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -39,7 +40,7 @@ class LayoutInspector final : public Command {
     CAIRN_TRY(const SessionList all, catalog.List());
     CAIRN_TRY(const auto files, cold->Files());
     json document{{"disk_bytes", cold->Stats().disk_bytes}, {"levels", Levels(files)}};
-    document["sessions"] = Sessions(all);
+    document["sessions"] = Sessions(catalog, all);
     if (files_ || flags_.json) document["files"] = Names(files);
     if (flags_.json) {
       PrintJson(document);
@@ -81,7 +82,7 @@ class LayoutInspector final : public Command {
     return names;
   }
 
-  static json Sessions(const SessionList& all) {
+  static json Sessions(const SessionCatalog& catalog, const SessionList& all) {
     json sessions = json::array();
     for (const SessionRecord& record : all.sessions) {
       const auto session = StoredSession::FromRecord(record);
@@ -94,8 +95,10 @@ class LayoutInspector final : public Command {
       const uint64_t own = OwnBlocks(record, all.sessions) * each;
       // While a session is unreadable it may have any block, and all stay.
       const uint64_t freed = all.unreadable.empty() ? FreedBlocks(record, all.sessions) * each : 0;
+      const auto sketches = SketchBytes(catalog, session.value());
       sessions.push_back({{"name", record.name},
                           {"tokens", record.tokens},
+                          {"sketch_bytes", sketches ? json(sketches.value()) : json()},
                           {"payload_bytes", bytes},
                           {"own_bytes", own},
                           {"shared_bytes", bytes - own},
@@ -130,18 +133,28 @@ class LayoutInspector final : public Command {
                  file["holds"].get<std::string>(), LevelOf(file), size(file, "bytes"),
                  file["entries"].get<uint64_t>());
     }
-    fmt::print("\n{:<24} {:>12} {:>12} {:>12} {:>16}\n", "session", "keys, values", "its own",
-               "shared", "freed by delete");
-    for (const json& session : document["sessions"]) {
+    PrintSessions(document["sessions"]);
+  }
+
+  static void PrintSessions(const json& sessions) {
+    const auto size = [](const json& of) {
+      return of.is_null() ? "damaged" : FormatByteSize(of.get<uint64_t>());
+    };
+    const bool sketched = std::ranges::any_of(
+        sessions, [](const json& session) { return session.value("sketch_bytes", json(0)) != 0; });
+    fmt::print("\n{:<24} {:>12} {:>12} {:>12} {:>16}{}\n", "session", "keys, values", "its own",
+               "shared", "freed by delete", sketched ? "     sketches" : "");
+    for (const json& session : sessions) {
       const std::string name = ForTerminal(session["name"].get<std::string>());
       if (session.contains("damaged")) {
         fmt::print("{:<24} damaged: {}\n", name,
                    ForTerminal(session["damaged"].get<std::string>()));
         continue;
       }
-      fmt::print("{:<24} {:>12} {:>12} {:>12} {:>16}\n", name, size(session, "payload_bytes"),
-                 size(session, "own_bytes"), size(session, "shared_bytes"),
-                 size(session, "freed_by_delete_bytes"));
+      fmt::print("{:<24} {:>12} {:>12} {:>12} {:>16}{}\n", name, size(session["payload_bytes"]),
+                 size(session["own_bytes"]), size(session["shared_bytes"]),
+                 size(session["freed_by_delete_bytes"]),
+                 sketched ? fmt::format(" {:>12}", size(session["sketch_bytes"])) : "");
     }
   }
 

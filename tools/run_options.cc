@@ -132,22 +132,34 @@ Result<SessionProfile> RunOptions::NewProfile(const LoadedModel& loaded) const {
     profile.representatives = 1;
     CAIRN_TRY(profile.selection, ParseSelection(landmark->selection));
   } else {
-    profile.block_tokens = block_tokens.value_or(64);
-    profile.representatives = representatives.value_or(std::max(1, profile.block_tokens / 16));
+    ShapeBlocks(&profile);
   }
-  if (kv_type.has_value()) {
-    CAIRN_TRY(profile.kv_type, ParseKvType(*kv_type));
-  }
-  profile.chunk = chunk.value_or(profile.chunk);
-  if (profile.chunk < 2) return Fail(Errc::kInvalidArgument, "--chunk {}: use 2 or more", *chunk);
-  if (selection.has_value()) {
-    CAIRN_TRY(profile.selection, ParseSelection(*selection));
-  }
+  CAIRN_TRY(ShapeReading(&profile));
   return profile;
 }
 
+void RunOptions::ShapeBlocks(SessionProfile* profile) const {
+  const bool landmark = profile->mode == AttentionMode::kLandmark;
+  profile->block_tokens = block_tokens.value_or(landmark ? 63 : 64);
+  const int usual = landmark ? 1 : std::max(1, profile->block_tokens / 16);
+  profile->representatives = representatives.value_or(usual);
+}
+
+Status RunOptions::ShapeReading(SessionProfile* profile) const {
+  if (kv_type.has_value()) {
+    CAIRN_TRY(profile->kv_type, ParseKvType(*kv_type));
+  }
+  profile->chunk = chunk.value_or(profile->chunk);
+  if (profile->chunk < 2) return Fail(Errc::kInvalidArgument, "--chunk {}: use 2 or more", *chunk);
+  if (selection.has_value()) {
+    CAIRN_TRY(profile->selection, ParseSelection(*selection));
+  }
+  return Ok();
+}
+
 Status RunOptions::CheckAgainst(const SessionProfile& profile) const {
-  if (profile.mode == AttentionMode::kLandmark) CAIRN_TRY(RefuseUnmodifiedOptions());
+  const bool adapter = profile.mode == AttentionMode::kLandmark && profile.caller.empty();
+  if (adapter) CAIRN_TRY(RefuseUnmodifiedOptions());
   if (block_tokens.has_value()) {
     CAIRN_TRY(Differs("--block-tokens", std::to_string(*block_tokens),
                       std::to_string(profile.block_tokens)));

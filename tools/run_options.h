@@ -50,6 +50,11 @@ struct RunOptions {
   /// A new session's profile: defaults and what was given. Refuses options that a landmark adapter
   /// decides.
   Result<SessionProfile> NewProfile(const LoadedModel& model) const;
+  /// The part of it that is as given, or as usual, for a model of either mode: step, element type
+  /// and choice.
+  Status ShapeReading(SessionProfile* profile) const;
+  /// Blocks and representatives, which no adapter decides.
+  void ShapeBlocks(SessionProfile* profile) const;
   /// kMismatch if something given contradicts what the session was made with.
   Status CheckAgainst(const SessionProfile& profile) const;
   /// Session options of one command; `selection` as in the profile.

@@ -82,6 +82,7 @@ std::string Listed(const std::vector<AdapterRecord>& adapters) {
 Status ReadProfile(const json& j, SessionProfile* p) {
   p->model_path = j.at("model").at("path");
   p->model_fingerprint = j.at("model").at("fingerprint");
+  if (j.at("model").contains("caller")) p->caller = j.at("model").at("caller");
   if (j.contains("adapters")) {
     for (const json& adapter : j.at("adapters")) p->adapters.push_back(ReadAdapter(adapter));
   } else if (!j.at("adapter").is_null()) {  // the form of sessions made before there were several
@@ -119,7 +120,9 @@ std::string SessionProfile::ToJson() const {
     adapter_list.push_back(
         {{"path", adapter.path}, {"fingerprint", adapter.fingerprint}, {"scale", adapter.scale}});
   }
-  const json j{{"model", {{"path", model_path}, {"fingerprint", model_fingerprint}}},
+  json model{{"path", model_path}, {"fingerprint", model_fingerprint}};
+  if (!caller.empty()) model["caller"] = caller;
+  const json j{{"model", model},
                {"adapters", adapter_list},
                {"options", ShapingOptions(*this)},
                {"turn_open", turn_open},
@@ -147,6 +150,14 @@ std::string SessionProfile::DigestText() const {
                {"adapter", fmt::format("{}", fmt::join(fingerprints, "+"))},
                {"options", ShapingOptions(*this)}};
   return j.dump();
+}
+
+Status SessionProfile::CheckOwnModel(const std::string& session) const {
+  if (caller.empty()) return Ok();
+  return Fail(Errc::kMismatch,
+              "session '{}' is of the model '{}', which another program runs; cairn does not have "
+              "that model, so only that program can go on with it and knows its text",
+              session, caller);
 }
 
 std::string SessionProfile::WhyNotAlike(const SessionProfile& other) const {

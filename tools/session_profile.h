@@ -32,7 +32,8 @@ struct AdapterRecord {
 };
 
 struct SessionProfile {
-  std::string model_path;
+  std::string model_path;  ///< empty if another program runs the model
+  std::string caller;      ///< what that program calls it; else empty
   std::string model_fingerprint;
   std::vector<AdapterRecord> adapters;  ///< as they were given
   AttentionMode mode = AttentionMode::kUnmodified;
@@ -50,6 +51,8 @@ struct SessionProfile {
   static Result<SessionProfile> FromJson(const std::string& text);
   /// What the digest covers of it: model, adapters and the options that shape the past.
   std::string DigestText() const;
+  /// kMismatch naming the session if another program runs the model, so that cairn cannot go on.
+  Status CheckOwnModel(const std::string& session) const;
   /// What keeps a session of this profile from sharing blocks with one of `other`, in a few words;
   /// empty if nothing does.
   std::string WhyNotAlike(const SessionProfile& other) const;

@@ -25,10 +25,12 @@ Result<nlohmann::json> Summary(const SessionRecord& record, const SessionTreeEnt
 }
 
 /// What the session has on disk beside its blocks' keys and values.
-nlohmann::json OtherBytes(const StoredSession& session) {
+nlohmann::json OtherBytes(const SessionCatalog& catalog, const StoredSession& session) {
   const uint64_t per_block =
       SummaryBytes(session.shape) * static_cast<uint64_t>(session.shape.layers);
+  const auto sketches = SketchBytes(catalog, session);
   return {{"landmark_bytes", static_cast<uint64_t>(session.blocks.size()) * per_block},
+          {"sketch_bytes", sketches ? nlohmann::json(sketches.value()) : nlohmann::json()},
           {"token_bytes", session.record.tokens * sizeof(uint32_t)},
           {"tail_bytes", session.record.tail_bytes}};
 }
@@ -78,7 +80,7 @@ Result<nlohmann::json> DescribeSession(const SessionCatalog& catalog, const Stor
   json["commits"] = record.commits;
   json["extents"] = record.ranges.size();
   json["digest"] = digest;
-  json.update(OtherBytes(session));
+  json.update(OtherBytes(catalog, session));
   json["history"] = HistoryJson(history, session.ordinal_bytes());
   const IndexOptions index{
       .representatives = session.shape.representatives,

@@ -92,6 +92,12 @@ Result<nlohmann::json> StoreView::Text(const std::string& name, int64_t first, i
                         {"text", text->Text(first, end)}};
 }
 
+Status StoreView::Check(const NamedTrace& trace) {
+  const std::lock_guard lock(mutex_);
+  CAIRN_TRY(Open* const open, Look());
+  return trace.CheckStore(open->cold->Stats().identity);
+}
+
 Result<nlohmann::json> StoreView::Fetches(const std::string& name, const NamedTrace& trace) {
   const std::lock_guard lock(mutex_);
   CAIRN_TRY(Open* const open, Look());

@@ -22,12 +22,6 @@
 
 namespace cairn {
 
-/// A recorded trace, by the file's name.
-struct NamedTrace {
-  std::string path;
-  FetchCounts counts;
-};
-
 class StoreView {
  public:
   /// `flags` names the store, and a model for its tokenizer if there is one. It must outlive this.
@@ -43,6 +37,8 @@ class StoreView {
   /// Tokens [first, end) as text, at most kMostTokens of them: `session`, `tokens`, `of`,
   /// `block_tokens` and `text`. kInvalidArgument for what is no range of the session.
   Result<nlohmann::json> Text(const std::string& name, int64_t first, int64_t end);
+  /// kMismatch if `trace` is another store's.
+  Status Check(const NamedTrace& trace);
   /// HeatJson of what `trace` fetched of the session.
   Result<nlohmann::json> Fetches(const std::string& name, const NamedTrace& trace);
   /// Closes the store if nobody has asked for a while.

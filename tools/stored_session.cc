@@ -47,7 +47,17 @@ Result<StoredSession> StoredSession::Find(const SessionCatalog& catalog, const s
 
 uint64_t StoredSession::ordinal_bytes() const { return GridOf(shape).bytes(); }
 
+Result<uint64_t> SketchBytes(const SessionCatalog& catalog, const StoredSession& session) {
+  if (session.shape.mode != AttentionMode::kUnmodified) return 0;
+  const uint16_t type = KeyBoundType(session.shape.mode);
+  CAIRN_TRY(const auto sections, catalog.ReadSections(session.record, type, 0));
+  uint64_t bytes = 0;
+  for (const SummarySection& section : sections) bytes += section.bytes.size();
+  return bytes * static_cast<uint64_t>(session.shape.layers);
+}
+
 Result<StoredText> StoredText::Open(const Flags& flags, const StoredSession& session) {
+  CAIRN_TRY(session.profile.CheckOwnModel(session.record.name));
   const std::string& path = flags.model.empty() ? session.profile.model_path : flags.model;
   auto model = LoadedModel::Open(path, {});
   if (!model.has_value()) {

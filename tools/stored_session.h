@@ -32,6 +32,10 @@ struct StoredSession {
   uint64_t payload_bytes() const { return static_cast<uint64_t>(blocks.size()) * ordinal_bytes(); }
 };
 
+/// Bytes of the sketches that are stored of the session's keys; those of the first layer are read,
+/// as each layer has as many. kCorruption if entries of that layer are damaged.
+Result<uint64_t> SketchBytes(const SessionCatalog& catalog, const StoredSession& session);
+
 /// Reads a session's text, with the tokenizer of --model or of the model that it was made with.
 class StoredText {
  public:

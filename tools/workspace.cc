@@ -79,6 +79,7 @@ Status Workspace::FindProfile(const RunOptions& run) {
 }
 
 Status Workspace::OpenModelFor(const RunOptions& run) {
+  CAIRN_TRY(profile_.CheckOwnModel(run.session));
   const std::string path = run.model.empty() ? profile_.model_path : run.model;
   if (run.model.empty()) {
     CAIRN_TRY(CheckRemembered(run.session, path, "give its new place as --model"));
@@ -97,6 +98,7 @@ Status Workspace::OpenModelFor(const RunOptions& run) {
 }
 
 Status Workspace::CheckModel(const RunOptions& run) const {
+  CAIRN_TRY(profile_.CheckOwnModel(run.session));
   const std::string fingerprint = model_->file().Fingerprint();
   if (fingerprint != profile_.model_fingerprint) {
     return Fail(Errc::kMismatch,

@@ -22,7 +22,7 @@ __global__ void __launch_bounds__(kThreads) SearchQueriesKernel(const SearchQuer
 __global__ void __launch_bounds__(kThreads) NearScoresKernel(const NearScoresArgs args) {
   const Query query =
       QueryOf(args.sampled, static_cast<int>(blockIdx.x), static_cast<int>(blockIdx.y));
-  for (int i = static_cast<int>(threadIdx.x) / kWarp; i < args.near; i += kWarps) {
+  for (int i = OwnWarp(); i < args.near; i += kWarps) {
     const int64_t key = static_cast<int64_t>(query.head) * args.near + i;
     const float score =
         NearScore(args.sampled, args.rotation, query, query.position - (i + 1) * args.block_rows,
@@ -87,7 +87,7 @@ __global__ void __launch_bounds__(kThreads) PlaceKernel(const PlaceArgs args) {
   for (int apart = kWarp / 2; apart > 0; apart /= 2) {
     mine += __shfl_xor_sync(kAllLanes, mine, apart);
   }
-  if (threadIdx.x % kWarp == 0) absent[threadIdx.x / kWarp] = mine;
+  if (threadIdx.x % kWarp == 0) absent[OwnWarp()] = mine;
   __syncthreads();
   if (threadIdx.x != 0) return;
   int all = 0;

@@ -168,8 +168,7 @@ struct CodeRun {
  private:
   /// The first vector of this lane.
   __device__ static int First() {
-    return static_cast<int>(threadIdx.x) / kWarp * kTiles * kProductVectors +
-           static_cast<int>(threadIdx.x) % kWarp / 4;
+    return OwnWarp() * kTiles * kProductVectors + static_cast<int>(threadIdx.x) % kWarp / 4;
   }
 };
 

@@ -132,10 +132,21 @@ bool CanOverlap(void (*kernel)(Parameters...)) {
   return false;
 }
 
-/// Null, or what CUDA says of the launch. More than 48 KiB of shared memory is asked for: all that
-/// the device has, as another thread may launch the same kernel with more. If it `overlaps`, the
-/// kernel may begin before what was launched before it on the stream has ended, and waits for that
-/// itself.
+/// Lets a kernel be launched with as much dynamic shared memory as the device has beside what is
+/// the kernel's own. Whatever a launch uses: the limit is the kernel's, and another thread may be
+/// about to launch it with more.
+template <class... Parameters>
+cudaError_t AllowShared(void (*kernel)(Parameters...)) {
+  cudaFuncAttributes attributes = {};
+  const cudaError_t error = cudaFuncGetAttributes(&attributes, kernel);
+  if (error != cudaSuccess) return error;
+  const int64_t most = MostSharedBytes() - static_cast<int64_t>(attributes.sharedSizeBytes);
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                              static_cast<int>(most));
+}
+
+/// Null, or what CUDA says of the launch. If it `overlaps`, the kernel may begin before what was
+/// launched before it on the stream has ended, and waits for that itself.
 template <class... Parameters>
 const char* LaunchThat(bool overlaps, void (*kernel)(Parameters...), dim3 grid,
                        int64_t shared_bytes, CUstream_st* stream, const Parameters&... arguments) {
@@ -152,10 +163,7 @@ const char* LaunchThat(bool overlaps, void (*kernel)(Parameters...), dim3 grid,
     config.numAttrs = 1;
   }
   cudaError_t error = cudaSuccess;
-  if (shared_bytes > 48 << 10) {
-    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                 static_cast<int>(shared_bytes));
-  }
+  if (shared_bytes > 48 << 10) error = AllowShared(kernel);
   if (error == cudaSuccess) error = cudaLaunchKernelEx(&config, kernel, arguments...);
   if (error == cudaSuccess) return nullptr;
   (void)cudaGetLastError();  // else who asks next takes it for theirs

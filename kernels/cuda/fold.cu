@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(kThreads) PartKernel(const FoldArgs args, floa
   __shared__ float tops[kWarps];
   __shared__ float sums[kWarps];
   const int64_t row = static_cast<int64_t>(blockIdx.z) * args.rows + blockIdx.y;
-  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int warp = OwnWarp();
   const int first = static_cast<int>(blockIdx.x * kShare + threadIdx.x);
   float scores[kEach];
   float top = MinusInfinity();
@@ -116,7 +116,7 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t first_row = static_cast<int64_t>(blockIdx.z) * args.rows + first;
   const int shares = static_cast<int>(gridDim.x);
   if (parts != nullptr) {
-    for (int r = static_cast<int>(threadIdx.x) / kWarp; r < rows; r += kWarps) {
+    for (int r = OwnWarp(); r < rows; r += kWarps) {
       const int64_t row = first_row + r;
       const float other = args.other_lse == nullptr ? MinusInfinity() : args.other_lse[row];
       const float lse = JoinParts(parts + 2 * row * shares, shares, other);
@@ -215,7 +215,7 @@ __global__ void __launch_bounds__(kThreads) ChooseKernel(const FoldArgs args) {
   Candidate mine = NextOfThread(args, weights, last);
   for (int i = 0; i < args.k; ++i) {
     const Candidate best = HeavierInWarp(mine);
-    if (threadIdx.x % kWarp == 0) offers[threadIdx.x / kWarp] = best;
+    if (threadIdx.x % kWarp == 0) offers[OwnWarp()] = best;
     __syncthreads();
     last = offers[0];
     for (int w = 1; w < kWarps; ++w) {

@@ -122,7 +122,7 @@ __device__ void AddBlock(const AttendArgs& args, const Tile& tile, const PlacedB
   const float* scales = codes ? Scales(layout, block.payload) : nullptr;
   RotateTile(args, tile, block, memory);
   ScoreTile(args, block, scales, keys, memory);
-  for (int i = static_cast<int>(threadIdx.x) / kWarp; i < kTileRows; i += kWarps) {
+  for (int i = OwnWarp(); i < kTileRows; i += kWarps) {
     const int offset = i < tile.queries ? memory.positions[i] - block.position : -1;
     const float keep =
         WeighBlock(SightOf(args, block, offset), values, memory.scores + i * memory.score_stride,

@@ -153,7 +153,7 @@ __device__ void ScoreVectorRun(const ScanArgs& args, int run, Scoring<Vectors::k
 
 __device__ void ScoreNearRun(const ScanArgs& args, int run, float* scores) {
   WaitForLaunchBefore();
-  for (int i = static_cast<int>(threadIdx.x) / kWarp; i < args.rows * kSubBlocks; i += kWarps) {
+  for (int i = OwnWarp(); i < args.rows * kSubBlocks; i += kWarps) {
     const int row = i / kSubBlocks, near = run * kSubBlocks + i % kSubBlocks;
     if (near >= args.near) continue;
     const Query query = QueryOfRow(args, row);
@@ -167,7 +167,7 @@ __device__ void ScoreNearRun(const ScanArgs& args, int run, float* scores) {
 // Of a run's scores, those of blocks, and the part of each sub. A warp takes every so many subs.
 __device__ void FoldRun(const ScanArgs& args, const float* scores, int first_sub, int subs) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  for (int i = static_cast<int>(threadIdx.x) / kWarp; i < subs; i += kWarps) {
+  for (int i = OwnWarp(); i < subs; i += kWarps) {
     const int sub = first_sub + i;
     const Sub of = SubOf(args, sub);
     const bool is = lane >= of.begin && lane < of.end;
@@ -218,7 +218,7 @@ __device__ void Choose(const ScanArgs& args, Choosing& shared) {
   const int64_t partition = blockIdx.y;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const float* parts = args.parts + 2 * partition * args.rows * args.subs;
-  for (int row = static_cast<int>(threadIdx.x) / kWarp; row < args.rows; row += kWarps) {
+  for (int row = OwnWarp(); row < args.rows; row += kWarps) {
     const int64_t at = partition * args.rows + row;
     const float other = args.other_lse == nullptr ? MinusInfinity() : args.other_lse[at];
     const float lse = JoinParts(parts + 2 * int64_t{row} * args.subs, args.subs, other);

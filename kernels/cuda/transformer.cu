@@ -98,7 +98,7 @@ __global__ void __launch_bounds__(kThreads) NormKernel(const NormArgs args) {
 // what it wrote.
 __global__ void __launch_bounds__(kThreads) HeadsKernel(const HeadsArgs args) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int head = static_cast<int>(blockIdx.y) * kWarps + static_cast<int>(threadIdx.x) / kWarp;
+  const int head = static_cast<int>(blockIdx.y) * kWarps + OwnWarp();
   const int heads = args.query_heads + 2 * args.kv_heads;
   if (head >= heads) return;
   const int64_t begin = static_cast<int64_t>(head) * args.head_dim;

@@ -58,6 +58,20 @@ static void refuses_null(void) {
   EXPECT(cairn_session_generate(NULL, "a", 1, 1, 0, 0, NULL, NULL) == CAIRN_INVALID_ARGUMENT);
   EXPECT(cairn_session_ask(NULL, "a", 1, 0, NULL, NULL) == CAIRN_INVALID_ARGUMENT);
   EXPECT(cairn_session_commit(NULL) == CAIRN_INVALID_ARGUMENT);
+  EXPECT(cairn_past_create(NULL, "a", NULL, NULL, 0, NULL) == CAIRN_INVALID_ARGUMENT);
+  EXPECT(cairn_past_open(NULL, "a", NULL, NULL, 0, NULL) == CAIRN_INVALID_ARGUMENT);
+  cairn_past_close(NULL);
+  EXPECT(cairn_past_rows(NULL) == none);
+  EXPECT(cairn_past_committed_rows(NULL) == none);
+  EXPECT(cairn_past_chunk(NULL) == none);
+  EXPECT(cairn_past_read_tokens(NULL, 0, NULL, 0, &n) == CAIRN_INVALID_ARGUMENT);
+  EXPECT(cairn_past_choose(NULL, NULL) == CAIRN_INVALID_ARGUMENT);
+  EXPECT(cairn_past_begin(NULL, 1) == CAIRN_INVALID_ARGUMENT);
+  EXPECT(cairn_past_attend(NULL, 0, NULL, NULL, NULL, NULL) == CAIRN_INVALID_ARGUMENT);
+  EXPECT(cairn_past_end(NULL, NULL, 0) == CAIRN_INVALID_ARGUMENT);
+  EXPECT(cairn_past_abort(NULL) == CAIRN_INVALID_ARGUMENT);
+  EXPECT(cairn_past_commit(NULL) == CAIRN_INVALID_ARGUMENT);
+  EXPECT(cairn_past_revert(NULL) == CAIRN_INVALID_ARGUMENT);
   EXPECT(cairn_session_revert(NULL) == CAIRN_INVALID_ARGUMENT);
   EXPECT(strstr(cairn_last_error(), "session") != NULL);
 }

@@ -1,6 +1,5 @@
 // The C API with a model on a device, by the stand-ins for CUDA.
-#include <initializer_list>
-#include <utility>
+#include <thread>
 
 #include "tests/capi/capi_fixture.h"
 #include "tests/support/cuda_on_cpu/cublasLt.h"
@@ -8,24 +7,6 @@
 
 namespace cairn::test {
 namespace {
-
-/// Options with these names and values, for one call.
-class Options {
- public:
-  Options(std::initializer_list<std::pair<const char*, const char*>> values) {
-    EXPECT_EQ(cairn_options_new(&options_), CAIRN_OK);
-    for (const auto& [name, value] : values) {
-      EXPECT_EQ(cairn_options_set(options_, name, value), CAIRN_OK) << Why();
-    }
-  }
-  ~Options() { cairn_options_free(options_); }
-  Options(const Options&) = delete;
-  Options& operator=(const Options&) = delete;
-  const cairn_options* get() const { return options_; }
-
- private:
-  cairn_options* options_ = nullptr;
-};
 
 class CapiDevice : public CapiTest {
  protected:
@@ -109,6 +90,27 @@ TEST_F(CapiDevice, ModelAndStoreMustBeOnTheSame) {
   EXPECT_NE(Why().find("is on cuda:0"), std::string::npos) << Why();
   Move(Options{{"device", "cuda:1"}}, Options{{"device", "cuda:1"}});
   EXPECT_NE(Ask(), "");
+}
+
+TEST_F(CapiDevice, WhatTheCallerHasChosenOfDevicesStays) {
+  CreateAndRead("s");
+  cuda_on_cpu::SetDevices(2);
+  int device = 0;
+  ASSERT_EQ(cudaSetDevice(1), cudaSuccess);
+  Move(device_, device_);
+  const std::string said = Ask();
+  ASSERT_EQ(cudaGetDevice(&device), cudaSuccess);
+  EXPECT_EQ(device, 1) << "and not cuda:0, where the work is";
+  CloseStore();
+  ASSERT_EQ(cudaGetDevice(&device), cudaSuccess);
+  EXPECT_EQ(device, 1);
+  Move(Options{{"device", "cuda:1"}}, Options{{"device", "cuda:1"}});
+  std::thread([&] {
+    EXPECT_EQ(Ask(), said);
+    cairn_session_close(session_);
+    session_ = nullptr;
+    EXPECT_FALSE(cuda_on_cpu::HasContext()) << "this thread had chosen none";
+  }).join();
 }
 
 TEST_F(CapiDevice, PlacesThatCannotBeAreRefused) {

@@ -7,7 +7,9 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <initializer_list>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace cairn::test {
@@ -39,6 +41,25 @@ inline int KeepOnePiece(void* user, const char* text, size_t bytes) {
   KeepText(user, text, bytes);
   return 1;
 }
+
+/// Options by name; freed with it.
+class Options {
+ public:
+  Options(std::initializer_list<std::pair<const char*, std::string>> values) {
+    EXPECT_EQ(cairn_options_new(&options_), CAIRN_OK);
+    for (const auto& [name, value] : values) Set(name, value);
+  }
+  ~Options() { cairn_options_free(options_); }
+  Options(const Options&) = delete;
+  Options& operator=(const Options&) = delete;
+  void Set(const char* name, const std::string& value) {
+    EXPECT_EQ(cairn_options_set(options_, name, value.c_str()), CAIRN_OK) << Why();
+  }
+  const cairn_options* get() const { return options_; }
+
+ private:
+  cairn_options* options_ = nullptr;
+};
 
 class CapiTest : public testing::Test {
  protected:

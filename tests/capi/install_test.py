@@ -10,6 +10,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -81,6 +82,23 @@ class Installed(unittest.TestCase):
                                          "--json"))["digest"] for name in ("tale", "told")}
         self.assertEqual(len(digests), 1)
         self.assertIn("0 damaged", self.cairn("verify", "--store", store))
+
+    def test_python_finds_the_library_and_one_store_serves_both(self):
+        store = self.directory / "python_store"
+        found = {"PYTHONPATH": str(self.prefix / "share/cairn/python"),
+                 "LD_LIBRARY_PATH": str(self.library), "PYTHONDONTWRITEBYTECODE": "1"}
+        script = EXAMPLES / "python/ask.py"
+        said = run(sys.executable, script, store, "tale", MODEL, stdin=TEXT, **found)
+        self.assertRegex(said, r"^tale has \d{3,} tokens\n$")
+        answer = run(sys.executable, script, store, "tale", MODEL, "-q", "Who?", **found)
+        told = json.loads(self.cairn("ask", "--store", store, "--session", "tale", "--json",
+                                     "Who?"))
+        self.assertEqual(answer, told["answer"] + "\n")
+        with self.assertRaisesRegex(AssertionError, "ask.py: there is no file"):
+            run(sys.executable, script, store, "tale", "nothing.gguf", "-q", "Who?", **found)
+        with self.assertRaisesRegex(AssertionError, "CAIRN_LIBRARY"):
+            run(sys.executable, script, store, "tale", MODEL, "-q", "Who?",
+                **{**found, "CAIRN_LIBRARY": "/nowhere/libcairn.so.0"})
 
     def test_the_package_says_its_version(self):
         version = self.cairn("--version").split()[1]

@@ -63,7 +63,9 @@ class Package(unittest.TestCase):
                      "share/doc/cairn/changelog.gz", "share/man/man1/cairn.1.gz",
                      "share/cairn/adapters/smollm2-135m-landmark.gguf",
                      "share/zsh/vendor-completions/_cairn",
-                     "share/doc/cairn/examples/c/ask.c"):
+                     "lib/python3/dist-packages/cairn/__init__.py",
+                     "share/doc/cairn/examples/c/ask.c",
+                     "share/doc/cairn/examples/python/ask.py"):
             self.assertIn("usr/" + name, files)
         self.assertTrue(any(name.endswith("/libcairn.so.0") for name in files))
         for file in self.root.rglob("*"):

@@ -80,8 +80,8 @@ class LlamaTest : public testing::TestWithParam<LlamaCase> {
   LoadedLlama Load(LinearKind kind, bool adapter) const {
     return LoadedLlama(directory_.File("m"), adapter ? directory_.File("a") : "", kind);
   }
-  std::vector<float> Dense(LoadedLlama& model, int32_t max_rows) const {
-    DenseAttention attention(model.Shape(8, DType::kF32));
+  std::vector<float> Dense(LoadedLlama& model, int32_t max_rows, DType type = DType::kF32) const {
+    DenseAttention attention(model.Shape(8, type));
     return HiddenRows(model, attention, max_rows);
   }
 
@@ -101,6 +101,13 @@ TEST(LlamaContextTest, AWindowOfAttentionIsTheContext) {
   EXPECT_EQ(context(0), 8192);
   EXPECT_EQ(context(4096), 4096);
   EXPECT_EQ(context(16384), 8192);
+}
+
+TEST_P(LlamaTest, DenseAttentionMakesNoCodes) {
+  LoadedLlama model = Load(LinearKind::kF32, GetParam().landmark);
+  const std::vector<float> halves = Dense(model, 40, DType::kF16);
+  EXPECT_EQ(Dense(model, 40, DType::kQ8), halves);
+  EXPECT_NE(Dense(model, 40, DType::kF32), halves);
 }
 
 TEST_P(LlamaTest, RetrievalOfEverythingIsDense) {

@@ -92,6 +92,33 @@ TEST(RocksColdStore, WritersGoOnInTheSegmentBefore) {
   for (const BlockId& id : BlocksOf(1, 0, 10, 2, 2)) ExpectReads(*store, id, 8192);
 }
 
+TEST(RocksColdStore, TableFilesSayHowManyEntriesTheyHave) {
+  const TempDirectory directory;
+  {
+    const auto store = OpenWriter(directory.store());
+    ASSERT_GOOD(KeepAll(*store, BlocksOf(1, 0, 3, 2, 2), 4096));
+    MetaBatch batch;
+    for (int i = 0; i < 57; ++i) batch.puts.emplace_back(fmt::format("key{}", i), "value");
+    ASSERT_GOOD(store->WriteMeta(batch));
+    CompactionReport report;
+    ASSERT_GOOD(store->Compact([](uint64_t, uint64_t) -> Status { return Ok(); }, report));
+  }
+  const auto store = OpenRocks(directory.store(), {.read_only = true});
+  const std::vector<StoreFile> files = store->Files().value();
+  uint64_t entries = 0;
+  for (const StoreFile& file : files) entries += file.payload ? 0 : file.entries;
+  EXPECT_EQ(entries, store->ScanMeta("").value().size());
+}
+
+TEST(RocksColdStore, AStoreIsToldFromOthers) {
+  const TempDirectory directory, other;
+  const uint64_t identity = OpenWriter(directory.store())->Stats().identity;
+  EXPECT_NE(identity, 0u);
+  EXPECT_EQ(OpenWriter(directory.store())->Stats().identity, identity);
+  EXPECT_EQ(OpenRocks(directory.store(), {.read_only = true})->Stats().identity, identity);
+  EXPECT_NE(OpenWriter(other.store())->Stats().identity, identity);
+}
+
 TEST(RocksColdStore, DroppedBlocksGiveTheirSpaceBack) {
   const TempDirectory directory;
   const auto store = OpenWriter(directory.store());

@@ -114,6 +114,10 @@ class Doctor(CliTest):
         self.assertEqual(found["disk", "space"]["grade"], "bad")
         _, found = self.doctor("--store", self.directory, code=1)  # of other things
         self.assertEqual(found["store", "sessions"]["grade"], "bad")
+        for content in ("", "x"):
+            _, found = self.doctor("--store", self.file("f", content), code=1)
+            self.assertEqual(found["store", "sessions"]["grade"], "bad")
+            self.assertRegex(found["store", "sessions"]["found"], "/f is not a directory$")
         done = plain("doctor", "--store", self.directory / "no" / "where")
         self.assertEqual(done.code, 1)
         self.assertRegex(done.stdout, r"(?m)^bad +disk +space .*\n +-> name a directory")

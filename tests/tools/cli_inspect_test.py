@@ -4,7 +4,7 @@
 import struct
 import unittest
 
-from cli_harness import CliTest, LANDMARK, OTHER_MODEL, SMALL_STEPS, random_text
+from cli_harness import CliTest, LANDMARK, OTHER_MODEL, SMALL_STEPS, random_text, run
 
 BLOCK_TOKENS, BLOCK_ROWS = 15, 16
 LAYERS, HEADS, DIM = 2, 2, 16
@@ -51,11 +51,45 @@ class Inspect(CliTest):
         path = self.payload_files()[0]
         content = path.read_bytes()
         self.flip(path, range(200, len(content) - 4096, 3000))
-        document = self.inspect("blocks", "--check")
+        document = self.checked("is damaged in [0-9]+ places; restore", "--json").json
         damaged = [block for block in document["blocks"] if block["damaged"] > 0]
         self.assertTrue(damaged)
         self.assertTrue(all(block["damage"] for block in damaged))
-        self.assertIn("DAMAGED", self.good("inspect", "blocks", *self.session(), "--check").stdout)
+        self.assertEqual({block["unreadable"] for block in document["blocks"]}, {0})
+        verified = run("verify", "--store", self.store, "--json").json["damaged"]
+        self.assertEqual(sum(block["damaged"] for block in damaged), len(verified))
+        shown = self.checked("is damaged in").stdout
+        self.assertEqual(shown.count("  DAMAGED "), len(damaged))
+        self.assertEqual(shown.count("  good "), len(document["blocks"]) - len(damaged))
+        one = verified[0]
+        lines = self.checked("is damaged in", "--json", "--layer", one["layer"], "--head",
+                             one["head"]).json["blocks"]
+        self.assertEqual([line["block"] for line in lines if line["damaged"]],
+                         [found["block"] for found in verified
+                          if (found["layer"], found["head"]) == (one["layer"], one["head"])])
+
+    def checked(self, saying, *options):
+        """What --check shows of blocks that are not whole; it fails, as verify does."""
+        done = run("inspect", "blocks", *self.session(), "--check", *options)
+        self.assertEqual(done.code, 1, done.stderr)
+        self.assertRegex(done.stderr, f"^cairn: .*{saying}")
+        return done
+
+    def test_what_cannot_be_read_may_be_whole(self):
+        path = self.payload_files()[0]
+        aside = path.with_suffix(".aside")
+        path.rename(aside)
+        path.symlink_to(path)  # opening it fails, for root too
+        saying = "cannot be read now, and may be whole"
+        blocks = self.checked(saying, "--json").json["blocks"]
+        self.assertEqual({(block["damaged"], block["unreadable"]) for block in blocks},
+                         {(0, LAYERS * HEADS)})
+        shown = self.checked(saying).stdout
+        self.assertEqual(shown.count(f"  UNREADABLE {LAYERS * HEADS}: "), len(blocks))
+        self.assertNotIn("DAMAGED", shown)
+        path.unlink()
+        aside.rename(path)
+        self.assertIn("  good", self.good("inspect", "blocks", *self.session(), "--check").stdout)
 
     def test_fetches_of_a_trace(self):
         trace = self.directory / "trace"
@@ -68,6 +102,46 @@ class Inspect(CliTest):
             self.assertEqual(block["last_access"] is None, block["fetches"] == 0)
         self.assertIn("<canvas", page.read_text(encoding="utf-8"))
         self.refused("inspect", "blocks", *self.session(), "--html", page, saying="--trace FILE")
+
+    def test_whose_fetches_a_trace_has(self):
+        trace = self.directory / "trace"
+        self.good("ask", *self.session(), "--retrieve", "4", "--max-tokens", "3", "--trace", trace,
+                  "Who?")
+        counted = ("inspect", "blocks", "--trace", trace)
+        done = self.good(*counted, *self.session(), "--json")
+        fetches = sum(block["fetches"] for block in done.json["blocks"])
+        self.assertEqual((done.json["trace_session"], done.stderr), ("s", ""))
+        # A session that shares its blocks has what was fetched of them; another one nothing.
+        self.good("sessions", "fork", "s", "half", "--at", "100", "--store", self.store)
+        done = self.good(*counted, *self.session("half"), "--json")
+        self.assertEqual(done.json["trace_session"], "s")
+        self.assertIn(sum(block["fetches"] for block in done.json["blocks"]), range(1, fetches))
+        self.assertRegex(done.stderr, "is of session 's': counted is what that fetched of blocks")
+        self.good(*counted, *self.session("half"), "--quiet")
+        self.ingest(self.file("more.txt", random_text(900, stream=1)), name="other")
+        self.refused(*counted, *self.session("other"),
+                     saying="is of session 's', and fetched no block of session 'other'")
+        self.good("sessions", "rename", "s", "renamed", "--store", self.store)
+        self.assertEqual(self.good(*counted, *self.session("renamed"), "--json")
+                         .json["trace_session"], "renamed")
+        self.good("sessions", "delete", "renamed", "--store", self.store)
+        done = self.good(*counted, *self.session("half"), "--json")
+        self.assertIsNone(done.json["trace_session"])
+        self.assertIn("is of a session that is gone", done.stderr)
+        # In another store blocks have the same numbers.
+        self.store = self.directory / "twin"
+        self.ingest(self.directory / "text.txt", "--adapter", LANDMARK, *SMALL_STEPS)
+        self.refused(*counted, *self.session(), saying="was recorded with another store")
+        self.refused("serve", "--store", self.store, "--trace", trace,
+                     saying="was recorded with another store")
+        # One of version 1 has no end that says whose it is.
+        older = bytearray(trace.read_bytes()[:-24])
+        older[8] = 1
+        trace.write_bytes(older)
+        done = self.good(*counted, *self.session(), "--json")
+        self.assertEqual(sum(block["fetches"] for block in done.json["blocks"]), fetches)
+        self.assertIsNone(done.json["trace_session"])
+        self.assertIn("does not say which store and session it is of", done.stderr)
 
     def test_one_block_and_its_numbers(self):
         npy = self.directory / "block.npy"
@@ -128,6 +202,41 @@ class Inspect(CliTest):
         self.assertEqual(found["s"]["freed_by_delete_bytes"], payload - shared)
         freed = self.good("sessions", "delete", "s", "--store", self.store, "--json").json
         self.assertEqual(freed["freed_bytes"], payload - shared)
+
+    def test_sketches_are_told(self):
+        text = self.file("short.txt", self.text[:1500])
+        sizes = {}
+        for name, rows, options in (("none", 64, ()), ("f16", 64, ("--sketches",)),
+                                    ("few", 32, ("--sketches", "--block-tokens", "32")),
+                                    ("q8", 64, ("--sketches", "--kv-type", "q8"))):
+            self.ingest(text, "--chunk", "64", *options, name=name)
+            shown = self.show(name)
+            sketch = 2 * DIM + 2 * DIM + 4 + rows + DIM * rows // 2  # docs/format.md
+            each = sketch if name != "none" else 0
+            self.assertEqual(shown["sketch_bytes"], shown["blocks"] * LAYERS * HEADS * each)
+            sizes[name] = shown["sketch_bytes"]
+        self.good("sessions", "fork", "f16", "part", "--at", "128", "--store", self.store)
+        sizes["part"] = 128 // 64 * sizes["f16"] // self.show("f16")["blocks"]
+        sizes["s"] = 0  # with landmarks
+        layout = ("inspect", "layout", "--store", self.store)
+        found = self.good(*layout, "--json").json["sessions"]
+        self.assertEqual({one["name"]: one["sketch_bytes"] for one in found}, sizes)
+        self.assertRegex(self.good(*layout).stdout,
+                         r"(?m)^session .* sketches\n(.*\n)*none .* 0 B$")
+        said = {name: self.good("sessions", "show", name, "--store", self.store).stdout
+                for name in ("none", "q8")}
+        self.assertRegex(said["q8"], r"landmarks .*, sketches [0-9.]+ KiB, tokens")
+        self.assertNotIn("sketches", said["none"])
+        for name in ("f16", "few", "q8", "part"):
+            self.good("sessions", "delete", name, "--store", self.store)
+        self.assertNotIn("sketches", self.good(*layout).stdout)
+
+    def test_layout_counts_the_entries_of_the_catalog(self):
+        self.good("compact", "--store", self.store)
+        levels = self.good("inspect", "layout", "--store", self.store, "--json").json["levels"]
+        entries = sum(level["entries"] for level in levels if level["holds"] == "metadata")
+        verified = self.good("verify", "--store", self.store, "--json").json["entries"]
+        self.assertGreaterEqual(entries, verified)
 
     def test_where_two_sessions_part(self):
         self.good("sessions", "fork", "s", "fork", "--at", "100", "--store", self.store)

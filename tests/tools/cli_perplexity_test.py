@@ -29,6 +29,21 @@ class OnePass(CliTest):
         self.assertEqual(len(each), 399)
         self.assertAlmostEqual(sum(each) / 399, dense["mean_nll"], places=4)
 
+    def test_dense_makes_no_codes(self):
+        text = self.file("text.txt", random_text(1500))
+        base = ("perplexity", "--model", MODEL, "--json", "--per-token-nll", text)
+        windows = ("--context", "100,200", "--windows", "2", "--targets", "20")
+        for options in (("--tokens", "200"), ("--tokens", "200", "--adapter", LANDMARK),
+                        ("--attention", "dense", *windows)):
+            f16, q8 = (self.good(*base, *options, "--kv-type", kind).json
+                       for kind in ("f16", "q8"))
+            f16, q8 = ([s["nll"] for s in one.get("settings", (one,))] for one in (f16, q8))
+            self.assertEqual(q8, f16)
+        retrieval = ("--tokens", "200", "--chunk", "32", "--attention", "retrieval")
+        read, kept = (self.good(*base, *retrieval, "--kv-type", kind).json["nll"]
+                      for kind in ("q8", "f16"))
+        self.assertNotEqual(read, kept, "these are read from codes")
+
     def test_a_text_of_one_token_is_refused(self):
         self.refused("perplexity", "--model", MODEL, self.file("a.txt", "a"),
                      saying="holds 1 token; perplexity needs two")

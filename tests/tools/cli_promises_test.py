@@ -131,9 +131,9 @@ class Documents(CliTest):
                    {"sessions", "damaged", "disk_bytes"})
         self.holds("sessions", self.json("sessions", "show", "s", *store),
                    {"name", "tokens", "rows", "blocks", "payload_bytes", "commits", "extents",
-                    "history", "landmark_bytes", "token_bytes", "tail_bytes", "digest", "model",
-                    "own_bytes", "shares_with", "shared_tokens", "forks", "adapters", "options",
-                    "ingests", "turn_open", "beginning", "index"})
+                    "history", "landmark_bytes", "sketch_bytes", "token_bytes", "tail_bytes",
+                    "digest", "model", "own_bytes", "shares_with", "shared_tokens", "forks",
+                    "adapters", "options", "ingests", "turn_open", "beginning", "index"})
         self.holds("sessions", self.json("sessions", "fork", "s", "t", *store),
                    {"forked", "name", "tokens", "blocks", "shared_bytes"})
         self.holds("sessions", self.json("sessions", "rename", "t", "u", *store),

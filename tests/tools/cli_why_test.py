@@ -138,6 +138,22 @@ class Why(CliTest):
         for passage in document["passages"]:
             self.assertAlmostEqual(passage["dense_attention"], passage["attention"], delta=0.01)
 
+    def test_dense_beside_a_session_of_codes(self):
+        text = self.file("other.txt", random_text(900, stream=1))
+        for name, retrieve, options in (("codes", "16", ()),
+                                        ("gated", "4", ("--adapter", LANDMARK, *SMALL_STEPS))):
+            self.ingest(text, "--kv-type", "q8", *options, name=name)
+            asked = ("why", *self.session(name), "--retrieve", retrieve, "--max-tokens", "3",
+                     "--against", "dense")
+            document = self.good(*asked, "--json", "Who?").json
+            self.assertGreater(document["dense"]["covered"], 0)
+            for passage in document["passages"]:
+                self.assertGreater(passage["dense_attention"], 0)
+                if name == "codes":
+                    self.assertAlmostEqual(passage["dense_attention"], passage["attention"],
+                                           delta=0.01)
+            self.assertIn("full attention: ", self.good(*asked, "Who?").stdout)
+
     def test_dense_has_an_end(self):
         self.ingest(self.file("long.txt", random_text(20000, stream=1)), "--adapter", LANDMARK,
                     *SMALL_STEPS, name="long")

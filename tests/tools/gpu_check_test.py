@@ -96,6 +96,9 @@ class GpuCheck(CliTest):
         for name in ("libcublasLt.so.13", "libcublas.so.13"):
             self.assertTrue((pack / "lib" / name).is_file())
             self.assertIn("with " + str(self.directory / name), self.packing)
+        # Of one glibc: the driver's library asks for what programs do not name.
+        for name in ("libc.so.6", "librt.so.1", "libdl.so.2"):
+            self.assertTrue((pack / "lib" / name).is_file(), name)
         if "cuda:0" in self.good("doctor").stdout:
             self.skipTest("this machine has a GPU")
         results = self.directory / "results"

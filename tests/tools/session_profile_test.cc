@@ -87,6 +87,22 @@ TEST(SessionProfileTest, SeveralAdaptersAreKeptAsGivenAndCoveredInNoOrder) {
   EXPECT_NE(again.DigestText(), profile.DigestText());
 }
 
+TEST(SessionProfileTest, AModelThatAnotherProgramRunsIsNotGoneOnWith) {
+  SessionProfile profile = Read(OlderForm("null"));
+  EXPECT_TRUE(profile.CheckOwnModel("one").has_value());
+  EXPECT_EQ(profile.ToJson().find("caller"), std::string::npos);
+  profile.caller = "somebody's \"model\"";
+  const SessionProfile again = Read(profile.ToJson());
+  EXPECT_EQ(again.caller, profile.caller);
+  EXPECT_EQ(again.ToJson(), profile.ToJson());
+  const Status refused = again.CheckOwnModel("one");
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, Errc::kMismatch);
+  EXPECT_NE(refused.error().message.find("session 'one' is of the model 'somebody's \"model\"'"),
+            std::string::npos)
+      << refused.error().message;
+}
+
 TEST(SessionProfileTest, OtherTextsAreRefused) {
   for (const std::string& text : {std::string("{"), std::string("[]"), OlderForm("7")}) {
     const auto profile = SessionProfile::FromJson(text);

@@ -82,6 +82,12 @@ copy_libraries_of() {
     while read -r library; do cp -L "$library" "$PACK/lib/"; done
 }
 copy_libraries_of "$PACK"/bin/*
+# The driver's libcuda wants these, which nothing here does any more, and they must be of one glibc
+# with libc: those of a machine with an older one have what this libc lacks.
+for name in librt.so.1 libdl.so.2; do
+  library="$(dirname "$(ldd "$CAIRN" | awk '/libc\.so\.6/ { print $3 }')")/$name"
+  [[ -f "$library" ]] && cp -L "$library" "$PACK/lib/"
+done
 # Programs load this one by its name, so ldd does not know of it.
 if [[ "$CUBLASLT" == none ]]; then
   echo "pack.sh: without cuBLASLt, which products need on that machine" >&2

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/device.cuh"
 #include "tests/support/cuda_on_cpu/runtime.h"
 
 namespace cairn {
@@ -34,6 +35,22 @@ TEST_F(CudaSharedMemory, BlocksOfSixtyFourRowsFitEveryDevice) {
   EXPECT_FALSE(cuda::FitsPrefill(larger));
   cuda_on_cpu::SetSharedMemory(163 << 10);
   EXPECT_TRUE(cuda::FitsPrefill(larger));
+}
+
+__global__ void Nothing() {}
+
+TEST_F(CudaSharedMemory, ALaunchWithLessLeavesRoomForOneWithMore) {
+  const auto launch = [](int64_t bytes) {
+    return cuda::Launch(Nothing, dim3{1, 1, 1}, bytes, nullptr);
+  };
+  const auto limit = [] {
+    return cuda_on_cpu::SharedLimit(reinterpret_cast<const void*>(&Nothing));
+  };
+  ASSERT_EQ(launch(150 << 10), nullptr);
+  ASSERT_EQ(launch(50 << 10), nullptr);
+  // As a launch in another thread finds it that has asked for its memory before.
+  EXPECT_GE(limit(), size_t{150 << 10});
+  EXPECT_NE(launch(164 << 10), nullptr) << "the device has 163 KiB";
 }
 
 }  // namespace

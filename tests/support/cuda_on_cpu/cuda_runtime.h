@@ -168,6 +168,7 @@ inline unsigned __byte_perm(unsigned x, unsigned y, unsigned digits) {
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 
 struct cudaFuncAttributes {
+  size_t sharedSizeBytes;
   int ptxVersion;
 };
 enum cudaLaunchAttributeID { cudaLaunchAttributeProgrammaticStreamSerialization = 6 };
@@ -208,7 +209,8 @@ cudaError_t cudaFuncSetAttribute(void (*kernel)(Parameters...), cudaFuncAttribut
 
 template <class... Parameters>
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, void (*)(Parameters...)) {
-  *attributes = {.ptxVersion = 90};  // so that launches may overlap
+  // So that launches may overlap; what a kernel has of its own is not counted here.
+  *attributes = {.sharedSizeBytes = 0, .ptxVersion = 90};
   return cudaSuccess;
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <string_view>
 #include <utility>
 
 #include "tests/support/cuda_on_cpu/runtime_state.h"
@@ -25,7 +26,7 @@ namespace {
 
 int devices = 1;
 size_t shared_bytes = 163 << 10;
-thread_local int current_device = 0;
+thread_local uintptr_t context = 0;  // number of a device and 1; 0: none
 std::vector<std::unique_ptr<CUevent_st>> events;
 cudaError_t failed = cudaSuccess;  // of something that ran; stays
 cudaError_t last = cudaSuccess;
@@ -168,6 +169,7 @@ RuntimeCounts Counts() {
 void SetDevices(int count) { devices = count; }
 void SetSharedMemory(size_t bytes) { shared_bytes = bytes; }
 size_t MostSharedBytes() { return shared_bytes; }
+bool HasContext() { return context != 0; }
 
 void ForgetFailure() {
   const std::lock_guard lock(mutex);
@@ -241,12 +243,31 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 }
 
 cudaError_t cudaSetDevice(int device) {
-  if (device < devices) current_device = device;
+  if (device < devices) context = static_cast<uintptr_t>(device) + 1;
   return Say(device < devices ? cudaSuccess : cudaErrorInvalidDevice);
 }
 
 cudaError_t cudaGetDevice(int* device) {
-  *device = current_device;
+  *device = context == 0 ? 0 : static_cast<int>(context - 1);
+  return cudaSuccess;
+}
+
+cudaError_t cudaGetDriverEntryPointByVersion(const char* name, void** function, unsigned,
+                                             unsigned long long,
+                                             cudaDriverEntryPointQueryResult* result) {
+  int (*const get)(void**) = [](void** current) {
+    *current = reinterpret_cast<void*>(context);
+    return 0;
+  };
+  int (*const set)(void*) = [](void* current) {
+    context = reinterpret_cast<uintptr_t>(current);
+    return 0;
+  };
+  const std::string_view wanted = name;
+  *function = wanted == "cuCtxGetCurrent"   ? reinterpret_cast<void*>(get)
+              : wanted == "cuCtxSetCurrent" ? reinterpret_cast<void*>(set)
+                                            : nullptr;
+  *result = *function != nullptr ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
   return cudaSuccess;
 }
 

@@ -38,6 +38,8 @@ void SetMemory(size_t bytes);
 /// capability 8.0 has, to begin with).
 void SetSharedMemory(size_t bytes);
 size_t MostSharedBytes();
+/// Whether the calling thread has a device that is current.
+bool HasContext();
 /// After a kernel failed on purpose.
 void ForgetFailure();
 /// The call of this number from now on, of those that can fail, fails and does nothing, or says so
@@ -108,6 +110,15 @@ cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
 cudaError_t cudaSetDevice(int device);
 cudaError_t cudaGetDevice(int* device);
+enum cudaDriverEntryPointQueryResult {
+  cudaDriverEntryPointSuccess = 0,
+  cudaDriverEntryPointSymbolNotFound = 1
+};
+inline constexpr unsigned long long cudaEnableDefault = 0;
+/// Of cuCtxGetCurrent and cuCtxSetCurrent; a context is its device's number plus 1.
+cudaError_t cudaGetDriverEntryPointByVersion(const char* name, void** function, unsigned version,
+                                             unsigned long long flags,
+                                             cudaDriverEntryPointQueryResult* result);
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device);
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes);
 cudaError_t cudaMalloc(void** memory, size_t bytes);

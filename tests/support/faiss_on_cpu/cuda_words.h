@@ -15,7 +15,6 @@
 #define CUDA_VERSION 13000
 
 inline constexpr unsigned cudaHostAllocDefault = 0;
-inline constexpr unsigned cudaEventDefault = 0;
 
 inline cudaError_t cudaMallocManaged(void**, size_t) { return cudaErrorNotSupported; }
 inline cudaError_t cudaDeviceSynchronize() { return cudaErrorNotSupported; }

@@ -1,0 +1,178 @@
+"""Pasts: the memory of a model that the caller runs."""
+import array
+import ctypes
+import dataclasses
+import typing
+
+from cairn import _library
+from cairn._tokens import read_tokens, token_array
+
+
+@dataclasses.dataclass(frozen=True)
+class PastModel:
+    """What cairn has to know of a model that it does not run.
+
+    frequencies: D/2 of the rotary embedding, radians per position; D is the dimension of a head.
+    context: rows that the model was trained on. scale: of q·k, None is 1/sqrt(D). rope:
+    "half-split" rotates c with c + D/2 (Hugging Face), "interleaved" 2c with 2c + 1. mode:
+    "unmodified", or "landmark", in which every row block_tokens + 1 is a landmark.
+    """
+
+    name: str
+    layers: int
+    query_heads: int
+    kv_heads: int
+    frequencies: typing.Sequence[float]
+    context: int
+    scale: typing.Optional[float] = None
+    rope: str = "half-split"
+    mode: str = "unmodified"
+
+    @property
+    def head_dim(self):
+        """D."""
+        return 2 * len(self.frequencies)
+
+    def options(self):
+        """As the library wants it, but for the frequencies."""
+        return {"model-name": self.name, "layers": self.layers, "query-heads": self.query_heads,
+                "kv-heads": self.kv_heads, "context": self.context, "scale": self.scale,
+                "rope": self.rope, "mode": self.mode}
+
+
+class Past(_library.Handle):
+    """Queries, keys and values go in, attention comes out.
+
+    Store.past opens or makes one; this opens it, or with `create` makes it. Queries and keys are
+    handed over before the rotary embedding. A step:
+
+        past.begin(rows)
+        for layer in range(layers):
+            past.attend(layer, q, k, v, o)
+        past.end(tokens)
+    """
+
+    def __init__(self, store, name, model, *, create=False, **options):
+        super().__init__()
+        function = "cairn_past_create" if create else "cairn_past_open"
+        frequencies = (ctypes.c_double * len(model.frequencies))(*model.frequencies)
+        pointer = ctypes.c_void_p()
+        with _library.options_of({**options, **model.options()}) as handle:
+            _library.call(function, store.pointer, name.encode(), handle, frequencies,
+                          len(frequencies), ctypes.byref(pointer))
+        self._pointer = pointer
+        self._store = store  # which must stay
+        self._rows = 0
+        self._options = options
+        self.name = name
+        self.model = model
+
+    def _close(self, pointer):
+        _library.library().cairn_past_close(pointer)
+
+    def __len__(self):
+        """Rows of all steps that are ended."""
+        return _library.library().cairn_past_rows(self.pointer)
+
+    @property
+    def committed(self):
+        """Rows that are committed."""
+        return _library.library().cairn_past_committed_rows(self.pointer)
+
+    @property
+    def chunk(self):
+        """The most rows of a step."""
+        return _library.library().cairn_past_chunk(self.pointer)
+
+    def tokens(self, first=0, count=None):
+        """Tokens [first, first + count), or as many as there are."""
+        return read_tokens("cairn_past_read_tokens", self.pointer, first,
+                           len(self) if count is None else count)
+
+    def choose(self, **options):
+        """Says anew how the past is used: retrieve, sinks, recent, query_stride, selection,
+        mass_target, mass_by, sketches; what is not given is as it was opened with."""
+        with _library.options_of({**self._options, **options}) as handle:
+            _library.call("cairn_past_choose", self.pointer, handle)
+
+    def begin(self, rows):
+        """Begins a step of 1 to `chunk` rows."""
+        if not 0 < rows < 1 << 31:
+            raise ValueError(f"a step of {rows} rows: use 1 or more")
+        _library.call("cairn_past_begin", self.pointer, rows)
+        self._rows = rows
+
+    def attend(self, layer, q, k, v, out):
+        """Adds the step's keys and values of a layer, and attends. Returns `out`.
+
+        q, out: [rows, query_heads, D]; k, v: [rows, kv_heads, D]; f32 without gaps on the CPU:
+        tensors of torch, arrays of numpy, or anything else that is a buffer of floats.
+        """
+        if layer < 0:
+            raise ValueError(f"layer {layer}: layers are counted from 0")
+        queries = self._rows * self.model.query_heads * self.model.head_dim
+        keys = self._rows * self.model.kv_heads * self.model.head_dim
+        with _Floats("q", q, queries) as q_at, _Floats("k", k, keys) as k_at, \
+                _Floats("v", v, keys) as v_at, _Floats("out", out, queries, write=True) as o_at:
+            _library.call("cairn_past_attend", self.pointer, layer, q_at, k_at, v_at, o_at)
+        return out
+
+    def end(self, tokens):
+        """Ends a step of which all layers were attended; a token for each row that is no
+        landmark."""
+        numbers = token_array(tokens)
+        _library.call("cairn_past_end", self.pointer, numbers, len(numbers))
+        self._rows = 0
+
+    def abort(self):
+        """Undoes an open step, and nothing else."""
+        _library.call("cairn_past_abort", self.pointer)
+        self._rows = 0
+
+    def commit(self):
+        """Makes all steps so far durable, in one atomic step over all layers."""
+        _library.call("cairn_past_commit", self.pointer)
+
+    def revert(self):
+        """Returns to the last commit."""
+        _library.call("cairn_past_revert", self.pointer)
+        self._rows = 0
+
+
+class _Floats:
+    """The address of `count` floats in a row, while they are looked at."""
+
+    def __init__(self, what, values, count, write=False):
+        self._view = None
+        if hasattr(values, "data_ptr"):  # a tensor
+            kind, given = str(values.dtype), values.numel()
+            good = kind == "torch.float32" and values.device.type == "cpu" \
+                and values.is_contiguous()
+            self._address = values.data_ptr()
+        else:
+            self._view = memoryview(values)
+            kind, given = self._view.format, self._view.nbytes // self._view.itemsize
+            good = kind == "f" and self._view.c_contiguous
+            if write and self._view.readonly:
+                raise ValueError(f"{what} cannot be written to")
+            self._address = None
+        if not good:
+            raise ValueError(f"{what}: numbers of type {kind}; give f32 without gaps on the CPU")
+        if given != count:
+            raise ValueError(f"{what} has {given} numbers; this step needs {count}")
+
+    def __enter__(self):
+        if self._address is None:
+            return self._buffer_address()
+        return self._address
+
+    def __exit__(self, *_exception):
+        if self._view is not None:
+            self._view.release()
+
+    def _buffer_address(self):
+        if self._view.readonly:  # ctypes takes none such without a copy
+            self._copy = array.array("f", self._view.cast("B").cast("f"))
+            return self._copy.buffer_info()[0]
+        flat = self._view.cast("B")
+        return ctypes.addressof((ctypes.c_char * flat.nbytes).from_buffer(flat))
