@@ -113,9 +113,12 @@ def set_threads(threads):
     call("cairn_set_threads", threads)
 
 
-def encode(text):
-    """Text or a path for the library: UTF-8, or bytes as they are."""
-    return text if isinstance(text, bytes) else os.fsencode(text)
+def c_text(text):
+    """Text or a path as the library takes it: UTF-8, or bytes as they are, without a zero."""
+    data = text if isinstance(text, bytes) else os.fsencode(text)
+    if b"\0" in data:
+        raise ValueError(f"{text!r} has a zero in it, where it would end")
+    return data
 
 
 @contextlib.contextmanager
@@ -129,7 +132,7 @@ def options_of(options):
                 continue
             if isinstance(value, bool):
                 value = "true" if value else "false"
-            call("cairn_options_set", handle, name.replace("_", "-").encode(), str(value).encode())
+            call("cairn_options_set", handle, c_text(name.replace("_", "-")), c_text(str(value)))
         yield handle
     finally:
         library().cairn_options_free(handle)
@@ -162,8 +165,7 @@ class Callback:
 class Handle:
     """What is opened and closed: a context manager around a pointer. Subclasses say _close."""
 
-    def __init__(self):
-        self._pointer = None
+    _pointer = None  # of what could not be opened, too
 
     @property
     def pointer(self):
@@ -183,3 +185,7 @@ class Handle:
 
     def __exit__(self, *_exception):
         self.close()
+
+    def __del__(self):
+        with contextlib.suppress(Exception):  # nobody is there to be told
+            self.close()

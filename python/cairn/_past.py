@@ -53,12 +53,11 @@ class Past(_library.Handle):
     """
 
     def __init__(self, store, name, model, *, create=False, **options):
-        super().__init__()
         function = "cairn_past_create" if create else "cairn_past_open"
         frequencies = (ctypes.c_double * len(model.frequencies))(*model.frequencies)
         pointer = ctypes.c_void_p()
         with _library.options_of({**options, **model.options()}) as handle:
-            _library.call(function, store.pointer, name.encode(), handle, frequencies,
+            _library.call(function, store.pointer, _library.c_text(name), handle, frequencies,
                           len(frequencies), ctypes.byref(pointer))
         self._pointer = pointer
         self._store = store  # which must stay

@@ -12,11 +12,10 @@ class Model(_library.Handle):
     in memory. Option: device ("cuda:0")."""
 
     def __init__(self, file, adapters=(), **options):
-        super().__init__()
-        names = [_library.encode(adapter) for adapter in adapters]
+        names = [_library.c_text(adapter) for adapter in adapters]
         pointer = ctypes.c_void_p()
         with _library.options_of(options) as handle:
-            _library.call("cairn_model_load_with", _library.encode(file),
+            _library.call("cairn_model_load_with", _library.c_text(file),
                           (ctypes.c_char_p * len(names))(*names), len(names), handle,
                           ctypes.byref(pointer))
         self._pointer = pointer
@@ -56,11 +55,10 @@ class Session(_library.Handle):
     """
 
     def __init__(self, store, name, model, *, create=False, **options):
-        super().__init__()
         function = "cairn_session_create" if create else "cairn_session_open"
         pointer = ctypes.c_void_p()
         with _library.options_of(options) as handle:
-            _library.call(function, store.pointer, model.pointer, name.encode(), handle,
+            _library.call(function, store.pointer, model.pointer, _library.c_text(name), handle,
                           ctypes.byref(pointer))
         self._pointer = pointer
         self._owners = (store, model)  # which must stay
@@ -90,7 +88,7 @@ class Session(_library.Handle):
         data = text.encode() if isinstance(text, str) else text
         callback = _library.Callback(_library.ProgressFn, progress)
         callback.call("cairn_session_read", self.pointer, data, len(data),
-                      None if source is None else source.encode(), callback.pointer, None)
+                      None if source is None else _library.c_text(source), callback.pointer, None)
 
     def append(self, tokens):
         """Appends tokens as they are; scratch until a commit."""
@@ -106,7 +104,7 @@ class Session(_library.Handle):
 
     def ask(self, question, max_tokens=128, keep=False, on_text=None):
         """Asks and answers, as `cairn ask` does; leaves the session as it was unless `keep`."""
-        return self._answer(on_text, "cairn_session_ask", question.encode(), max_tokens,
+        return self._answer(on_text, "cairn_session_ask", _library.c_text(question), max_tokens,
                             _KEEP if keep else 0)
 
     def commit(self):

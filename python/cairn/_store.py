@@ -26,11 +26,10 @@ class Store(_library.Handle):
     """
 
     def __init__(self, directory, *, create=False, read_only=False, **options):
-        super().__init__()
         flags = (_CREATE if create else 0) | (_READ_ONLY if read_only else 0)
         pointer = ctypes.c_void_p()
         with _library.options_of(options) as handle:
-            _library.call("cairn_store_open", _library.encode(directory), flags, handle,
+            _library.call("cairn_store_open", _library.c_text(directory), flags, handle,
                           ctypes.byref(pointer))
         self._pointer = pointer
 
@@ -50,11 +49,11 @@ class Store(_library.Handle):
 
     def fork(self, source, name):
         """Makes a session that shares all the committed past of another one."""
-        _library.call("cairn_store_fork", self.pointer, source.encode(), name.encode())
+        _library.call("cairn_store_fork", self.pointer, _library.c_text(source), _library.c_text(name))
 
     def delete(self, name):
         """Removes a session, and frees what no other one shares."""
-        _library.call("cairn_store_delete", self.pointer, name.encode())
+        _library.call("cairn_store_delete", self.pointer, _library.c_text(name))
 
     def verify(self, session=None):
         """Reads all that is stored, or of one session, and checks it: a list of Damage."""
@@ -66,7 +65,7 @@ class Store(_library.Handle):
         callback = _library.Callback(_library.DamageFn, each)
         try:
             callback.call("cairn_store_verify", self.pointer,
-                          None if session is None else session.encode(), callback.pointer, None)
+                          None if session is None else _library.c_text(session), callback.pointer, None)
         except Corruption:
             if not found:
                 raise

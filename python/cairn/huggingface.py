@@ -132,6 +132,8 @@ class Memory:
         if len(self.past) != self.past.committed:
             raise ValueError(f"'{self.past.name}' has tokens that are not committed; commit or "
                              f"revert first")
+        if max_tokens < 1:
+            raise ValueError(f"an answer of {max_tokens} tokens: use 1 or more")
         stop = self._stop() if stop is None else set(stop)
         answer = []
         self.past.choose(selection="per-token")
@@ -139,14 +141,15 @@ class Memory:
             logits = self.append(prompt)
             if logits is None:
                 raise ValueError("the prompt has no tokens")
-            while len(answer) < max_tokens:
+            done = False
+            while not done:
                 token = int(logits.argmax() if sample is None else sample(logits))
                 if token in stop:
                     break
                 answer.append(token)
-                if on_token is not None and on_token(token):
-                    break
-                logits = self.append([token])
+                done = len(answer) == max_tokens or bool(on_token and on_token(token))
+                if keep or not done:
+                    logits = self.append([token])
             if keep:
                 self.past.commit()
         finally:
@@ -281,5 +284,5 @@ def _fingerprint(model):
         hashed.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
         flat = weight.detach().reshape(-1)
         some = flat[::max(1, flat.numel() // 61)][:64].float().cpu()
-        hashed.update(some.numpy().tobytes())
+        hashed.update(bytes(some.contiguous().view(torch.uint8).tolist()))
     return hashed.hexdigest()[:16]

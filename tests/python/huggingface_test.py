@@ -109,8 +109,12 @@ class HuggingFace(unittest.TestCase):
             self.assertEqual(memory.generate([7], 6, stop=wanted[2:3]), wanted[:2])
             self.assertEqual(memory.generate([7], 6, stop=(), on_token=lambda _: True), wanted[:1])
             self.assertEqual(memory.generate([7], 3, stop=(), sample=lambda _: 9), [9, 9, 9])
-            memory.generate([7], 6, stop=(), keep=True)
-            self.assertEqual(memory.past.tokens(TOKENS), [7] + wanted)
+            with self.assertRaises(ValueError):
+                memory.generate([7], 0)
+            memory.generate([7], 6, stop=(), keep=True, on_token=lambda token: token == wanted[3])
+            kept = [7] + wanted[:wanted.index(wanted[3]) + 1]
+            self.assertEqual(memory.past.tokens(TOKENS), kept)
+            self.assertEqual(memory.past.committed, TOKENS + len(kept))
 
     def test_only_the_model_it_was_made_with_goes_on(self):
         with huggingface.Memory(small_model("Llama"), self.store, "mine", **ALL):
@@ -128,6 +132,7 @@ class HuggingFace(unittest.TestCase):
     def test_models_that_it_cannot_serve_are_refused(self):
         for kind, config, why in (("Gemma2", {"head_dim": 16}, "softcap"),
                                   ("Phi", {}, "8 of 16 dimensions"),
+                                  ("SmolLM3", {"no_rope_layers": [1, 0]}, "logits are off"),
                                   ("Gemma3", {}, "rotary frequencies"),
                                   ("GPT2", {}, "rotary frequencies"),
                                   ("Llama", {"rope_parameters": {
@@ -152,7 +157,7 @@ class HuggingFace(unittest.TestCase):
         model = small_model("Llama")
         with huggingface.Memory(model, self.store, "whole", **ALL) as memory:
             memory.read(self.tokens[:64])
-            hook = model.model.layers[1].register_forward_pre_hook(self.fail)
+            hook = model.model.layers[1].register_forward_pre_hook(self.break_off)
             with self.assertRaisesRegex(RuntimeError, "on purpose"):
                 memory.append(self.tokens[64:96])
             hook.remove()
@@ -160,7 +165,7 @@ class HuggingFace(unittest.TestCase):
             self.assert_close(memory.append(self.tokens[64:]), logits_of_own(model, self.tokens))
 
     @staticmethod
-    def fail(*_arguments):
+    def break_off(*_arguments):
         raise RuntimeError("on purpose")
 
 

@@ -86,6 +86,8 @@ class Sessions(InAStore):
         self.assertEqual(self.session.generate("and", 1, temperature=0.8, seed=3,
                                                on_text=lambda piece: True).count("\0"), 0)
         self.assertIsInstance(text, str)
+        with self.assertRaisesRegex(ValueError, "has a zero"):
+            self.session.ask("Who\0?")
         for bad in ([-1], [1 << 32]):
             with self.assertRaisesRegex(ValueError, "no token"):
                 self.session.append(bad)
@@ -114,6 +116,9 @@ class Sessions(InAStore):
             cairn.Store(self.path)
         self.session.close()
         self.session.close()
+        # What nobody has any more is closed.
+        self.store.session("other", self.model)
+        self.store.session("other", self.model).close()
         with self.assertRaisesRegex(ValueError, "is closed"):
             len(self.session)
 
