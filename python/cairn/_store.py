@@ -49,7 +49,8 @@ class Store(_library.Handle):
 
     def fork(self, source, name):
         """Makes a session that shares all the committed past of another one."""
-        _library.call("cairn_store_fork", self.pointer, _library.c_text(source), _library.c_text(name))
+        _library.call("cairn_store_fork", self.pointer, _library.c_text(source),
+                      _library.c_text(name))
 
     def delete(self, name):
         """Removes a session, and frees what no other one shares."""
@@ -65,7 +66,8 @@ class Store(_library.Handle):
         callback = _library.Callback(_library.DamageFn, each)
         try:
             callback.call("cairn_store_verify", self.pointer,
-                          None if session is None else _library.c_text(session), callback.pointer, None)
+                          None if session is None else _library.c_text(session),
+                          callback.pointer, None)
         except Corruption:
             if not found:
                 raise
