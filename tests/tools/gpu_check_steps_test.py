@@ -318,7 +318,8 @@ class Figures(FakePack):
             "attention in one launch, of a copy's rate, f16": ("93.0 %", "≥ 90.0 %", "holds"),
             "attention in one launch, of 4.8 TB/s, f16": ("83.3 %", "≥ 90.0 %", "does not hold"),
             "attention of a token, a launch a layer, f16": ("41.0 %", "", ""),
-            "attention in one launch, of a copy's rate, q8": ("89.9 %", "≥ 90.0 %", "does not hold"),
+            "attention in one launch, of a copy's rate, q8":
+                ("89.9 %", "≥ 90.0 %", "does not hold"),
             "attention in one launch, of 4.8 TB/s, q8": ("", "≥ 90.0 %", "not measured"),
             "attention of a token, a launch a layer, q8": ("41.0 %", "", ""),
             "memory, by a copy on the device": ("4.25 TB/s", "", ""),

@@ -57,8 +57,8 @@ within() {
 }
 
 # check STEP NAME LIMIT COMMAND...: runs it for so many seconds at most, and no longer than is left;
-# its output is kept. EXITED is the exit code, 124 if it was ended. With NOTED the last line of that is in the summary too; of a test that failed
-# it is the first failure.
+# its output is kept. EXITED is the exit code, 124 if it was ended. With NOTED the last line of that
+# output is in the summary too; of a test that failed it is the first failure.
 check() {
   local step="$1" name="$2" limit="${CAIRN_CHECK_LIMIT:-$3}" left start=$SECONDS code said
   local said_in="$RESULTS/$1-$2.txt"
