@@ -105,14 +105,21 @@ void DeviceRelease::operator()(std::byte* memory) const {
   (void)cudaFree(memory);
 }
 
-void DeviceRelease::operator()(CUevent_st* event) const { (void)cudaEventDestroy(event); }
+void DeviceRelease::operator()(CUevent_st* event) const {
+  (void)device->Use();
+  (void)cudaEventDestroy(event);
+}
 
 void DeviceRelease::operator()(CUstream_st* stream) const {
+  (void)device->Use();
   (void)cudaStreamSynchronize(stream);
   (void)cudaStreamDestroy(stream);
 }
 
-void DeviceRelease::operator()(CUgraphExec_st* graph) const { (void)cudaGraphExecDestroy(graph); }
+void DeviceRelease::operator()(CUgraphExec_st* graph) const {
+  (void)device->Use();
+  (void)cudaGraphExecDestroy(graph);
+}
 
 void PinnedRelease::operator()(std::byte* memory) const {
   (void)device->Use();

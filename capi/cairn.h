@@ -276,7 +276,8 @@ CAIRN_API cairn_status cairn_past_choose(cairn_past* past, const cairn_options* 
 CAIRN_API cairn_status cairn_past_begin(cairn_past* past, uint32_t rows);
 /* Adds the step's keys and values of one layer to the past, and attends: each row to itself, to
  * those before it in the step, and to what is chosen of the past. `q`, `o`: [rows, query-heads, D];
- * `k`, `v`: [rows, kv-heads, D]; f32 without gaps. Layers in any order, each once a step. */
+ * `k`, `v`: [rows, kv-heads, D]; f32 without gaps, finite, and `o` apart from the others. Layers in
+ * any order, each once a step. */
 CAIRN_API cairn_status cairn_past_attend(cairn_past* past, uint32_t layer, const float* q,
                                          const float* k, const float* v, float* o);
 /* Ends a step of which all layers were attended. `tokens`: of each row that is not a landmark, any

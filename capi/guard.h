@@ -4,6 +4,7 @@
 
 #include <exception>
 #include <new>
+#include <utility>
 
 #include "base/device.h"
 #include "base/error.h"
@@ -37,5 +38,23 @@ cairn_status Guard(Body&& body) noexcept {
     return Keep(CAIRN_INTERNAL, "an exception of no known kind");
   }
 }
+
+/// Goes back, by a function of Status, unless what was begun came to an end. Arguments are looked
+/// at before: one that is refused changes nothing.
+template <class Back>
+class Undo {
+ public:
+  explicit Undo(Back back) : back_(std::move(back)) {}
+  Undo(const Undo&) = delete;
+  Undo& operator=(const Undo&) = delete;
+  ~Undo() {
+    if (!done_) Guard(back_);
+  }
+  void Done() { done_ = true; }
+
+ private:
+  Back back_;
+  bool done_ = false;
+};
 
 }  // namespace cairn::capi

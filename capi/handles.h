@@ -54,6 +54,8 @@ struct cairn_past {
 
 namespace cairn::capi {
 
+/// Deletes a session that was being made and did not come to be.
+Status TakeBack(SessionCatalog& catalog, const std::string& name);
 /// kInvalidArgument or kBusy if no session of this name can be opened in the store now.
 Status CheckCanOpen(const cairn_store& store, const char* name);
 /// What the functions that read tokens do.

@@ -1,5 +1,8 @@
 // Pasts: sessions of models that the caller runs.
 #include <algorithm>
+#include <cmath>
+#include <functional>
+#include <tuple>
 
 #include "capi/guard.h"
 #include "capi/handles.h"
@@ -17,10 +20,35 @@ Status Revert(cairn_past& past) {
   return Ok();
 }
 
-/// Passes an error on, once the past is at its last commit.
-Status OrRevert(cairn_past& past, Status status) {
-  if (!status.has_value()) (void)Guard([&] { return Revert(past); });
-  return status;
+/// The numbers of a step's attention: queries, keys, values, and what is written.
+struct StepNumbers {
+  const float *q, *k, *v;
+  float* o;
+};
+
+bool Overlap(const float* a, int64_t a_count, const float* b, int64_t b_count) {
+  const std::less<const float*> before;
+  return before(a, b + b_count) && before(b, a + a_count);
+}
+
+/// kInvalidArgument if queries, keys or values are not finite, or lie where `o` is written.
+Status CheckNumbers(const cairn_past& past, const StepNumbers& step) {
+  const SessionShape& shape = past.session->shape();
+  const int64_t rows = past.step_rows;
+  const int64_t queries = rows * shape.query_heads * shape.block.head_dim;
+  const int64_t keys = rows * shape.kv_heads * shape.block.head_dim;
+  for (const auto& [name, numbers, count] :
+       {std::tuple("q", step.q, queries), {"k", step.k, keys}, {"v", step.v, keys}}) {
+    if (Overlap(numbers, count, step.o, queries)) {
+      return Fail(Errc::kInvalidArgument, "{} and o overlap; give o numbers of its own", name);
+    }
+    const float* const end = numbers + count;
+    const float* const bad = std::find_if(numbers, end, [](float x) { return !std::isfinite(x); });
+    if (bad == end) continue;
+    return Fail(Errc::kInvalidArgument, "{} has {} in row {} of the step of '{}'", name, *bad,
+                (bad - numbers) / (count / rows), past.name);
+  }
+  return Ok();
 }
 
 Status CheckStep(const cairn_past& past, bool open) {
@@ -65,8 +93,10 @@ Result<std::unique_ptr<cairn_past>> Open(cairn_store& store, const char* name,
   const SessionShape shape = model.Shape(past->profile);
   CAIRN_TRY(engine.OpenTiers(shape, session_options));
   if (create) {
+    Undo unmake([&] { return TakeBack(engine.catalog(), name); });
     CAIRN_TRY(past->session,
               engine.CreateSession(name, shape, session_options, past->profile.ToJson()));
+    unmake.Done();
   } else {
     CAIRN_TRY(past->session, engine.OpenSession(name, shape, session_options));
     past->session->SettleFirst();
@@ -94,8 +124,7 @@ Status Begin(cairn_past& past, uint32_t rows) {
   return Ok();
 }
 
-Status Attend(cairn_past& past, uint32_t layer, const float* q, const float* k, const float* v,
-              float* o) {
+Status Attend(cairn_past& past, uint32_t layer, const StepNumbers& step) {
   CAIRN_TRY(CheckStep(past, true));
   if (layer >= past.attended.size()) {
     return Fail(Errc::kInvalidArgument, "layer {}: '{}' has {}, counted from 0", layer, past.name,
@@ -105,8 +134,12 @@ Status Attend(cairn_past& past, uint32_t layer, const float* q, const float* k, 
     return Fail(Errc::kInvalidArgument, "layer {} has been attended in this step of '{}'", layer,
                 past.name);
   }
+  CAIRN_TRY(CheckNumbers(past, step));
+  Undo undo([&] { return Revert(past); });
+  CAIRN_TRY(past.session->Attend(static_cast<int32_t>(layer), step.q, step.k, step.v, step.o));
   past.attended[layer] = true;
-  return OrRevert(past, past.session->Attend(static_cast<int32_t>(layer), q, k, v, o));
+  undo.Done();
+  return Ok();
 }
 
 Status End(cairn_past& past, std::span<const uint32_t> tokens) {
@@ -123,9 +156,11 @@ Status End(cairn_past& past, std::span<const uint32_t> tokens) {
     return Fail(Errc::kInvalidArgument, "{} tokens for a step of {} rows of '{}': give {}",
                 tokens.size(), past.step_rows, past.name, needed);
   }
-  CAIRN_TRY(OrRevert(past, session.EndStep()));
+  Undo undo([&] { return Revert(past); });
+  CAIRN_TRY(session.EndStep());
   past.step_rows = 0;
   session.AddTokens(tokens);
+  undo.Done();
   return Ok();
 }
 
@@ -204,7 +239,7 @@ cairn_status cairn_past_attend(cairn_past* past, uint32_t layer, const float* q,
                                const float* v, float* o) {
   return Guard([&]() -> Status {
     CAIRN_TRY(Given({{past, "past"}, {q, "q"}, {k, "k"}, {v, "v"}, {o, "o"}}));
-    return cairn::capi::Attend(*past, layer, q, k, v, o);
+    return cairn::capi::Attend(*past, layer, {q, k, v, o});
   });
 }
 

@@ -14,23 +14,6 @@ Status Revert(Workspace& workspace) {
   return workspace.session().Revert();
 }
 
-/// Returns a session to its last commit unless what was begun came to an end. Arguments are looked
-/// at before: one that is refused changes nothing.
-class Undo {
- public:
-  explicit Undo(Workspace& workspace) : workspace_(workspace) {}
-  Undo(const Undo&) = delete;
-  Undo& operator=(const Undo&) = delete;
-  ~Undo() {
-    if (!done_) Guard([&] { return Revert(workspace_); });
-  }
-  void Done() { done_ = true; }
-
- private:
-  Workspace& workspace_;
-  bool done_ = false;
-};
-
 std::string NameOf(const std::optional<int32_t>& device) {
   return device.has_value() ? fmt::format("on cuda:{}", *device) : "on no device";
 }
@@ -58,7 +41,10 @@ Result<std::unique_ptr<cairn_session>> Open(cairn_store& store, cairn_model& mod
   Engine& engine = *store.engine;
   if (create) {
     const bool raw = options != nullptr && options->raw;
+    CAIRN_TRY(engine.catalog().CheckFree(name));
+    Undo unmake([&] { return TakeBack(engine.catalog(), name); });
     CAIRN_TRY(session->workspace, Workspace::CreateIn(run, raw, engine, *model.loaded));
+    unmake.Done();
   } else {
     CAIRN_TRY(session->workspace, Workspace::OpenIn(run, engine, *model.loaded));
   }
@@ -71,7 +57,7 @@ Status Read(Workspace& workspace, std::string_view text, const char* source,
             cairn_progress_fn progress, void* user) {
   auto record = Reader::RecordOf(text, source != nullptr ? source : "a text", 0);
   if (text.empty()) return Fail(Errc::kInvalidArgument, "{} holds no tokens", record.source);
-  Undo undo(workspace);
+  Undo undo([&] { return Revert(workspace); });
   Reader reader(workspace);
   CAIRN_TRY(workspace.ChooseAsReading());
   CAIRN_TRY(const bool unread, reader.BeginOrGoOn(std::move(record), false));
@@ -94,7 +80,7 @@ void EndText(Workspace& workspace) { workspace.profile().EndText(workspace.sessi
 Status Append(cairn_session& session, std::span<const uint32_t> tokens) {
   CAIRN_TRY(CheckTokens(*session.model, tokens));
   Workspace& workspace = *session.workspace;
-  Undo undo(workspace);
+  Undo undo([&] { return Revert(workspace); });
   CAIRN_TRY(workspace.ChooseAsReading());
   EndText(workspace);
   CAIRN_TRY(workspace.runner().Feed(tokens, nullptr));
@@ -126,7 +112,7 @@ Status Generate(Workspace& workspace, const std::string& prompt, uint64_t max_to
                 Sampler& sampler, cairn_text_fn piece, void* user) {
   CAIRN_TRY(CheckMost(max_tokens));
   if (prompt.empty()) return Fail(Errc::kInvalidArgument, "the text to go on from is empty");
-  Undo undo(workspace);
+  Undo undo([&] { return Revert(workspace); });
   EndText(workspace);
   CAIRN_TRY(auto conversation, Conversation::OpenPlain(workspace));
   CAIRN_TRY(Answer(conversation, prompt, max_tokens, sampler, piece, user));
@@ -147,7 +133,7 @@ Status Ask(cairn_session& session, const std::string& question, uint64_t max_tok
                 "session '{}' has {} tokens that are not committed; commit or revert first",
                 session.name, scratch);
   }
-  Undo undo(workspace);
+  Undo undo([&] { return Revert(workspace); });
   CAIRN_TRY(auto conversation, Conversation::Open(workspace));
   Sampler greedy;
   CAIRN_TRY(Answer(conversation, question, max_tokens, greedy, piece, user));

@@ -45,6 +45,12 @@ Status Verify(const cairn_store& store, const char* session, cairn_damage_fn eac
 
 }  // namespace
 
+Status TakeBack(SessionCatalog& catalog, const std::string& name) {
+  CAIRN_TRY(const auto record, catalog.Find(name));
+  if (record.commits == 0) CAIRN_TRY(catalog.Delete(name));
+  return Ok();
+}
+
 Status CheckCanOpen(const cairn_store& store, const char* name) {
   if (store.read_only) {
     return Fail(Errc::kInvalidArgument, "the store {} is open for reading only", store.run.store);

@@ -12,8 +12,9 @@ constexpr size_t kPassageCharacters = 400;
 Status NamedTrace::CheckStore(uint64_t identity) const {
   if (source.store == 0 || identity == 0 || source.store == identity) return Ok();
   return Fail(Errc::kMismatch,
-              "the trace {} was recorded with another store: its blocks are others, though they "
-              "have the same numbers. Name that store, or record a trace with this one",
+              "the trace {} was recorded with another store, or with one that this is a backup of: "
+              "blocks of the same numbers need not be the same. Name that store, or record a trace "
+              "with this one",
               path);
 }
 

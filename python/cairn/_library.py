@@ -3,8 +3,10 @@ import contextlib
 import ctypes
 import functools
 import os
+import signal
+import threading
 
-from cairn._errors import error_of
+from cairn._errors import Busy, error_of
 
 SONAME = "libcairn.so.0"
 
@@ -95,12 +97,39 @@ def library():
     return loaded
 
 
+@contextlib.contextmanager
+def _held(handles):
+    """While nobody else uses these; Busy if somebody does."""
+    taken = []
+    try:
+        for lock in {id(lock): lock for handle in handles for lock in handle.locks}.values():
+            if not lock.acquire(blocking=False):
+                raise Busy("it is in use: by another thread, or by the call whose callback this is")
+            taken.append(lock)
+        yield
+    finally:
+        for lock in taken:
+            lock.release()
+
+
 def call(name, *arguments):
-    """Calls a function that returns a code; raises what the code says."""
+    """Calls a function that returns a code, with pointers in place of handles; raises what the
+    code says."""
     loaded = library()
-    status = getattr(loaded, name)(*arguments)
-    if status != 0:
-        raise error_of(status, loaded.cairn_last_error().decode(errors="replace"))
+    with _held([argument for argument in arguments if isinstance(argument, Handle)]):
+        status = getattr(loaded, name)(*map(_pointer_of, arguments))
+        if status != 0:
+            raise error_of(status, loaded.cairn_last_error().decode(errors="replace"))
+
+
+def ask(name, handle):
+    """What a function says of a handle that cannot fail."""
+    with _held([handle]):
+        return getattr(library(), name)(handle.pointer)
+
+
+def _pointer_of(argument):
+    return argument.pointer if isinstance(argument, Handle) else argument
 
 
 def version():
@@ -113,9 +142,12 @@ def set_threads(threads):
     call("cairn_set_threads", threads)
 
 
-def encode(text):
-    """Text or a path for the library: UTF-8, or bytes as they are."""
-    return text if isinstance(text, bytes) else os.fsencode(text)
+def c_text(text):
+    """Text or a path as the library takes it: UTF-8, or bytes as they are, without a zero."""
+    data = text if isinstance(text, bytes) else os.fsencode(text)
+    if b"\0" in data:
+        raise ValueError(f"{text!r} has a zero in it, where it would end")
+    return data
 
 
 @contextlib.contextmanager
@@ -129,41 +161,65 @@ def options_of(options):
                 continue
             if isinstance(value, bool):
                 value = "true" if value else "false"
-            call("cairn_options_set", handle, name.replace("_", "-").encode(), str(value).encode())
+            call("cairn_options_set", handle, c_text(name.replace("_", "-")), c_text(str(value)))
         yield handle
     finally:
         library().cairn_options_free(handle)
 
 
 class Callback:
-    """A Python function as a callback. What it raises stops the call and is raised behind it."""
+    """A Python function as a callback. What it raises stops the call and is raised behind it; so
+    does Ctrl-C."""
 
     def __init__(self, kind, function):
         self.raised = None
 
         def guarded(_user, *arguments):
             try:
-                return 1 if function(*arguments) else 0
+                return 1 if function(*arguments) or self.raised is not None else 0
             except BaseException as error:  # ctypes would print it and go on
                 self.raised = error
                 return 1
 
-        self.pointer = kind(guarded) if function is not None else kind()
+        self.pointer = kind(guarded)
 
     def call(self, name, *arguments):
         """As the function `call`, with this as one of the arguments."""
         try:
-            call(name, *arguments)
+            with self._interrupts():
+                call(name, *arguments)
         finally:
             if self.raised is not None:
                 raise self.raised
 
+    @contextlib.contextmanager
+    def _interrupts(self):
+        """Ctrl-C is remembered: were it raised at the door of a callback, ctypes would lose it."""
+        usual = signal.default_int_handler
+        if threading.current_thread() is not threading.main_thread() \
+                or signal.getsignal(signal.SIGINT) is not usual:
+            yield
+            return
+
+        def remember(*_signal):
+            self.raised = self.raised or KeyboardInterrupt()
+
+        signal.signal(signal.SIGINT, remember)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, usual)
+
 
 class Handle:
-    """What is opened and closed: a context manager around a pointer. Subclasses say _close."""
+    """What is opened and closed: a context manager around a pointer. Subclasses say _close.
 
-    def __init__(self):
-        self._pointer = None
+    Of a store, its sessions and the models that these use one call at a time is made, as cairn.h
+    wants it: `locks` are those of all that a call with this touches.
+    """
+
+    _pointer = None  # of what could not be opened, too
+    locks = ()
 
     @property
     def pointer(self):
@@ -175,11 +231,16 @@ class Handle:
     def close(self):
         """Closes it; again is fine."""
         if self._pointer is not None:
-            self._close(self._pointer)
-            self._pointer = None
+            with _held([self]):
+                self._close(self._pointer)
+                self._pointer = None
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_exception):
         self.close()
+
+    def __del__(self):
+        with contextlib.suppress(Exception):  # nobody is there to be told
+            self.close()

@@ -2,6 +2,7 @@
 import array
 import ctypes
 import dataclasses
+import math
 import typing
 
 from cairn import _library
@@ -53,17 +54,18 @@ class Past(_library.Handle):
     """
 
     def __init__(self, store, name, model, *, create=False, **options):
-        super().__init__()
         function = "cairn_past_create" if create else "cairn_past_open"
         frequencies = (ctypes.c_double * len(model.frequencies))(*model.frequencies)
         pointer = ctypes.c_void_p()
         with _library.options_of({**options, **model.options()}) as handle:
-            _library.call(function, store.pointer, name.encode(), handle, frequencies,
+            _library.call(function, store, _library.c_text(name), handle, frequencies,
                           len(frequencies), ctypes.byref(pointer))
         self._pointer = pointer
         self._store = store  # which must stay
+        self.locks = store.locks
         self._rows = 0
         self._options = options
+        self.chosen = {}  # what was said by choose, last
         self.name = name
         self.model = model
 
@@ -72,94 +74,98 @@ class Past(_library.Handle):
 
     def __len__(self):
         """Rows of all steps that are ended."""
-        return _library.library().cairn_past_rows(self.pointer)
+        return _library.ask("cairn_past_rows", self)
 
     @property
     def committed(self):
         """Rows that are committed."""
-        return _library.library().cairn_past_committed_rows(self.pointer)
+        return _library.ask("cairn_past_committed_rows", self)
 
     @property
     def chunk(self):
         """The most rows of a step."""
-        return _library.library().cairn_past_chunk(self.pointer)
+        return _library.ask("cairn_past_chunk", self)
 
     def tokens(self, first=0, count=None):
         """Tokens [first, first + count), or as many as there are."""
-        return read_tokens("cairn_past_read_tokens", self.pointer, first,
+        return read_tokens("cairn_past_read_tokens", self, first,
                            len(self) if count is None else count)
 
     def choose(self, **options):
         """Says anew how the past is used: retrieve, sinks, recent, query_stride, selection,
         mass_target, mass_by, sketches; what is not given is as it was opened with."""
         with _library.options_of({**self._options, **options}) as handle:
-            _library.call("cairn_past_choose", self.pointer, handle)
+            _library.call("cairn_past_choose", self, handle)
+        self.chosen = options
 
     def begin(self, rows):
         """Begins a step of 1 to `chunk` rows."""
         if not 0 < rows < 1 << 31:
             raise ValueError(f"a step of {rows} rows: use 1 or more")
-        _library.call("cairn_past_begin", self.pointer, rows)
+        _library.call("cairn_past_begin", self, rows)
         self._rows = rows
 
     def attend(self, layer, q, k, v, out):
         """Adds the step's keys and values of a layer, and attends. Returns `out`.
 
         q, out: [rows, query_heads, D]; k, v: [rows, kv_heads, D]; f32 without gaps on the CPU:
-        tensors of torch, arrays of numpy, or anything else that is a buffer of floats.
+        tensors of torch, arrays of numpy, or anything else that is a buffer of floats. What has
+        one dimension, or two, is taken as it lies.
         """
-        if layer < 0:
-            raise ValueError(f"layer {layer}: layers are counted from 0")
-        queries = self._rows * self.model.query_heads * self.model.head_dim
-        keys = self._rows * self.model.kv_heads * self.model.head_dim
+        if not 0 <= layer < self.model.layers:
+            raise ValueError(f"layer {layer}: there are {self.model.layers}, counted from 0")
+        if self._rows == 0:
+            raise ValueError(f"no step of '{self.name}' is open; begin one")
+        queries = (self._rows, self.model.query_heads, self.model.head_dim)
+        keys = (self._rows, self.model.kv_heads, self.model.head_dim)
         with _Floats("q", q, queries) as q_at, _Floats("k", k, keys) as k_at, \
                 _Floats("v", v, keys) as v_at, _Floats("out", out, queries, write=True) as o_at:
-            _library.call("cairn_past_attend", self.pointer, layer, q_at, k_at, v_at, o_at)
+            _library.call("cairn_past_attend", self, layer, q_at, k_at, v_at, o_at)
         return out
 
     def end(self, tokens):
         """Ends a step of which all layers were attended; a token for each row that is no
         landmark."""
         numbers = token_array(tokens)
-        _library.call("cairn_past_end", self.pointer, numbers, len(numbers))
+        _library.call("cairn_past_end", self, numbers, len(numbers))
         self._rows = 0
 
     def abort(self):
         """Undoes an open step, and nothing else."""
-        _library.call("cairn_past_abort", self.pointer)
+        _library.call("cairn_past_abort", self)
         self._rows = 0
 
     def commit(self):
         """Makes all steps so far durable, in one atomic step over all layers."""
-        _library.call("cairn_past_commit", self.pointer)
+        _library.call("cairn_past_commit", self)
 
     def revert(self):
         """Returns to the last commit."""
-        _library.call("cairn_past_revert", self.pointer)
+        _library.call("cairn_past_revert", self)
         self._rows = 0
 
 
 class _Floats:
-    """The address of `count` floats in a row, while they are looked at."""
+    """The address of so many floats in a row, while they are looked at."""
 
-    def __init__(self, what, values, count, write=False):
+    def __init__(self, what, values, shape, write=False):
         self._view = None
         if hasattr(values, "data_ptr"):  # a tensor
-            kind, given = str(values.dtype), values.numel()
+            kind, given = str(values.dtype), tuple(values.shape)
             good = kind == "torch.float32" and values.device.type == "cpu" \
                 and values.is_contiguous()
             self._address = values.data_ptr()
         else:
             self._view = memoryview(values)
-            kind, given = self._view.format, self._view.nbytes // self._view.itemsize
-            good = kind == "f" and self._view.c_contiguous
+            kind, given = self._view.format, self._view.shape
+            good = kind in ("f", "<f", "=f") and self._view.c_contiguous
             if write and self._view.readonly:
                 raise ValueError(f"{what} cannot be written to")
             self._address = None
         if not good:
             raise ValueError(f"{what}: numbers of type {kind}; give f32 without gaps on the CPU")
-        if given != count:
-            raise ValueError(f"{what} has {given} numbers; this step needs {count}")
+        if given != shape and (len(given) > 2 or math.prod(given) != math.prod(shape)):
+            raise ValueError(f"{what} is {list(given)}; this step needs {list(shape)}")
 
     def __enter__(self):
         if self._address is None:
@@ -172,7 +178,7 @@ class _Floats:
 
     def _buffer_address(self):
         if self._view.readonly:  # ctypes takes none such without a copy
-            self._copy = array.array("f", self._view.cast("B").cast("f"))
+            self._copy = array.array("f", bytes(self._view))
             return self._copy.buffer_info()[0]
         flat = self._view.cast("B")
         return ctypes.addressof((ctypes.c_char * flat.nbytes).from_buffer(flat))

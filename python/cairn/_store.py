@@ -1,5 +1,6 @@
 """Stores: directories in which sessions are."""
 import ctypes
+import threading
 import typing
 
 from cairn import _library
@@ -26,13 +27,13 @@ class Store(_library.Handle):
     """
 
     def __init__(self, directory, *, create=False, read_only=False, **options):
-        super().__init__()
         flags = (_CREATE if create else 0) | (_READ_ONLY if read_only else 0)
         pointer = ctypes.c_void_p()
         with _library.options_of(options) as handle:
-            _library.call("cairn_store_open", _library.encode(directory), flags, handle,
+            _library.call("cairn_store_open", _library.c_text(directory), flags, handle,
                           ctypes.byref(pointer))
         self._pointer = pointer
+        self.locks = (threading.Lock(),)
 
     def _close(self, pointer):
         _library.call("cairn_store_close", pointer)
@@ -45,16 +46,17 @@ class Store(_library.Handle):
             found[name.decode()] = tokens
 
         callback = _library.Callback(_library.SessionFn, each)
-        callback.call("cairn_store_sessions", self.pointer, callback.pointer, None)
+        callback.call("cairn_store_sessions", self, callback.pointer, None)
         return found
 
     def fork(self, source, name):
         """Makes a session that shares all the committed past of another one."""
-        _library.call("cairn_store_fork", self.pointer, source.encode(), name.encode())
+        _library.call("cairn_store_fork", self, _library.c_text(source),
+                      _library.c_text(name))
 
     def delete(self, name):
         """Removes a session, and frees what no other one shares."""
-        _library.call("cairn_store_delete", self.pointer, name.encode())
+        _library.call("cairn_store_delete", self, _library.c_text(name))
 
     def verify(self, session=None):
         """Reads all that is stored, or of one session, and checks it: a list of Damage."""
@@ -65,8 +67,9 @@ class Store(_library.Handle):
 
         callback = _library.Callback(_library.DamageFn, each)
         try:
-            callback.call("cairn_store_verify", self.pointer,
-                          None if session is None else session.encode(), callback.pointer, None)
+            callback.call("cairn_store_verify", self,
+                          None if session is None else _library.c_text(session),
+                          callback.pointer, None)
         except Corruption:
             if not found:
                 raise

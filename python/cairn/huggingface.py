@@ -19,7 +19,7 @@ import tempfile
 import threading
 
 import torch
-from transformers import AttentionInterface
+from transformers import AttentionInterface, AttentionMaskInterface
 
 from cairn._errors import Mismatch, Unsupported
 from cairn._past import Past, PastModel
@@ -29,20 +29,24 @@ _NAME = "cairn"
 _PROBE_TOKENS = 48
 _COMMIT_TOKENS = 4096
 _UNSERVED = {"softcap": "caps scores", "s_aux": "has attention sinks of its own"}
+# What other numbers a model's layers go by. A config has more, which another version of
+# transformers may add to; these stay.
+_BESIDE_WEIGHTS = ("attention_multiplier", "embedding_multiplier", "hidden_act", "layer_norm_eps",
+                   "logits_scaling", "num_experts_per_tok", "residual_multiplier", "rms_norm_eps")
 # Kinds of rotary embeddings whose frequencies do not depend on how long the text is.
 _FIXED_ROPE = {"default", "linear", "llama3", "yarn"}
 
 _step = threading.local()  # .memory: whose step this thread is in
 
 
-def _attention(module, query, key, value, _mask, scaling=None, sliding_window=None, **more):
+def _attention(module, query, key, value, attention_mask=None, scaling=None, **more):
     """What transformers calls in place of its attention. q: [1, heads, rows, D], not rotated, as
     all positions are 0."""
     memory = getattr(_step, "memory", None)
     if memory is None:
         raise RuntimeError("this model has its past in cairn; use read, append or generate of "
                            "cairn.huggingface.Memory, or close that")
-    memory.look_at(module.layer_idx, scaling, sliding_window, more)
+    memory.look_at(module.layer_idx, attention_mask, scaling, more)
     rows, heads = query.shape[2], query.shape[1]
     q, k, v = (x[0].transpose(0, 1).to("cpu", torch.float32).contiguous()
                for x in (query, key, value))
@@ -51,7 +55,15 @@ def _attention(module, query, key, value, _mask, scaling=None, sliding_window=No
     return out[None].to(query.device, query.dtype), None
 
 
+def _mask(*_sizes, local_size=None, **_more):
+    """What transformers calls for a mask: there is none, and a window is noted."""
+    memory = getattr(_step, "memory", None)
+    if memory is not None:
+        memory.windows.add(local_size)
+
+
 AttentionInterface.register(_NAME, _attention)
+AttentionMaskInterface.register(_NAME, _mask)
 
 
 class Memory:
@@ -68,7 +80,7 @@ class Memory:
         self._own = model.config._attn_implementation
         if self._own == _NAME:
             raise ValueError("the model has a Memory that is open; close it first")
-        self._windows = set()
+        self.windows = set()  # of the masks that transformers asked for
         served = _served(model)
         served = self._tried(served, options)
         self.past = store.past(name, served, **options)
@@ -132,26 +144,29 @@ class Memory:
         if len(self.past) != self.past.committed:
             raise ValueError(f"'{self.past.name}' has tokens that are not committed; commit or "
                              f"revert first")
+        if max_tokens < 1:
+            raise ValueError(f"an answer of {max_tokens} tokens: use 1 or more")
         stop = self._stop() if stop is None else set(stop)
-        answer = []
-        self.past.choose(selection="per-token")
+        answer, chosen = [], self.past.chosen
+        self.past.choose(**{**chosen, "selection": "per-token"})
         try:
             logits = self.append(prompt)
             if logits is None:
                 raise ValueError("the prompt has no tokens")
-            while len(answer) < max_tokens:
+            done = False
+            while not done:
                 token = int(logits.argmax() if sample is None else sample(logits))
                 if token in stop:
                     break
                 answer.append(token)
-                if on_token is not None and on_token(token):
-                    break
-                logits = self.append([token])
+                done = len(answer) == max_tokens or bool(on_token and on_token(token))
+                if keep or not done:
+                    logits = self.append([token])
             if keep:
                 self.past.commit()
         finally:
             self.past.revert()
-            self.past.choose()
+            self.past.choose(**chosen)
         return answer
 
     def commit(self):
@@ -162,15 +177,16 @@ class Memory:
         """Returns to the last commit."""
         self.past.revert()
 
-    def look_at(self, layer, scaling, window, more):
+    def look_at(self, layer, mask, scaling, more):
         """What transformers says of a layer's attention, when it calls for it."""
+        if mask is not None:
+            raise Unsupported(f"layer {layer} has a mask of its own, which cairn does not")
         for name, what in _UNSERVED.items():
             if more.get(name) is not None:
                 raise Unsupported(f"layer {layer} {what} ({name}), which cairn does not")
         wanted = self.past.model.scale
         if scaling is not None and abs(scaling - wanted) > 1e-6 * wanted:
             raise Unsupported(f"layer {layer} scales scores by {scaling}, another one by {wanted}")
-        self._windows.add(window)
 
     def _stop(self):
         ends = getattr(self._model.generation_config, "eos_token_id", None)
@@ -208,7 +224,7 @@ class Memory:
             tried = PastModel(**{**served.__dict__, "rope": rope})
             off.append(self._distance(tried, options, tokens, wanted))
             if off[-1] < 0.05:
-                window = _window(self._windows)
+                window = _window(self.windows)
                 return PastModel(**{**tried.__dict__, "context": min(tried.context, window)})
         raise Unsupported(f"by cairn's attention this model's logits are off by {min(off):.0%} of "
                           f"their spread; it is not of the kind that is served")
@@ -216,14 +232,18 @@ class Memory:
     def _distance(self, served, options, tokens, wanted):
         """How far logits are from what they should be, in units of their standard deviation."""
         self._model.set_attn_implementation(_NAME)
-        self._windows.clear()
-        options = {**options, "chunk": max(len(tokens), options.get("chunk", 0))}
+        self.windows.clear()
         try:
             with tempfile.TemporaryDirectory() as directory, \
                     Store(directory + "/probe", create=True) as store, \
                     Past(store, "probe", served, create=True, **options) as past:
                 self.past = past
-                got = self._forward(tokens, every=True)
+                # In steps, the last of one token: some models carry more than attention on.
+                steps = [tokens[:1]]
+                for first in range(1, len(tokens) - 1, min(past.chunk, 23)):
+                    steps.append(tokens[first:min(first + min(past.chunk, 23), len(tokens) - 1)])
+                steps.append(tokens[-1:])
+                got = torch.cat([self._forward(step, every=True) for step in steps])
         finally:
             self.past = None
             self._model.set_attn_implementation(self._own)
@@ -274,12 +294,15 @@ def _served(model):
 
 
 def _fingerprint(model):
-    """Tells models apart: a hash of the names, sizes and types of all weights, and of some numbers
-    of each."""
-    hashed = hashlib.sha256()
-    for name, weight in sorted(model.named_parameters()):
+    """Tells models apart: a hash of what the config says beside weights, and of the names, sizes
+    and types of all weights and buffers, and of some numbers of each."""
+    config = model.config.get_text_config()
+    beside = {name: getattr(config, name) for name in _BESIDE_WEIGHTS if hasattr(config, name)}
+    hashed = hashlib.sha256(repr(sorted(beside.items())).encode())
+    for name, weight in sorted([*model.named_parameters(), *model.named_buffers()],
+                               key=lambda each: each[0]):
         hashed.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
         flat = weight.detach().reshape(-1)
         some = flat[::max(1, flat.numel() // 61)][:64].float().cpu()
-        hashed.update(some.numpy().tobytes())
+        hashed.update(bytes(some.contiguous().view(torch.uint8).tolist()))
     return hashed.hexdigest()[:16]

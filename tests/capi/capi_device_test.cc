@@ -111,6 +111,13 @@ TEST_F(CapiDevice, WhatTheCallerHasChosenOfDevicesStays) {
     session_ = nullptr;
     EXPECT_FALSE(cuda_on_cpu::HasContext()) << "this thread had chosen none";
   }).join();
+  std::thread([&] {
+    EXPECT_EQ(cairn_model_free(model_), CAIRN_OK) << Why();
+    EXPECT_EQ(cairn_store_close(store_), CAIRN_OK) << Why();
+    EXPECT_FALSE(cuda_on_cpu::HasContext()) << "what ends uses the device too";
+  }).join();
+  model_ = nullptr;
+  store_ = nullptr;
 }
 
 TEST_F(CapiDevice, PlacesThatCannotBeAreRefused) {

@@ -261,6 +261,44 @@ TEST_F(CapiPastTest, StepsOutOfOrderChangeNothing) {
   EXPECT_EQ(cairn_past_rows(past_), 32u);
 }
 
+TEST_F(CapiPastTest, NumbersThatAreNoneChangeNothing) {
+  const PastModel model(kRows, 11);
+  std::vector<std::vector<float>> first, rest, whole;
+  ASSERT_EQ(Make("whole", Given(2), model), CAIRN_OK) << Why();
+  ASSERT_EQ(model.Feed(past_, 0, 96, &whole), CAIRN_OK) << Why();
+  Close();
+  ASSERT_EQ(Make("tried", Given(2), model), CAIRN_OK) << Why();
+  ASSERT_EQ(model.Feed(past_, 0, 64, &first), CAIRN_OK) << Why();
+  ASSERT_EQ(cairn_past_begin(past_, 32), CAIRN_OK) << Why();
+  const LayerRows& rows = model.layers[0];
+  std::vector<float> o(32 * PastModel::kQueryRow);
+  const auto attend = [&](std::vector<float> q, std::vector<float> k, std::vector<float> v) {
+    return cairn_past_attend(past_, 0, q.data(), k.data(), v.data(), o.data());
+  };
+  for (const float bad : {NAN, INFINITY, -INFINITY}) {
+    auto q = rows.q, k = rows.k, v = rows.v;
+    q[31 * PastModel::kQueryRow + 3] = k[0] = v[7 * PastModel::kKvRow] = bad;
+    EXPECT_EQ(attend(q, rows.k, rows.v), CAIRN_INVALID_ARGUMENT);
+    EXPECT_NE(Why().find("in row 31"), std::string::npos) << Why();
+    EXPECT_EQ(attend(rows.q, k, rows.v), CAIRN_INVALID_ARGUMENT);
+    EXPECT_EQ(attend(rows.q, rows.k, v), CAIRN_INVALID_ARGUMENT);
+    EXPECT_NE(Why().find("in row 7"), std::string::npos) << Why();
+  }
+  auto q = rows.q;
+  for (float* out : {q.data(), q.data() + 5, q.data() + 32 * PastModel::kQueryRow - 1}) {
+    EXPECT_EQ(cairn_past_attend(past_, 0, q.data(), rows.k.data(), rows.v.data(), out),
+              CAIRN_INVALID_ARGUMENT);
+    EXPECT_NE(Why().find("overlap"), std::string::npos) << Why();
+  }
+  ASSERT_EQ(cairn_past_abort(past_), CAIRN_OK);
+  EXPECT_EQ(cairn_past_rows(past_), 64u);
+  ASSERT_EQ(model.Feed(past_, 64, 96, &rest), CAIRN_OK) << Why();
+  for (size_t layer = 0; layer < 2; ++layer) {
+    first[layer].insert(first[layer].end(), rest[layer].begin(), rest[layer].end());
+    EXPECT_EQ(first[layer], whole[layer]);
+  }
+}
+
 TEST_F(CapiPastTest, OnlyItsOwnModelGoesOnWithIt) {
   const PastModel model(kRows, 10);
   ASSERT_EQ(Make("mine", Given(), model), CAIRN_OK) << Why();

@@ -109,14 +109,39 @@ class HuggingFace(unittest.TestCase):
             self.assertEqual(memory.generate([7], 6, stop=wanted[2:3]), wanted[:2])
             self.assertEqual(memory.generate([7], 6, stop=(), on_token=lambda _: True), wanted[:1])
             self.assertEqual(memory.generate([7], 3, stop=(), sample=lambda _: 9), [9, 9, 9])
-            memory.generate([7], 6, stop=(), keep=True)
-            self.assertEqual(memory.past.tokens(TOKENS), [7] + wanted)
+            with self.assertRaises(ValueError):
+                memory.generate([7], 0)
+            memory.generate([7], 6, stop=(), keep=True, on_token=lambda token: token == wanted[3])
+            kept = [7] + wanted[:wanted.index(wanted[3]) + 1]
+            self.assertEqual(memory.past.tokens(TOKENS), kept)
+            self.assertEqual(memory.past.committed, TOKENS + len(kept))
+
+    def test_a_window_of_all_layers_is_the_context(self):
+        for kind, config in (("Mistral", {}), ("Phimoe", {"num_local_experts": 4})):
+            with self.subTest(kind=kind):
+                model = small_model(kind, sliding_window=512, **config)
+                few = {**ALL, "retrieve": 2}
+                with huggingface.Memory(model, self.store, kind, **few) as memory:
+                    self.assertEqual(memory.past.model.context, 512)
+                with self.assertRaisesRegex(cairn.InvalidArgument, "context of 512"):
+                    huggingface.Memory(model, self.store, kind, **ALL)
+
+    def test_what_was_chosen_stays_behind_an_answer(self):
+        with huggingface.Memory(small_model("Llama"), self.store, "chosen", **ALL) as memory:
+            memory.read(self.tokens[:40])
+            memory.past.choose(retrieve=2)
+            memory.generate([5], 1)
+            self.assertEqual(memory.past.chosen, {"retrieve": 2})
 
     def test_only_the_model_it_was_made_with_goes_on(self):
         with huggingface.Memory(small_model("Llama"), self.store, "mine", **ALL):
             pass
         with self.assertRaisesRegex(cairn.Mismatch, "was made with the model"):
             huggingface.Memory(small_model("Llama", seed=1), self.store, "mine", **ALL)
+        model = small_model("Llama")
+        model.config.rms_norm_eps = 1e-2
+        with self.assertRaisesRegex(cairn.Mismatch, "was made with the model"):
+            huggingface.Memory(model, self.store, "mine", **ALL)
         model = small_model("Llama")
         with huggingface.Memory(model, self.store, "mine", **ALL) as memory:
             with self.assertRaisesRegex(ValueError, "close it first"):
@@ -128,6 +153,15 @@ class HuggingFace(unittest.TestCase):
     def test_models_that_it_cannot_serve_are_refused(self):
         for kind, config, why in (("Gemma2", {"head_dim": 16}, "softcap"),
                                   ("Phi", {}, "8 of 16 dimensions"),
+                                  ("SmolLM3", {"no_rope_layers": [1, 0]}, "logits are off"),
+                                  ("FalconH1", {"mamba_d_ssm": 64, "mamba_n_heads": 4,
+                                                "mamba_d_head": 16, "mamba_d_state": 16},
+                                   "logits are off"),
+                                  ("Qwen2Moe", {"sliding_window": 64, "use_sliding_window": True,
+                                                "max_window_layers": 1, "num_experts": 4,
+                                                "moe_intermediate_size": 32,
+                                                "shared_expert_intermediate_size": 32},
+                                   "windows"),
                                   ("Gemma3", {}, "rotary frequencies"),
                                   ("GPT2", {}, "rotary frequencies"),
                                   ("Llama", {"rope_parameters": {
@@ -152,7 +186,7 @@ class HuggingFace(unittest.TestCase):
         model = small_model("Llama")
         with huggingface.Memory(model, self.store, "whole", **ALL) as memory:
             memory.read(self.tokens[:64])
-            hook = model.model.layers[1].register_forward_pre_hook(self.fail)
+            hook = model.model.layers[1].register_forward_pre_hook(self.break_off)
             with self.assertRaisesRegex(RuntimeError, "on purpose"):
                 memory.append(self.tokens[64:96])
             hook.remove()
@@ -160,7 +194,7 @@ class HuggingFace(unittest.TestCase):
             self.assert_close(memory.append(self.tokens[64:]), logits_of_own(model, self.tokens))
 
     @staticmethod
-    def fail(*_arguments):
+    def break_off(*_arguments):
         raise RuntimeError("on purpose")
 
 

@@ -4,6 +4,7 @@
 Needs CAIRN (the program), CAIRN_LIBRARY and CAIRN_TINY_MODELS in the environment.
 """
 import array
+import ctypes
 import json
 import math
 import os
@@ -11,7 +12,9 @@ import pathlib
 import random
 import shutil
 import subprocess
+import sys
 import tempfile
+import threading
 import unittest
 
 import cairn
@@ -36,9 +39,12 @@ class InAStore(unittest.TestCase):
         return done.stdout
 
     def started(self, *arguments):
+        """The same, without settings of whoever runs the test."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("CAIRN_")}
         return subprocess.run([os.environ["CAIRN"], *map(str, arguments), "--store", self.path],
                               capture_output=True, text=True, check=False,
-                              timeout=TIMEOUT_SECONDS)
+                              timeout=TIMEOUT_SECONDS,
+                              env={**kept, "CAIRN_CONFIG": "/dev/null"})
 
 
 class Sessions(InAStore):
@@ -86,6 +92,13 @@ class Sessions(InAStore):
         self.assertEqual(self.session.generate("and", 1, temperature=0.8, seed=3,
                                                on_text=lambda piece: True).count("\0"), 0)
         self.assertIsInstance(text, str)
+        with self.assertRaisesRegex(ValueError, "has a zero"):
+            self.session.ask("Who\0?")
+        with self.assertRaisesRegex(ValueError, "has a zero"):
+            self.store.delete("tale\0 of another")
+        for most in (0, -1, 1 << 64):
+            with self.assertRaisesRegex(ValueError, "use 1 or more"):
+                self.session.ask("Who?", most)
         for bad in ([-1], [1 << 32]):
             with self.assertRaisesRegex(ValueError, "no token"):
                 self.session.append(bad)
@@ -97,6 +110,48 @@ class Sessions(InAStore):
             self.session.read(TEXT, progress=fail)
         with self.assertRaises(cairn.Interrupted):
             self.session.read(TEXT, progress=lambda done, total: True)
+
+    def test_one_call_at_a_time_is_made(self):
+        self.session.append(self.model.tokenize("a tale"))
+        before = len(self.session)
+        for within in (self.session.close, self.session.commit, self.store.sessions,
+                       lambda: self.session.append([1]), lambda: len(self.session),
+                       lambda: self.model.tokenize("a"), self.model.close):
+            with self.assertRaisesRegex(cairn.Busy, "whose callback this is"):
+                self.session.generate("And", 3, on_text=lambda _: within())
+            self.session.revert()
+            self.session.append(self.model.tokenize("a tale"))
+            self.assertEqual((len(self.session), self.session.committed), (before, 0))
+        refused = []
+
+        def meanwhile():
+            try:
+                self.session.append([1])
+            except cairn.Busy as error:
+                refused.append(error)
+
+        def piece(_text):
+            thread = threading.Thread(target=meanwhile)
+            thread.start()
+            thread.join()
+            return True
+
+        self.session.generate("And", 3, on_text=piece)
+        self.assertEqual(len(refused), 1)
+
+    def test_ctrl_c_ends_reading(self):
+        script = ("import cairn, os, signal, sys, threading\n"
+                  "store = cairn.Store(sys.argv[1], create=True)\n"
+                  "session = store.session('s', cairn.Model(sys.argv[2]))\n"
+                  "threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+                  "try:\n"
+                  "    session.read('A long tale of the sea. ' * 100000)\n"
+                  "except KeyboardInterrupt:\n"
+                  "    print('ended', len(session))\n")
+        done = subprocess.run([sys.executable, "-c", script, self.directory / "other", MODEL],
+                              capture_output=True, text=True, check=False,
+                              timeout=TIMEOUT_SECONDS)
+        self.assertRegex(done.stdout, r"^ended \d+\n$", done.stderr)
 
     def test_errors_say_what_and_why(self):
         with self.assertRaisesRegex(cairn.Busy, "open already") as raised:
@@ -114,6 +169,9 @@ class Sessions(InAStore):
             cairn.Store(self.path)
         self.session.close()
         self.session.close()
+        # What nobody has any more is closed.
+        self.store.session("other", self.model)
+        self.store.session("other", self.model).close()
         with self.assertRaisesRegex(ValueError, "is closed"):
             len(self.session)
 
@@ -248,17 +306,26 @@ class Pasts(InAStore):
 
     def test_numbers_that_do_not_fit_are_refused_before_they_are_read(self):
         with self.store.past("noise", self.MODEL, **self.OPTIONS) as past:
+            with self.assertRaisesRegex(ValueError, "begin one"):
+                past.attend(0, self.q, self.k, self.v, self.q)
             past.begin(2)
+            turned = memoryview(bytes(32)).cast("f", (1, 2, 4))
+            with self.assertRaisesRegex(ValueError, "there are 1, counted from 0"):
+                past.attend(1 << 32, self.q, self.k, self.v, self.q)
             good = {"q": array.array("f", bytes(64)), "k": array.array("f", bytes(32)),
                     "v": array.array("f", bytes(32)), "out": array.array("f", bytes(64))}
-            for name, bad, why in (("q", array.array("f", bytes(32)), "has 8 numbers.*needs 16"),
+            for name, bad, why in (("q", array.array("f", bytes(32)), r"q is \[8\].*\[2, 2, 4\]"),
+                                   ("k", turned, r"k is \[1, 2, 4\].*\[2, 1, 4\]"),
                                    ("k", array.array("d", bytes(64)), "type d"),
                                    ("v", memoryview(array.array("f", bytes(64)))[::2], "gaps"),
                                    ("out", bytes(64), "written to|type B")):
                 with self.assertRaisesRegex(ValueError, why):
                     past.attend(0, **{**good, name: bad})
             read_only = memoryview(bytes(good["k"])).cast("f")
-            past.attend(0, **{**good, "k": read_only})
+            with self.assertRaisesRegex(cairn.InvalidArgument, "overlap"):
+                past.attend(0, **{**good, "out": good["q"]})
+            shaped = (ctypes.c_float * 4 * 1 * 2)()
+            past.attend(0, **{**good, "k": read_only, "v": shaped})
             past.end([1, 2])
             for rows in (0, -1, 17):
                 with self.assertRaises(ValueError):

@@ -57,12 +57,13 @@ within() {
 }
 
 # check STEP NAME LIMIT COMMAND...: runs it for so many seconds at most, and no longer than is left;
-# its output is kept. With NOTED the last line of that is in the summary too; of a test that failed
-# it is the first failure.
+# its output is kept. EXITED is the exit code, 124 if it was ended. With NOTED the last line of that
+# output is in the summary too; of a test that failed it is the first failure.
 check() {
   local step="$1" name="$2" limit="${CAIRN_CHECK_LIMIT:-$3}" left start=$SECONDS code said
   local said_in="$RESULTS/$1-$2.txt"
   shift 3
+  EXITED=77
   left="$(seconds_left)"
   if ((left < 5)); then
     report "$step" "$name" skipped "no time left"
@@ -70,6 +71,7 @@ check() {
   fi
   within $((limit < left ? limit : left)) "$said_in" "$@" 2>/dev/null
   code=$?
+  EXITED=$code
   said="$(tail -n 1 "$said_in" | tr '|' '/')"
   case $code in
     0) report "$step" "$name" passed "$((SECONDS - start)) s${NOTED:+; $said}" ;;

@@ -66,6 +66,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
+  cairn::cuda_on_cpu::TakeContext();
   const std::lock_guard lock(mutex);
   std::erase_if(graphs, [&](const auto& one) { return one.get() == graph; });
   return cudaSuccess;

@@ -170,6 +170,9 @@ void SetDevices(int count) { devices = count; }
 void SetSharedMemory(size_t bytes) { shared_bytes = bytes; }
 size_t MostSharedBytes() { return shared_bytes; }
 bool HasContext() { return context != 0; }
+void TakeContext() {
+  if (context == 0) context = 1;
+}
 
 void ForgetFailure() {
   const std::lock_guard lock(mutex);
@@ -285,12 +288,14 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  cairn::cuda_on_cpu::TakeContext();
   const std::lock_guard lock(mutex);
   std::erase_if(streams, [&](const auto& one) { return one.get() == stream; });
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  cairn::cuda_on_cpu::TakeContext();
   const std::lock_guard lock(mutex);
   if (BreaksCapture()) return cudaErrorStreamCaptureUnsupported;
   const bool fails = Fails();
@@ -319,6 +324,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
 
 // Waits for nothing: what was recorded, and who waits for it, comes later.
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  cairn::cuda_on_cpu::TakeContext();
   const std::lock_guard lock(mutex);
   event->destroyed = true;
   std::erase_if(events, [](const auto& one) { return one->destroyed && !IsNamed(*one); });

@@ -40,6 +40,8 @@ void SetSharedMemory(size_t bytes);
 size_t MostSharedBytes();
 /// Whether the calling thread has a device that is current.
 bool HasContext();
+/// What most calls do first, those that end things too: a thread without one gets device 0.
+void TakeContext();
 /// After a kernel failed on purpose.
 void ForgetFailure();
 /// The call of this number from now on, of those that can fail, fails and does nothing, or says so
