@@ -3,6 +3,8 @@
 
 Needs CAIRN_LIBRARY in the environment; skipped (77) where torch or transformers are not installed.
 """
+import importlib.util
+import os
 import pathlib
 import shutil
 import sys
@@ -196,6 +198,34 @@ class HuggingFace(unittest.TestCase):
     @staticmethod
     def break_off(*_arguments):
         raise RuntimeError("on purpose")
+
+
+class RealModel(unittest.TestCase):
+    """SmolLM2 from its GGUF file, where there is one and transformers can read it."""
+
+    FILE = pathlib.Path(os.environ.get("CAIRN_DEFAULT_MODEL", "/nowhere"))
+    TEXT = pathlib.Path(__file__).parents[2] / "docs/cli.md"
+
+    def test_logits_are_those_of_the_model(self):
+        if not self.FILE.is_file():
+            self.skipTest("no model is named")
+        if None in map(importlib.util.find_spec, ("gguf", "accelerate")):
+            self.skipTest("gguf and accelerate are needed to read a GGUF file")
+        where = {"pretrained_model_name_or_path": str(self.FILE.parent),
+                 "gguf_file": self.FILE.name}
+        model = transformers.AutoModelForCausalLM.from_pretrained(**where).eval()
+        tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
+        tokens = tokenizer(self.TEXT.read_text(), add_special_tokens=False).input_ids[:3000]
+        wanted = logits_of(model, tokens)
+        for kv_type, most in (("f32", 1e-3), ("f16", 1e-1)):
+            with tempfile.TemporaryDirectory() as directory, \
+                    cairn.Store(directory + "/store", create=True) as store, \
+                    huggingface.Memory(model, store, "real", retrieve=64,
+                                       kv_type=kv_type) as memory:
+                got = memory.append(tokens)
+            off = float((got - wanted).abs().max() / wanted.std())
+            print(f"{kv_type}: off by {off:.1e} of the spread")
+            self.assertLess(off, most)
 
 
 def logits_of_own(model, tokens):
