@@ -29,8 +29,12 @@ struct DeviceRelease {
   void operator()(std::byte* memory) const;
   void operator()(CUevent_st* event) const;
   void operator()(CUstream_st* stream) const;  ///< waits for what is on it
-  void operator()(CUgraphExec_st* graph) const;
   Device* device = nullptr;
+};
+/// A graph may outlive the Device of the stream that captured it, so it has its number alone.
+struct GraphRelease {
+  void operator()(CUgraphExec_st* graph) const;
+  int32_t device = 0;
 };
 struct PinnedRelease {
   void operator()(std::byte* memory) const;
@@ -95,7 +99,7 @@ class DeviceGraph {
  private:
   friend class Device;
   friend class DeviceStream;
-  std::unique_ptr<CUgraphExec_st, DeviceRelease> graph_;
+  std::unique_ptr<CUgraphExec_st, GraphRelease> graph_;
   DeviceCounts counts_;  // of one run
 };
 
@@ -199,7 +203,9 @@ class Device {
   friend class DeviceEvent;
   friend class DeviceStream;
   friend struct DeviceRelease;
+  friend struct GraphRelease;
   friend struct PinnedRelease;
+  static Status Use(int32_t number);
   Device(int32_t number, std::string model, int32_t multiprocessors)
       : number_(number), model_(std::move(model)), multiprocessors_(multiprocessors) {}
 

@@ -116,8 +116,8 @@ void DeviceRelease::operator()(CUstream_st* stream) const {
   (void)cudaStreamDestroy(stream);
 }
 
-void DeviceRelease::operator()(CUgraphExec_st* graph) const {
-  (void)device->Use();
+void GraphRelease::operator()(CUgraphExec_st* graph) const {
+  (void)Device::Use(device);
   (void)cudaGraphExecDestroy(graph);
 }
 
@@ -234,7 +234,7 @@ Result<DeviceGraph> DeviceStream::EndCapture() {
   const cudaError_t error = cudaGraphInstantiate(&made, captured, 0);
   (void)cudaGraphDestroy(captured);
   CAIRN_TRY(Check("making a graph", error));
-  graph.graph_ = {made, stream_.get_deleter()};
+  graph.graph_ = {made, GraphRelease{stream_.get_deleter().device->number_}};
   graph.counts_ = captured_;
   graph.counts_.launches = 1;
   return graph;
@@ -300,12 +300,14 @@ Result<std::unique_ptr<Device>> Device::Open(int32_t number) {
   return device;
 }
 
-Status Device::Use() const {
+Status Device::Use() const { return Use(number_); }
+
+Status Device::Use(int32_t number) {
   if (scope != nullptr && !scope->used_) {
     scope->used_ = true;
     scope->before_ = CurrentContext();
   }
-  return Check("choosing a device", cudaSetDevice(number_));
+  return Check("choosing a device", cudaSetDevice(number));
 }
 
 DeviceScope::DeviceScope() : outer_(scope) { scope = this; }

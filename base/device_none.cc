@@ -16,7 +16,7 @@ Error NoCuda() {
 void DeviceRelease::operator()(std::byte*) const {}
 void DeviceRelease::operator()(CUevent_st*) const {}
 void DeviceRelease::operator()(CUstream_st*) const {}
-void DeviceRelease::operator()(CUgraphExec_st*) const {}
+void GraphRelease::operator()(CUgraphExec_st*) const {}
 void PinnedRelease::operator()(std::byte*) const {}
 
 Result<bool> DeviceEvent::Passed() const { return NoCuda(); }
