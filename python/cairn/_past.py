@@ -6,7 +6,7 @@ import math
 import typing
 
 from cairn import _library
-from cairn._tokens import read_tokens, token_array
+from cairn._sequence import Sequence, token_array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class PastModel:
                 "rope": self.rope, "mode": self.mode}
 
 
-class Past(_library.Handle):
+class Past(Sequence):
     """Queries, keys and values go in, attention comes out.
 
     Store.past opens or makes one; this opens it, or with `create` makes it. Queries and keys are
@@ -51,7 +51,11 @@ class Past(_library.Handle):
         for layer in range(layers):
             past.attend(layer, q, k, v, o)
         past.end(tokens)
+
+    It is as long as it has rows of steps that are ended.
     """
+
+    _prefix, _units = "cairn_past", "rows"
 
     def __init__(self, store, name, model, *, create=False, **options):
         function = "cairn_past_create" if create else "cairn_past_open"
@@ -69,27 +73,10 @@ class Past(_library.Handle):
         self.name = name
         self.model = model
 
-    def _close(self, pointer):
-        _library.library().cairn_past_close(pointer)
-
-    def __len__(self):
-        """Rows of all steps that are ended."""
-        return _library.ask("cairn_past_rows", self)
-
-    @property
-    def committed(self):
-        """Rows that are committed."""
-        return _library.ask("cairn_past_committed_rows", self)
-
     @property
     def chunk(self):
         """The most rows of a step."""
         return _library.ask("cairn_past_chunk", self)
-
-    def tokens(self, first=0, count=None):
-        """Tokens [first, first + count), or as many as there are."""
-        return read_tokens("cairn_past_read_tokens", self, first,
-                           len(self) if count is None else count)
 
     def choose(self, **options):
         """Says anew how the past is used: retrieve, sinks, recent, query_stride, selection,
@@ -135,13 +122,9 @@ class Past(_library.Handle):
         _library.call("cairn_past_abort", self)
         self._rows = 0
 
-    def commit(self):
-        """Makes all steps so far durable, in one atomic step over all layers."""
-        _library.call("cairn_past_commit", self)
-
     def revert(self):
         """Returns to the last commit."""
-        _library.call("cairn_past_revert", self)
+        super().revert()
         self._rows = 0
 
 

@@ -3,7 +3,7 @@ import ctypes
 import threading
 
 from cairn import _library
-from cairn._tokens import read_tokens, token_array
+from cairn._sequence import Sequence, token_array
 
 _KEEP = 1
 
@@ -50,11 +50,14 @@ class Model(_library.Handle):
         return b"".join(self.token_bytes(token) for token in tokens).decode(errors="replace")
 
 
-class Session(_library.Handle):
+class Session(Sequence):
     """One sequence and its past. What is committed stays after a crash; the rest is scratch.
 
-    Store.session opens or makes one; this opens it, or with `create` makes it.
+    Store.session opens or makes one; this opens it, or with `create` makes it. It is as long as it
+    has tokens.
     """
+
+    _prefix, _units = "cairn_session", "tokens"
 
     def __init__(self, store, name, model, *, create=False, **options):
         function = "cairn_session_create" if create else "cairn_session_open"
@@ -66,23 +69,6 @@ class Session(_library.Handle):
         self._owners = (store, model)  # which must stay
         self.locks = store.locks + model.locks
         self.name = name
-
-    def _close(self, pointer):
-        _library.library().cairn_session_close(pointer)
-
-    def __len__(self):
-        """Tokens that it has, those that are not committed included."""
-        return _library.ask("cairn_session_tokens", self)
-
-    @property
-    def committed(self):
-        """Tokens that are committed."""
-        return _library.ask("cairn_session_committed_tokens", self)
-
-    def tokens(self, first=0, count=None):
-        """Tokens [first, first + count), or as many as there are."""
-        return read_tokens("cairn_session_read_tokens", self, first,
-                           len(self) if count is None else count)
 
     def read(self, text, source=None, progress=None):
         """Reads a text, as `cairn ingest` does; committed on the way and at the end. A text that
@@ -112,14 +98,6 @@ class Session(_library.Handle):
         _check_most(max_tokens)
         return self._answer(on_text, "cairn_session_ask", _library.c_text(question), max_tokens,
                             _KEEP if keep else 0)
-
-    def commit(self):
-        """Makes everything so far durable, in one atomic step."""
-        _library.call("cairn_session_commit", self)
-
-    def revert(self):
-        """Returns to the last commit."""
-        _library.call("cairn_session_revert", self)
 
     def _answer(self, on_text, name, *arguments):
         pieces = []
